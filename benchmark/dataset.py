@@ -1,0 +1,140 @@
+"""The one interface a data set implements.
+
+A data set is a class in a file of ``datasets/`` (or a plugin) that says what it is and yields, per
+category, lists of samples. It reads nothing until a sample is asked for its pixels, so that listing
+a data set costs only a directory walk; categories are views and nothing is held twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Offer = Literal["image labels", "masks", "defect types"]
+
+
+class ImageSource(Protocol):
+    """Where an image's or a mask's pixels come from: a file, or a view of an array."""
+
+    def name(self) -> str:
+        """What an error message calls it: a path, or ``mnist test image 17``."""
+
+    def content(self) -> bytes:
+        """The bytes whose SHA-256 identifies it. Raises DataError when unreadable."""
+
+    def pixels(self) -> Array:
+        """uint8 RGB (H, W, 3) of an image. Raises DataError when it cannot be decoded."""
+
+    def mask(self) -> Array:
+        """bool (H, W) of a ground-truth mask. Raises DataError, also for grey values."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image of a category.
+
+    Attributes:
+        id: unique within the category and stable, for instance ``test/broken_large/000.png``.
+        image: where its pixels come from.
+        label: 0 good, 1 defective.
+        defect: the defect type; ``good`` for label 0.
+        mask: ground truth of a defective image; None when good or when there is none.
+    """
+
+    id: str
+    image: ImageSource
+    label: int = 0
+    defect: str = "good"
+    mask: ImageSource | None = None
+
+
+@dataclass(frozen=True)
+class Category:
+    """The two splits of one category. ``train`` holds normal samples only."""
+
+    name: str
+    train: Sequence[Sample]
+    test: Sequence[Sample]
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether pixel metrics can be computed: every defective test image has a mask, and there
+        is at least one. (A data set decides what a missing mask means: error or none at all.)"""
+        defective = [sample for sample in self.test if sample.label]
+        return bool(defective) and all(sample.mask is not None for sample in defective)
+
+
+class Dataset(ABC):
+    """Base of all data sets.
+
+    Class attributes declare what is known without touching the disk. Instances are made by the
+    runner with the folder found for ``--data-root`` (None for a data set that needs no folder).
+    """
+
+    title: ClassVar[str]
+    """Readable name for tables."""
+    licence: ClassVar[str]
+    citation: ClassVar[str]
+    origin: ClassVar[str]
+    """How to get it, one sentence with the address; printed when it is not found."""
+    offers: ClassVar[frozenset[Offer]] = frozenset({"image labels", "masks", "defect types"})
+    size: ClassVar[int | None] = None
+    """Side of the standard protocol's square input; None keeps each image at its native size."""
+    holds_out: ClassVar[bool] = True
+    """Whether the standard protocol holds out normal training images (one-class sets: no)."""
+    needs_root: ClassVar[bool] = True
+    groups: ClassVar[Mapping[str, Sequence[str]]] = {}
+    """Named groups of categories, in table order (MVTec AD: Textures, Objects)."""
+    official: ClassVar[Mapping[str, Mapping[str, int]]] = {}
+    """Per category the official numbers of images, for ``bench data``: train, good, defective."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = root
+
+    @abstractmethod
+    def categories(self) -> list[str]:
+        """The categories that can be run, in table order."""
+
+    @abstractmethod
+    def category(self, name: str) -> Category:
+        """The samples of one category. Raises DataError, saying where it looked."""
+
+
+@dataclass(frozen=True)
+class ArraySource:
+    """An image that is a view of an array in memory (one-class sets, tests).
+
+    Attributes:
+        array: uint8 (H, W) or (H, W, 3).
+        title: what error messages call it.
+    """
+
+    array: Array
+    title: str
+
+    def name(self) -> str:
+        return self.title
+
+    def content(self) -> bytes:
+        return repr(self.array.shape).encode() + np.ascontiguousarray(self.array).tobytes()
+
+    def pixels(self) -> Array:
+        if self.array.ndim == 2:
+            return np.repeat(self.array[..., None], 3, axis=2)
+        return self.array
+
+    def mask(self) -> Array:
+        return self.array.astype(bool)
+
+
+def digest(source: ImageSource) -> str:
+    """Content hash of an image or mask: 32 hexadecimal digits of SHA-256."""
+    return hashlib.sha256(source.content()).hexdigest()[:32]

@@ -1,0 +1,1 @@
+"""The papers' printed numbers, one per row, with their origin (``published.csv``)."""
