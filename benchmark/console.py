@@ -1,0 +1,159 @@
+"""What a user sees while a run works: bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Protocol, Self, TypeVar
+
+T = TypeVar("T")
+
+PLAIN_EVERY_S = 30.0
+"""Without a terminal, long work reports this often."""
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people.
+
+    >>> duration(8), duration(75), duration(7300)
+    ('8 s', '1 min 15 s', '2 h 02 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if seconds < 3600:
+        return f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"
+    return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:02.0f} min"
+
+
+class Console(Protocol):
+    """Shows a run's cells and the work inside them; also a detector's Progress."""
+
+    def say(self, text: str) -> None:
+        """One line that stays."""
+
+    def cells(self, total: int) -> None:
+        """How many cells there are."""
+
+    def start(self, title: str) -> None:
+        """A cell begins."""
+
+    def done(self, text: str) -> None:
+        """A cell has ended; ``text`` says how."""
+
+    def track(self, items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
+        """Work inside a cell."""
+
+
+class PlainConsole:
+    """Lines for logs and pipes."""
+
+    def __init__(self) -> None:
+        self._total = self._count = 0
+        self._began = time.perf_counter()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        pass
+
+    def say(self, text: str) -> None:
+        print(text, flush=True)
+
+    def cells(self, total: int) -> None:
+        self._total, self._began = total, time.perf_counter()
+
+    def start(self, title: str) -> None:
+        self._title = title
+
+    def done(self, text: str) -> None:
+        self._count += 1
+        spent = time.perf_counter() - self._began
+        left = spent / self._count * (self._total - self._count)
+        note = f" (about {duration(left)} left)" if self._count < self._total else ""
+        self.say(f"[{self._count}/{self._total}] {text}{note}")
+
+    def track(self, items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
+        began = spoke = time.perf_counter()
+        for i, item in enumerate(items):
+            yield item
+            now = time.perf_counter()
+            if now - spoke >= PLAIN_EVERY_S:
+                spoke = now
+                left = f", about {duration((now - began) / (i + 1) * (total - i - 1))} left" if (
+                    total
+                ) else ""
+                self.say(f"    {title}: {i + 1}/{total or '?'}{left}")
+
+
+class RichConsole(PlainConsole):
+    """Two bars: cells, and the work inside the current one, each with time left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            transient=True,
+        )
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bars.stop()
+
+    def say(self, text: str) -> None:
+        self._bars.console.print(text, markup=False, highlight=False)
+
+    def cells(self, total: int) -> None:
+        super().cells(total)
+        self._cells = self._bars.add_task("cells", total=total)
+
+    def start(self, title: str) -> None:
+        super().start(title)
+        self._bars.update(self._cells, description=title)
+
+    def done(self, text: str) -> None:
+        super().done(text)
+        self._bars.advance(self._cells)
+
+    def track(self, items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
+        task = self._bars.add_task(f"  {title}", total=total)
+        try:
+            for item in items:
+                yield item
+                self._bars.advance(task)
+        finally:
+            self._bars.remove_task(task)
+
+
+def open_console() -> PlainConsole:
+    """Bars when standard output is a terminal, lines otherwise."""
+    return RichConsole() if sys.stdout.isatty() else PlainConsole()

@@ -1,0 +1,142 @@
+"""Settings of methods and assets: read from a constructor's signature, checked against its types.
+
+The signature is the single source: keyword-only parameters with annotations and defaults. ``--set``,
+YAML and Python all come through :func:`resolve`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Mapping
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from benchmark.errors import SettingsError, unknown
+
+
+def declared(cls: type) -> dict[str, tuple[Any, Any]]:
+    """Name -> (annotation, default) of a class's settings, in the order of its signature."""
+    hints = get_type_hints(cls.__init__)
+    out: dict[str, tuple[Any, Any]] = {}
+    for name, parameter in inspect.signature(cls).parameters.items():
+        if parameter.kind is not parameter.KEYWORD_ONLY or parameter.default is parameter.empty:
+            raise SettingsError(
+                f"{cls.__name__}: setting {name!r} must be keyword-only and have a default "
+                f"(write `def __init__(self, *, {name}: int = 5)`)"
+            )
+        if name not in hints:
+            raise SettingsError(f"{cls.__name__}: setting {name!r} has no type annotation")
+        out[name] = (hints[name], parameter.default)
+    return out
+
+
+def resolve(cls: type, given: Mapping[str, Any], owner: str) -> dict[str, Any]:
+    """All settings of ``cls``: its defaults, overridden by ``given``.
+
+    Args:
+        cls: a detector or an asset class.
+        given: name -> value, from YAML, ``--set`` or Python. Lists become tuples.
+        owner: what messages call it, for instance ``spade``.
+
+    Raises:
+        SettingsError: unknown name or wrong type; says what is allowed.
+    """
+    known = declared(cls)
+    out = {name: default for name, (_, default) in known.items()}
+    for name, value in given.items():
+        if name not in known:
+            raise SettingsError(unknown(f"setting of {owner}", name, known))
+        out[name] = coerce(value, known[name][0], f"{owner}.{name}")
+    return out
+
+
+def coerce(value: Any, annotation: Any, name: str) -> Any:
+    """``value`` as the annotated type, without guessing: an int is a fine float, ``"5"`` is no int.
+
+    >>> coerce([1, 2], tuple[int, ...], "spade.layers")
+    (1, 2)
+    """
+    ok, out = _fit(value, annotation)
+    if not ok:
+        raise SettingsError(
+            f"setting {name}: got {value!r} ({type(value).__name__}), "
+            f"allowed is {describe(annotation)}"
+        )
+    return out
+
+
+def _fit(value: Any, annotation: Any) -> tuple[bool, Any]:
+    origin, args = get_origin(annotation), get_args(annotation)
+    if annotation is Any:
+        return True, value
+    if origin in (Union, types.UnionType):
+        for option in args:
+            ok, out = _fit(value, option)
+            if ok:
+                return True, out
+        return False, None
+    if origin is Literal:
+        return any(value == a and type(value) is type(a) for a in args), value
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            return False, None
+        kinds = [args[0]] * len(value) if args[-1] is Ellipsis else list(args)
+        if len(kinds) != len(value):
+            return False, None
+        parts = [_fit(v, k) for v, k in zip(value, kinds, strict=True)]
+        return all(ok for ok, _ in parts), tuple(part for _, part in parts)
+    if annotation is type(None) or annotation is None:
+        return value is None, None
+    if annotation is float:
+        fine = isinstance(value, int | float) and not isinstance(value, bool)
+        return fine, float(value) if fine else None
+    if annotation is int:
+        return isinstance(value, int) and not isinstance(value, bool), value
+    return isinstance(annotation, type) and isinstance(value, annotation), value
+
+
+def describe(annotation: Any) -> str:
+    """A type in words.
+
+    >>> describe(int | None), describe(Literal["mean", "concat"]), describe(tuple[int, ...])
+    ('int or none', "'mean' or 'concat'", 'a list of int')
+    """
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        return " or ".join(describe(a) for a in args)
+    if origin is Literal:
+        return " or ".join(repr(a) for a in args)
+    if origin is tuple:
+        if args[-1] is Ellipsis:
+            return f"a list of {describe(args[0])}"
+        return "a list [" + ", ".join(describe(a) for a in args) + "]"
+    if annotation is type(None):
+        return "none"
+    return getattr(annotation, "__name__", str(annotation))
+
+
+def parse_assignment(text: str) -> tuple[str, str, Any]:
+    """``spade.k=5`` -> ("spade", "k", 5); the value is read as YAML.
+
+    >>> parse_assignment("spade.layers=[1, 2]")
+    ('spade', 'layers', [1, 2])
+    """
+    left, equals, right = text.partition("=")
+    method, dot, name = left.strip().partition(".")
+    if not (equals and dot and method and name):
+        raise SettingsError(f"--set {text!r}: write METHOD.SETTING=VALUE, for instance spade.k=5")
+    try:
+        return method, name, yaml.safe_load(right)
+    except yaml.YAMLError as error:
+        raise SettingsError(f"--set {text!r}: the value is not YAML ({error})") from error
+
+
+def as_json(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as a record holds them: tuples become lists."""
+    return {k: _plain(v) for k, v in settings.items()}
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(v) for v in value] if isinstance(value, tuple | list) else value

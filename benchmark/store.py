@@ -1,0 +1,313 @@
+"""One record per cell, raw scores beside it.
+
+``<results>/<dataset>/<protocol>/<method>@<8 hex>/<category>-seed<k>.json`` is the record. Its score
+files are written first, under names that hold their digest, and the record, which cites the digests,
+is renamed into place last: whatever exists is whole, and a kill never pairs an old record with new
+scores.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import io
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmark.errors import StoreError
+
+Array = npt.NDArray[Any]
+FORMAT = 1
+
+
+def path_component(name: str, what: str) -> str:
+    """A name from data as one safe path component.
+
+    Letters, digits, space, ``-``, ``_`` and ``.`` stay; others are percent-encoded.
+
+    Raises:
+        StoreError: nothing that could be a folder (``..``, empty).
+
+    >>> path_component("metal nut", "category"), path_component("a/b", "category")
+    ('metal nut', 'a%2Fb')
+    """
+    if name.strip(". ") == "":
+        raise StoreError(f"{what} {name!r} cannot name a folder; rename it")
+    safe = "".join(c if c.isalnum() else quote(c, safe=" -_.") for c in name)
+    return f"%2E{safe[1:]}" if safe.startswith(".") else safe
+
+
+def identity(parts: Mapping[str, Any]) -> str:
+    """First 8 digits of the SHA-256 over settings, version, weights and assets."""
+    text = json.dumps(parts, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True)
+class CellPath:
+    """Where one cell's files are."""
+
+    results: Path
+    dataset: str
+    protocol: str
+    method: str
+    identity: str
+    category: str
+    seed: int
+
+    @property
+    def folder(self) -> Path:
+        return (
+            self.results
+            / path_component(self.dataset, "data set")
+            / path_component(self.protocol, "protocol")
+            / f"{path_component(self.method, 'method')}@{self.identity}"
+        )
+
+    @property
+    def stem(self) -> str:
+        return f"{path_component(self.category, 'category')}-seed{self.seed}"
+
+    @property
+    def record(self) -> Path:
+        return self.folder / f"{self.stem}.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / f"{self.stem}.checkpoint"
+
+    @contextmanager
+    def lock(self) -> Iterator[bool]:
+        """Hold the cell; yields False when another process does. Released by any kind of death."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / f".{self.stem}.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            yield True
+
+    def sweep(self, keep: Sequence[str] = ()) -> None:
+        """Delete score files that no record cites: leftovers of kills and of redone cells.
+
+        Call it with the lock held.
+        """
+        for path in self.folder.glob(f"{_escaped(self.stem)}.*"):
+            ours = path.name.endswith((".npz", ".maps.npy", ".part"))
+            if ours and path.name not in keep:
+                path.unlink(missing_ok=True)
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """A record, or None when there is none.
+
+    Raises:
+        StoreError: the file is no record of a format known here.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path}: not readable as a record ({error}); move it away") from error
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise StoreError(
+            f"{path}: is no record of format {FORMAT} (found "
+            f"{record.get('format') if isinstance(record, dict) else type(record).__name__})"
+        )
+    return record
+
+
+def read_all(results: Path) -> list[dict[str, Any]]:
+    """Every record below a results folder, sorted by path; each gets its ``path``."""
+    out = []
+    for path in sorted(results.rglob("*-seed*.json")):
+        record = read(path)
+        if record is not None:
+            record["path"] = str(path)
+            out.append(record)
+    return out
+
+
+def write(path: Path, record: Mapping[str, Any]) -> None:
+    """Write beside and rename: the record is whole or not there."""
+    text = json.dumps({"format": FORMAT, **record}, indent=2, sort_keys=True, allow_nan=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _replace(path, (text + "\n").encode())
+
+
+def differing(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Which parts of two keys differ, in words.
+
+    >>> differing({"data": "a", "k": {"n": 1}}, {"data": "b", "k": {"n": 1}})
+    ["data: 'a' there, 'b' now"]
+    """
+    out = []
+    for name in sorted(old.keys() | new.keys()):
+        a, b = old.get(name), new.get(name)
+        if isinstance(a, dict) and isinstance(b, dict):
+            out += differing(a, b, f"{prefix}{name}.")
+        elif a != b:
+            out.append(f"{prefix}{name}: {a!r} there, {b!r} now")
+    return out
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The stored outcome of a cell's prediction.
+
+    Attributes:
+        ids, keys, labels, defects: one per test image.
+        scores: float64 (N,).
+        held_out: float64 (M,) scores of the held-out normal training images.
+        held_out_keys: their content hashes.
+    """
+
+    ids: Sequence[str]
+    keys: Sequence[str]
+    labels: Array
+    defects: Sequence[str]
+    scores: Array
+    held_out: Array
+    held_out_keys: Sequence[str]
+
+    def write(self, cell: CellPath) -> dict[str, str]:
+        """Write the score file; returns its name and digest for the record."""
+        buffer = io.BytesIO()
+        np.savez(
+            buffer,
+            ids=np.array(self.ids, str),
+            keys=np.array(self.keys, str),
+            labels=self.labels.astype(np.int8),
+            defects=np.array(self.defects, str),
+            scores=self.scores.astype(np.float64),
+            held_out=self.held_out.astype(np.float64),
+            held_out_keys=np.array(self.held_out_keys, str),
+        )
+        data = buffer.getvalue()
+        digest = hashlib.sha256(data).hexdigest()
+        name = f"{cell.stem}.{digest[:16]}.npz"
+        _replace(cell.folder / name, data)
+        return {"name": name, "sha256": digest}
+
+    @classmethod
+    def read(cls, folder: Path, cited: Mapping[str, str]) -> Self:
+        """Read a score file that a record cites; its digest is checked."""
+        path = folder / cited["name"]
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise StoreError(f"{path}: the record's scores cannot be read ({error})") from error
+        if hashlib.sha256(data).hexdigest() != cited["sha256"]:
+            raise StoreError(f"{path}: differs from what its record cites; redo it with --force")
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            return cls(
+                file["ids"].tolist(),
+                file["keys"].tolist(),
+                file["labels"],
+                file["defects"].tolist(),
+                file["scores"],
+                file["held_out"],
+                file["held_out_keys"].tolist(),
+            )
+
+
+class MapWriter:
+    """Writes anomaly maps batch by batch as one ``.npy`` (float32, N × H × W), hashing as it goes.
+
+    Plain appends rather than a memory map: on a full disk an append raises an error, a write into a
+    mapped page kills the process.
+    """
+
+    def __init__(self, cell: CellPath, shape: tuple[int, int, int]) -> None:
+        self._cell = cell
+        self._hasher = hashlib.sha256()
+        self._path = cell.folder / f"{cell.stem}.{secrets.token_hex(4)}.part"
+        self._file = self._path.open("wb")
+        header = io.BytesIO()
+        description = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(header, description)
+        self._append(header.getvalue())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+    def add(self, maps: Array) -> None:
+        """Append maps (B, H, W)."""
+        self._append(np.ascontiguousarray(maps, "<f4").data)
+
+    def finish(self) -> dict[str, str]:
+        """Rename to the final name; returns name and digest for the record."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        digest = self._hasher.hexdigest()
+        name = f"{self._cell.stem}.{digest[:16]}.maps.npy"
+        self._path.replace(self._cell.folder / name)
+        return {"name": name, "sha256": digest}
+
+    def _append(self, data: bytes | memoryview) -> None:
+        self._hasher.update(data)
+        self._file.write(data)
+
+
+def read_maps(folder: Path, cited: Mapping[str, str]) -> Array:
+    """Maps float32 (N, H, W), memory-mapped."""
+    path = folder / cited["name"]
+    try:
+        maps: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path}: the record's maps cannot be read ({error})") from error
+    return maps
+
+
+def check_writable(results: Path) -> None:
+    """Raises StoreError at the start of a run rather than at the end of its first cell."""
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        probe = results / f".{secrets.token_hex(4)}.part"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise StoreError(
+            f"results folder {results} cannot be written ({error.strerror}); "
+            "choose another with --results DIR"
+        ) from error
+
+
+def _replace(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _escaped(text: str) -> str:
+    import glob
+
+    return glob.escape(text)
