@@ -1,0 +1,149 @@
+"""One ranking, and every metric as a short sum over it.
+
+A threshold is worth looking at only where an anomalous score lies: between two of them nothing
+changes but the number of false alarms. So a ranking holds, for each distinct anomalous score,
+four numbers, and all areas and maxima are sums over those. Counts stay integers up to the last
+division.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats64 = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Counts at each distinct anomalous score, in falling order of the scores.
+
+    hits (U,): anomalous samples at or above the score; above (U,) and alarms (U,): normal samples
+    above it, and at or above it; overlap (U,): mean fraction of each region at or above it (PRO).
+    anomalous and normal are the totals, both at least one.
+    """
+
+    hits: Ints
+    above: Ints
+    alarms: Ints
+    overlap: Floats64
+    anomalous: int
+    normal: int
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Points of a curve: x (M,) rising from 0 to 1, y (M,) in 0..1."""
+
+    x: Floats64
+    y: Floats64
+
+
+@dataclass(frozen=True)
+class Curves:
+    """ROC (false over true positive rate), PR (recall over precision), PRO (FPR over overlap).
+
+    ROC and PRO are joined by straight lines and integrate by trapezoids. PR is a step function:
+    y[i] holds from x[i-1] to x[i]. Thinning keeps those integrals.
+    """
+
+    roc: Curve
+    pr: Curve
+    pro: Curve
+
+
+def auroc(r: Ranking) -> float:
+    """Probability that an anomalous sample scores above a normal one, ties counting half."""
+    count = np.diff(r.hits, prepend=0)
+    # Twice the number of wins, so that halves stay integers.
+    wins = int(np.dot(count, 2 * r.normal - r.above - r.alarms))
+    return wins / (2 * r.anomalous * r.normal)
+
+
+def average_precision(r: Ranking) -> float:
+    """Precision summed over the steps of recall, without interpolation."""
+    count = np.diff(r.hits, prepend=0)
+    return float(np.dot(count, r.hits / (r.hits + r.alarms)) / r.anomalous)
+
+
+def best_f1_and_iou(r: Ranking) -> tuple[float, float]:
+    """The highest F1 and intersection over union of any threshold; one threshold attains both."""
+    best = int(np.argmax(r.hits / (r.anomalous + r.alarms)))
+    hits, alarms = int(r.hits[best]), int(r.alarms[best])
+    return 2 * hits / (hits + alarms + r.anomalous), hits / (r.anomalous + alarms)
+
+
+def overlap_area(r: Ranking, limit: float) -> float:
+    """Area under the overlap curve up to `limit` false alarms, divided by that limit.
+
+    limit: a number of normal samples, 0 < limit <= r.normal.
+    """
+    # Nothing beyond the first score whose predecessor has passed the limit can matter.
+    end = min(int(np.searchsorted(r.alarms, limit)) + 1, len(r.alarms))
+    alarms, above, overlap = r.alarms[:end], r.above[:end], r.overlap[:end]
+    before = np.concatenate([[0], alarms[:-1]])
+    low = np.concatenate([[0.0], overlap[:-1]])
+    left, middle, right = (np.minimum(fp, limit) for fp in (before, above, alarms))
+    # Between two anomalous scores the curve is flat; a score shared with normal samples makes
+    # it climb along a line, which the limit may cut.
+    share = (right - middle) / np.maximum(alarms - above, 1)
+    area = np.dot(low, middle - left) + np.dot(right - middle, low + 0.5 * (overlap - low) * share)
+    rest = max(limit - int(alarms[-1]), 0.0) if end == len(r.alarms) else 0.0
+    return float((area + rest) / limit)
+
+
+def curves(r: Ranking, points: int) -> Curves:
+    """The three curves with at most `points` points each; their areas are those of all points."""
+    count = np.diff(r.hits, prepend=0)
+    before = r.hits - count
+    fpr = np.concatenate([[0], np.stack([r.above, r.alarms], axis=1).ravel(), [r.normal]])
+    tpr = np.concatenate([[0], np.stack([before, r.hits], axis=1).ravel(), [r.anomalous]])
+    low = np.concatenate([[0.0], r.overlap[:-1]])
+    pro = np.concatenate([[0.0], np.stack([low, r.overlap], axis=1).ravel(), [1.0]])
+    x = fpr / r.normal
+    recall = np.concatenate([[0.0], r.hits / r.anomalous])
+    precision = r.hits / (r.hits + r.alarms)
+    return Curves(
+        roc=thin_line(Curve(x, tpr / r.anomalous), points),
+        pr=thin_steps(Curve(recall, np.concatenate([precision[:1], precision])), points),
+        pro=thin_line(Curve(x, pro), points),
+    )
+
+
+def thin_line(curve: Curve, points: int) -> Curve:
+    """A rising polyline with at most `points` points and the same area under it."""
+    if len(curve.x) <= points:
+        return curve
+    keep = _spread(np.arange(len(curve.x)), curve.x + curve.y, (points - 1) // 2)
+    trapezoids = 0.5 * np.diff(curve.x) * (curve.y[1:] + curve.y[:-1])
+    area = np.add.reduceat(trapezoids, keep[:-1])
+    x, y = curve.x[keep], curve.y[keep]
+    wide, high = np.diff(x), np.diff(y)
+    # Between two kept points one more is put on the falling diagonal of their rectangle, where
+    # the two lines to it enclose exactly the area of the points left out.
+    box = wide * high
+    share = np.divide(y[1:] * wide - area, box, out=np.zeros_like(box), where=box > 0)
+    share = np.clip(share, 0.0, 1.0)
+    between_x, between_y = x[:-1] + share * wide, y[1:] - share * high
+    flat_x = np.append(np.stack([x[:-1], between_x], axis=1).ravel(), x[-1])
+    flat_y = np.append(np.stack([y[:-1], between_y], axis=1).ravel(), y[-1])
+    return Curve(flat_x, flat_y)
+
+
+def thin_steps(curve: Curve, points: int) -> Curve:
+    """A step function with at most `points` points and the same area under it."""
+    if len(curve.x) <= points:
+        return curve
+    keep = _spread(np.arange(len(curve.x)), curve.x, points)
+    area = np.add.reduceat(np.diff(curve.x) * curve.y[1:], keep[:-1])
+    x = curve.x[keep]
+    return Curve(x, np.concatenate([curve.y[:1], area / np.diff(x)]))
+
+
+def _spread(index: Ints, position: Floats64, count: int) -> Ints:
+    """At most `count` of the indices, first and last among them, evenly along `position`."""
+    wanted = np.linspace(position[0], position[-1], count)
+    keep = np.searchsorted(position, wanted)
+    keep[0], keep[-1] = index[0], index[-1]
+    return np.unique(keep)

@@ -1,0 +1,102 @@
+"""Ground-truth regions: 8-connected groups of anomalous pixels, labelled per image.
+
+Regions are found from horizontal runs of marked pixels instead of pixel by pixel: defects cover
+a percent of the pixels, and their runs are a hundred times fewer still.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.metrics.inputs import Bools, blocks
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class LabelledPixels:
+    """The marked pixels of a block in reading order.
+
+    image (P,) and region (P,) say where each belongs; sizes (K,) holds the pixels of each region.
+    """
+
+    image: Ints
+    region: Ints
+    sizes: Ints
+
+
+def label_regions(masks: Bools) -> LabelledPixels:
+    """Label the 8-connected regions of masks (B, H, W) bool, each image by itself.
+
+    >>> label_regions(np.eye(3, dtype=bool)[None]).sizes  # touching diagonally is touching
+    array([3])
+    """
+    batch, height, width = masks.shape
+    # One empty column and row per image keep runs from reaching across borders, also diagonally.
+    padded = np.zeros((batch, height + 1, width + 1), dtype=np.bool_)
+    padded[:, :height, :width] = masks
+    flat = padded.reshape(-1)
+    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    if flat[0]:
+        edges = np.concatenate([[0], edges])
+    start, stop = edges[0::2], edges[1::2]
+    region = _connect(start, stop, stride=width + 1)
+    length = stop - start
+    sizes = np.bincount(region, weights=length).astype(np.int64)
+    image = start // ((height + 1) * (width + 1))
+    return LabelledPixels(np.repeat(image, length), np.repeat(region, length), sizes)
+
+
+def _connect(start: Ints, stop: Ints, stride: int) -> Ints:
+    """The region of each run [start, stop), numbered from 0 in reading order."""
+    if not len(start):
+        return np.zeros(0, dtype=np.int64)
+    # SciPy's sparse part takes 0.1 s to import, and images without a defect don't need it.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    # A run touches those of the next row that meet its own columns widened by one on each side.
+    first = np.searchsorted(stop, start + stride - 1, side="right")
+    last = np.searchsorted(start, stop + stride + 1, side="left")
+    touching = last - first
+    above = np.repeat(np.arange(len(start)), touching)
+    below = np.arange(len(above)) + np.repeat(first - (np.cumsum(touching) - touching), touching)
+    links = coo_array((np.ones(len(above), np.int8), (above, below)), shape=(len(start),) * 2)
+    return np.asarray(connected_components(links, directed=False)[1], dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Region:
+    """One ground-truth region: its image, its size in pixels, and the fraction found."""
+
+    image: str
+    pixels: int
+    overlap: float
+
+
+def region_overlap(
+    maps: Any, masks: Any, threshold: float, *, ids: Sequence[str] | None = None
+) -> list[Region]:
+    """How much of each ground-truth region scores at or above a threshold.
+
+    maps: (N, H, W) float, or a list of (H, W); masks alike, bool, 0/1 or 0/255. PRO at this
+    threshold is the mean of the overlaps (Bergmann et al., "The MVTec Anomaly Detection
+    Dataset", IJCV 2021). Raises MetricInputError as pixel_metrics does.
+
+    >>> maps = np.array([[[0.2, 0.8, 0.0, 0.9]]])
+    >>> region_overlap(maps, [[[1, 1, 0, 1]]], threshold=0.5)
+    [Region(image='0', pixels=2, overlap=0.5), Region(image='0', pixels=1, overlap=1.0)]
+    """
+    found = []
+    for block in blocks(maps, np.asarray(masks) if isinstance(maps, np.ndarray) else masks, ids):
+        pixels = label_regions(block.masks)
+        hits = np.bincount(
+            pixels.region, weights=block.maps[block.masks] >= threshold, minlength=len(pixels.sizes)
+        )
+        first = np.unique(pixels.region, return_index=True)[1]
+        for image, size, hit in zip(pixels.image[first], pixels.sizes, hits, strict=True):
+            found.append(Region(block.ids[image], int(size), float(hit / size)))
+    return found
