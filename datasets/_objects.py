@@ -31,40 +31,40 @@ BOARD = ("bridge", "missing", "shifted", "swapped")
 
 
 def washer(dice: Dice, defect: str) -> tuple[Array, Mask]:
-    """A brushed metal ring with eight holes, at any rotation, on a dark table."""
+    """A brushed metal ring with eight holes, roughly aligned, on a dark table."""
     mask = np.zeros((SIDE, SIDE), dtype=bool)
-    x, y = SIDE / 2 + dice(-4, 4), SIDE / 2 + dice(-4, 4)
-    turn = dice(0, 2 * np.pi)
-    u, v = turned(turn, x, y)
+    x, y = SIDE / 2 + dice(-2.5, 2.5), SIDE / 2 + dice(-2.5, 2.5)
+    u, v = turned(dice(-0.12, 0.12), x, y)
     radius, outer, inner = np.hypot(u, v), 47 + dice(-1, 1), 17 + dice(-0.5, 0.5)
     ring = np.maximum(radius - outer, inner - radius)
+    missing = dice.index(8) if defect == "hole_missing" else -1
     for number in range(8):
         a = 2 * np.pi * number / 8
         hole = 4.2 - np.hypot(u - 33 * np.cos(a), v - 33 * np.sin(a))
-        if defect == "hole_missing" and number == 0:
+        if number == missing:
             mask = hole > -0.5
         else:
             ring = np.maximum(ring, hole)
     if defect == "bite":
         a = dice(0, 2 * np.pi)
         place = np.hypot(u - outer * np.cos(a), v - outer * np.sin(a)) < 1.5
-        bite = spot(dice, place, dice(3, 6.5))
+        bite = spot(dice, place, dice(4, 7.5))
         mask = (bite < 0) & (ring < 0)
         ring = np.maximum(ring, -bite)
     metal = ring < -1
     angle = np.arctan2(Y - y, X - x)
     gloss = 26 * np.cos(2 * angle - dice(0, 0.7)) + 10 * np.cos(3 * angle + dice(0, 6))
-    brushed = 9 * dice.table(np.floor(radius * 1.5)) + 5 * dice.table(np.floor(radius * 3))
+    brushed = 6 * dice.table(np.floor(radius * 1.5)) + 4 * dice.table(np.floor(radius * 3))
     face = shade(flat((158, 160, 164)), gloss + brushed)
     if defect == "rust":
         distance = spot(dice, metal, dice(6, 11))
-        face = paint(face, (150, 96, 58), dice(0.2, 0.45) * edge(distance, 4))
+        face = paint(face, (150, 92, 52), dice(0.25, 0.55) * edge(distance, 4))
         mask = (distance < 0) & (ring < 0)
     elif defect == "scratch":
         plain = face
         while mask.sum() < 25:  # most of it may lie beside the ring
             path = walk(dice, dice.point(metal), dice(16, 34), 0.15)
-            face, mask = stroke(plain, path, dice(0.9, 1.6), (238, 240, 242), dice(0.4, 0.75))
+            face, mask = stroke(plain, path, dice(1.1, 1.9), (244, 246, 248), dice(0.5, 0.9))
             mask &= ring < 0
     table = shade(flat((38, 42, 50)), 5 * dice.field(12, 12))
     shadow = np.hypot(X - x - 3, Y - y - 4) - outer

@@ -79,18 +79,18 @@ def stone(dice: Dice, defect: str) -> tuple[Array, Mask]:
         image = paint(image, colour, 0.85 * np.clip(3 * (dice.speckle(size) - level), 0, 1))
     if defect == "crack":
         path = walk(dice, dice.point(inside(30)), dice(30, 65), 0.6, steps=16)
-        image, mask = stroke(image, path, dice(1.2, 2.2), (48, 44, 42), dice(0.6, 0.9))
+        image, mask = stroke(image, path, dice(1.5, 2.6), (40, 36, 36), dice(0.7, 0.95))
     elif defect == "filler":  # a hole filled with smooth paste of about the mean colour
-        distance = spot(dice, inside(14), dice(7, 11))
+        distance = spot(dice, inside(18), dice(9, 14))
         paste = flat((146, 137, 130)) + 6 * dice.field(20, 20)[..., None]
-        image = paint(image, paste, dice(0.7, 0.95) * edge(distance, 2))
+        image = paint(image, paste, dice(0.8, 1) * edge(distance, 2))
         mask = distance < 0
     elif defect == "scratch":
         path = walk(dice, dice.point(inside(30)), dice(30, 60), 0.1)
-        image, mask = stroke(image, path, dice(1.0, 1.8), (214, 210, 206), dice(0.4, 0.75))
+        image, mask = stroke(image, path, dice(1.3, 2.2), (222, 218, 214), dice(0.5, 0.85))
     elif defect == "stain":
         distance = spot(dice, inside(18), dice(10, 17))
-        image = paint(image, (112, 84, 46), dice(0.18, 0.4) * edge(distance, 5))
+        image = paint(image, (106, 78, 42), dice(0.25, 0.5) * edge(distance, 5))
         mask = distance < 0
     return image, mask
 
