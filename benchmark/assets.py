@@ -86,7 +86,9 @@ def load(asset: Asset, folder: Path | None) -> LoadedAsset:
     command = f"bench pretrain {asset.name} --images DIR"
     for name, value in asset.settings().items():
         if value != settings_of.declared(type(asset))[name][1]:
-            command += f" --set {asset.name}.{name}={json.dumps(settings_of.as_json({'v': value})['v'])}"
+            command += (
+                f" --set {asset.name}.{name}={json.dumps(settings_of.as_json({'v': value})['v'])}"
+            )
     if folder is None:
         raise AssetError(
             f"asset {asset.name} is needed and no assets folder was given; pass --assets-dir "

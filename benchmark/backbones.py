@@ -207,8 +207,17 @@ def _load(name: str, weights: WeightsFrom) -> tuple[nn.Module, str, set[str] | N
     in_timm = timm.is_model(bare)
     if not in_timm and bare not in torchvision.models.list_models():
         raise WeightsError(
-            unknown("backbone", name, [*timm.list_models()[:0], "resnet18", "wide_resnet50_2",
-                                       "mobilenetv2_100", "squeezenet1_1"])
+            unknown(
+                "backbone",
+                name,
+                [
+                    *timm.list_models()[:0],
+                    "resnet18",
+                    "wide_resnet50_2",
+                    "mobilenetv2_100",
+                    "squeezenet1_1",
+                ],
+            )
             + ", and any other model of timm or torchvision"
         )
 
@@ -230,8 +239,10 @@ def _load(name: str, weights: WeightsFrom) -> tuple[nn.Module, str, set[str] | N
     try:
         return create(_hub_name(name) if in_timm else True), "hub", None
     except Exception as error:  # the hubs raise many kinds; the remedy is the same for all
-        where = f"{weights.folder} holds no {bare}.safetensors or .pth" if weights.folder else (
-            "no weights folder was given"
+        where = (
+            f"{weights.folder} holds no {bare}.safetensors or .pth"
+            if weights.folder
+            else ("no weights folder was given")
         )
         raise WeightsError(
             f"no weights for backbone {name}: {where}, and the hub could not be reached "

@@ -65,7 +65,9 @@ class RunConfig:
             values[name] = coerce(value, hints[name], name)
         config = cls(**values, set=sets)
         if not config.methods:
-            raise SettingsError("no methods given; name some with --methods (see bench list methods)")
+            raise SettingsError(
+                "no methods given; name some with --methods (see bench list methods)"
+            )
         if len(set(config.seeds)) != len(config.seeds) or not config.seeds:
             raise SettingsError(f"seeds {list(config.seeds)}: give at least one, each once")
         stray = sorted(sets.keys() - set(config.methods))

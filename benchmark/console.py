@@ -87,9 +87,11 @@ class PlainConsole:
             now = time.perf_counter()
             if now - spoke >= PLAIN_EVERY_S:
                 spoke = now
-                left = f", about {duration((now - began) / (i + 1) * (total - i - 1))} left" if (
-                    total
-                ) else ""
+                left = (
+                    f", about {duration((now - began) / (i + 1) * (total - i - 1))} left"
+                    if (total)
+                    else ""
+                )
                 self.say(f"    {title}: {i + 1}/{total or '?'}{left}")
 
 

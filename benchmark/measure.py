@@ -11,49 +11,11 @@ from benchmark.dataset import Category
 from benchmark.errors import DataError
 from benchmark.geometry import Geometry
 from benchmark.loading import load_masks
+from benchmark.metric_names import IMAGE_METRICS, PIXEL_METRICS
 from benchmark.metrics import PixelMeter, image_metrics, normal_threshold
 from benchmark.store import Scores
 
 Array = npt.NDArray[Any]
-
-IMAGE_METRICS = (
-    "image_auroc",
-    "image_ap",
-    "image_f1_max",
-    "image_accuracy",
-    "image_balanced_accuracy",
-    "image_balanced_accuracy_oracle",
-    "image_recall_at_0_fpr",
-    "image_recall_at_1_fpr",
-)
-PIXEL_METRICS = (
-    "pixel_auroc",
-    "pixel_ap",
-    "pro",
-    "pixel_f1_max",
-    "pixel_iou_max",
-    "pixel_auroc_per_image",
-    "pixel_auroc_anomalous",
-    "pro_per_image",
-)
-METRICS = {
-    "image_auroc": "area under the ROC curve of the image scores",
-    "image_ap": "average precision of the image scores",
-    "image_f1_max": "best F1 over all thresholds",
-    "image_accuracy": "fraction right at the threshold set on held-out normal images",
-    "image_balanced_accuracy": "mean of the good and the defective fraction right, same threshold",
-    "image_balanced_accuracy_oracle": "the same at the best test threshold: an upper bound",
-    "image_recall_at_0_fpr": "defects found without any false alarm",
-    "image_recall_at_1_fpr": "defects found at 1 % false alarms",
-    "pixel_auroc": "area under the ROC curve over all test pixels",
-    "pixel_ap": "average precision over all test pixels",
-    "pro": "per-region overlap, area up to 30 % false positives (AUPRO)",
-    "pixel_f1_max": "best pixel F1 over all thresholds",
-    "pixel_iou_max": "best intersection over union over all thresholds",
-    "pixel_auroc_per_image": "mean over defective images of each one's own pixel AUROC (IGD)",
-    "pixel_auroc_anomalous": "pixel AUROC over defective images only (PatchCore, MKD)",
-    "pro_per_image": "mean over defective images of each one's own PRO (RD4AD's code)",
-}
 
 
 def measure(

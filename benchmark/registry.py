@@ -160,7 +160,9 @@ def _described(source: Path, kind: Kind) -> tuple[str, Sequence[str]]:
     for node in tree.body:
         if not isinstance(node, ast.ClassDef) or node.name.startswith("_"):
             continue
-        bases = {b.attr if isinstance(b, ast.Attribute) else getattr(b, "id", "") for b in node.bases}
+        bases = {
+            b.attr if isinstance(b, ast.Attribute) else getattr(b, "id", "") for b in node.bases
+        }
         if _BASE[kind] not in bases:
             continue
         text = ast.get_docstring(node) or ast.get_docstring(tree) or node.name

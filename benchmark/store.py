@@ -18,7 +18,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -83,9 +82,9 @@ class CellPath:
     def record(self) -> Path:
         return self.folder / f"{self.stem}.json"
 
-    @property
-    def checkpoint(self) -> Path:
-        return self.folder / f"{self.stem}.checkpoint"
+    def checkpoint(self, data: str | None) -> Path:
+        """Unfinished work of this cell on the data with this fingerprint."""
+        return self.folder / f"{self.stem}.{data}.checkpoint"
 
     @contextmanager
     def lock(self) -> Iterator[bool]:
@@ -241,15 +240,8 @@ class MapWriter:
         np.lib.format.write_array_header_1_0(header, description)
         self._append(header.getvalue())
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Give up the file; after :meth:`finish` there is nothing left to give up."""
         self._file.close()
         self._path.unlink(missing_ok=True)
 

@@ -78,7 +78,9 @@ class Spade(Detector):
             pixels = [level.flatten(2).mT for level in pyramid]  # (B, P, C)
             if start == 0:  # filled in place: a list and a concatenation would need it all twice
                 self.descriptors_ = descriptors.new_empty(len(train), descriptors.shape[1])
-                self.galleries_ = [p.new_empty(len(train), p.shape[1], p.shape[2] + 1) for p in pixels]
+                self.galleries_ = [
+                    p.new_empty(len(train), p.shape[1], p.shape[2] + 1) for p in pixels
+                ]
                 # centred: distances stay the same, and |g|² - 2qg cancels less
                 self.centres_ = [p.mean((0, 1)) for p in pixels]
             stop = start + len(batch)
@@ -99,7 +101,10 @@ class Spade(Detector):
         for level, centre, gallery in zip(pyramid, self.centres_, self.galleries_, strict=True):
             queries = level.flatten(2).mT - centre.to(level.device)
             nearest = torch.stack(
-                [nearest_squared(q, gallery, found) for q, found in zip(queries, neighbours, strict=True)]
+                [
+                    nearest_squared(q, gallery, found)
+                    for q, found in zip(queries, neighbours, strict=True)
+                ]
             )
             grid = nearest.sqrt().reshape(len(batch), *level.shape[2:])
             maps += upsample(grid, batch.size) / len(pyramid)

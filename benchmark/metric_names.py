@@ -1,0 +1,42 @@
+"""Names of the metrics in records, tables and results, with a word on each."""
+
+from __future__ import annotations
+
+IMAGE_METRICS = (
+    "image_auroc",
+    "image_ap",
+    "image_f1_max",
+    "image_accuracy",
+    "image_balanced_accuracy",
+    "image_balanced_accuracy_oracle",
+    "image_recall_at_0_fpr",
+    "image_recall_at_1_fpr",
+)
+PIXEL_METRICS = (
+    "pixel_auroc",
+    "pixel_ap",
+    "pro",
+    "pixel_f1_max",
+    "pixel_iou_max",
+    "pixel_auroc_per_image",
+    "pixel_auroc_anomalous",
+    "pro_per_image",
+)
+METRICS = {
+    "image_auroc": "area under the ROC curve of the image scores",
+    "image_ap": "average precision of the image scores",
+    "image_f1_max": "best F1 over all thresholds",
+    "image_accuracy": "fraction right at the threshold set on held-out normal images",
+    "image_balanced_accuracy": "mean of the good and the defective fraction right, same threshold",
+    "image_balanced_accuracy_oracle": "the same at the best test threshold: an upper bound",
+    "image_recall_at_0_fpr": "defects found without any false alarm",
+    "image_recall_at_1_fpr": "defects found at 1 % false alarms",
+    "pixel_auroc": "area under the ROC curve over all test pixels",
+    "pixel_ap": "average precision over all test pixels",
+    "pro": "per-region overlap, area up to 30 % false positives (AUPRO)",
+    "pixel_f1_max": "best pixel F1 over all thresholds",
+    "pixel_iou_max": "best pixel intersection over union over all thresholds",
+    "pixel_auroc_per_image": "mean over defective images of each one's own pixel AUROC (IGD)",
+    "pixel_auroc_anomalous": "pixel AUROC over defective images only (PatchCore, MKD)",
+    "pro_per_image": "mean over defective images of each one's own PRO (RD4AD's code)",
+}
