@@ -41,6 +41,10 @@ EXTENSIONS = frozenset(
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
+class MaskValuesError(DataError):
+    """A mask that can be read, but says neither good nor defective for some of its pixels."""
+
+
 @dataclass(frozen=True)
 class FileSource:
     """An image or a mask in a file. Every call reads the file once and keeps nothing.
@@ -121,20 +125,21 @@ def decode_mask(data: bytes, name: str) -> Array:
         bool (H, W), True where the image is defective.
 
     Raises:
-        DataError: not an image, or values between background and defect (resizing with
-            interpolation, JPEG), or a transparent part.
+        MaskValuesError: values between background and defect (from JPEG or smooth resizing),
+            colours, or a transparent part.
+        DataError: not an image, or truncated.
     """
     raw = _raw(data, name, alpha=True)
     if raw.ndim == 3 and raw.shape[2] == 4:
         if (raw[..., 3] < 255).any():
-            raise DataError(
+            raise MaskValuesError(
                 f"{name}: a mask with a transparent part, which may mean either; save it without "
                 "alpha channel, 0 for background and 255 for defect"
             )
         raw = raw[..., :3]
     if raw.ndim == 3:
         if (raw != raw[..., :1]).any():
-            raise DataError(
+            raise MaskValuesError(
                 f"{name}: a coloured mask; save it as grey, 0 for background and 255 for defect"
             )
         raw = raw[..., 0]
@@ -143,7 +148,7 @@ def decode_mask(data: bytes, name: str) -> Array:
     if not (np.isin(values, (0, white)).all() and white in (0, 1, 255, 65535)):
         shown = ", ".join(f"{value:g}" for value in values[:6])
         more = ", …" if len(values) > 6 else ""
-        raise DataError(
+        raise MaskValuesError(
             f"{name}: a mask with {len(values)} values ({shown}{more}), allowed are 0 and 255, or "
             "0 and 1; threshold it and save it as PNG (JPEG and smooth resizing blur the values)"
         )
