@@ -180,17 +180,19 @@ class Backbone:
 
     def _features(self, x: Tensor) -> Tensor:
         """The last feature map, (B, C, h, w)."""
-        if hasattr(self.model, "forward_features"):  # timm
-            out: Tensor = self.model.forward_features(x)
-        elif isinstance(getattr(self.model, "features", None), nn.Module):  # torchvision
-            out = self.model.features(x)
+        model: Any = self.model
+        if hasattr(model, "forward_features"):  # timm
+            out: Tensor = model.forward_features(x)
+        elif isinstance(getattr(model, "features", None), nn.Module):  # torchvision
+            out = model.features(x)
         else:  # stops at the last layer asked for
-            out = self.model(x)
+            out = model(x)
         return out
 
     def _pool(self, features: Tensor) -> Tensor:
-        if hasattr(self.model, "forward_head"):
-            pooled: Tensor = self.model.forward_head(features, pre_logits=True)
+        model: Any = self.model
+        if hasattr(model, "forward_head"):
+            pooled: Tensor = model.forward_head(features, pre_logits=True)
             return pooled.flatten(1)
         if features.ndim != 4:
             raise WeightsError(
@@ -211,7 +213,6 @@ def _load(name: str, weights: WeightsFrom) -> tuple[nn.Module, str, set[str] | N
                 "backbone",
                 name,
                 [
-                    *timm.list_models()[:0],
                     "resnet18",
                     "wide_resnet50_2",
                     "mobilenetv2_100",
@@ -224,8 +225,10 @@ def _load(name: str, weights: WeightsFrom) -> tuple[nn.Module, str, set[str] | N
     def create(pretrained: bool | str) -> nn.Module:
         if in_timm:
             model_name = pretrained if isinstance(pretrained, str) else bare
-            return timm.create_model(model_name, pretrained=bool(pretrained))  # type: ignore[no-any-return]
-        return torchvision.models.get_model(bare, weights="DEFAULT" if pretrained else None)  # type: ignore[no-any-return]
+            model: nn.Module = timm.create_model(model_name, pretrained=bool(pretrained))
+        else:
+            model = torchvision.models.get_model(bare, weights="DEFAULT" if pretrained else None)
+        return model
 
     if weights.mode == "random":
         seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big")

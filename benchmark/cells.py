@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -20,7 +20,6 @@ from benchmark.errors import BenchError, StoreError
 from benchmark.geometry import Geometry
 from benchmark.loading import PREDICT_BATCH, Decoded, ImageSet
 from benchmark.measure import measure
-from benchmark.metric_names import PIXEL_METRICS
 from benchmark.settings import as_json
 
 MAX_CURVE_POINTS = 500
@@ -170,6 +169,7 @@ def run_cell(cell: Cell, work: Work, progress: Progress) -> dict[str, Any]:
             "metric_seconds": metric_seconds,
             "wall_seconds": wall,
             "backbone_images": counts.images - passes,
+            "shared_seconds": _shared_seconds(context, detector, train, tests),
             **memory,
             **cost.stored_bytes(detector, context),
             **cost.latency(detector, tests, context),
@@ -218,7 +218,7 @@ class _MapSink:
         self._path, self._count = path, count
         self._writer: store.MapWriter | None = None
 
-    def __enter__(self) -> _MapSink:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -252,11 +252,11 @@ def _predict(
     return np.concatenate(scores) if scores else np.empty(0)
 
 
-def _shared_seconds(context: Context, detector: Detector, images: ImageSet) -> float:
-    """Backbone seconds that the training images cost, whichever cell paid for them."""
+def _shared_seconds(context: Context, detector: Detector, *images: ImageSet) -> float:
+    """Backbone seconds that these images cost, whichever cell paid for them."""
     names = {spec.backbone for spec in detector.needs()}
-    features = context.features_of
-    return sum(features.seconds(images.keys, context.geometry, name) for name in names)
+    keys = [key for part in images for key in part.keys]
+    return sum(context.features_of.seconds(keys, context.geometry, name) for name in names)
 
 
 def _environment(context: Context) -> dict[str, Any]:
@@ -278,9 +278,3 @@ def _thin(meters: Meters) -> dict[str, list[tuple[int, float]]]:
         step = -(-len(points) // MAX_CURVE_POINTS)
         out[name] = points[::step] + ([points[-1]] if (len(points) - 1) % step else [])
     return out
-
-
-def keep_pixel_metrics(old: Mapping[str, Any], new: dict[str, Any]) -> None:
-    """Where maps were not kept, pixel metrics stay as they were measured."""
-    for name in PIXEL_METRICS:
-        new[name] = old.get(name)

@@ -18,10 +18,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point. Returns the exit status: 0 fine, 1 a cell or check failed, 2 wrong use."""
     given = parser().parse_args(arguments)
     try:
-        from benchmark import commands
+        from benchmark.commands import COMMANDS
 
-        status: int = getattr(commands, given.command.replace("-", "_"))(given)
-        return status
+        return COMMANDS[given.command](given)
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2

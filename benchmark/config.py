@@ -53,8 +53,8 @@ class RunConfig:
             SettingsError: unknown names or wrong types, saying what is allowed.
         """
         values: dict[str, Any] = _read_yaml(file) if file else {}
-        sets: dict[str, dict[str, Any]] = _settings_of(values.pop("set", {}))
-        for method, named in _settings_of(given.get("set", {})).items():
+        sets: dict[str, dict[str, Any]] = settings_by_owner(values.pop("set", {}))
+        for method, named in settings_by_owner(given.get("set", {})).items():
             sets.setdefault(method, {}).update(named)
         values |= {k: v for k, v in given.items() if k != "set"}
         hints = get_type_hints(cls)
@@ -104,7 +104,8 @@ def data_folder(root: Path | None, names: list[str]) -> Path:
     return root
 
 
-def _settings_of(given: Any) -> dict[str, dict[str, Any]]:
+def settings_by_owner(given: Any) -> dict[str, dict[str, Any]]:
+    """Settings per method or asset, from ``OWNER.NAME=VALUE`` texts or a nested mapping."""
     out: dict[str, dict[str, Any]] = {}
     if isinstance(given, Mapping):
         for method, named in given.items():

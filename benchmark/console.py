@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
@@ -79,6 +79,20 @@ class PlainConsole:
         left = spent / self._count * (self._total - self._count)
         note = f" (about {duration(left)} left)" if self._count < self._total else ""
         self.say(f"[{self._count}/{self._total}] {text}{note}")
+
+    def fraction(self, title: str) -> Callable[[int, int], None]:
+        """A callback (done, total) for work that is not a loop here; call it with rising counts."""
+        steps: Iterator[int] | None = None
+
+        def show(done: int, total: int) -> None:
+            nonlocal steps
+            if steps is None:
+                steps = iter(self.track(range(total + 1), title, total))
+                next(steps)
+            if done > 0:
+                next(steps, None)
+
+        return show
 
     def track(self, items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
         began = spoke = time.perf_counter()

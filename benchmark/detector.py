@@ -184,7 +184,8 @@ class Detector(ABC):
     def build(self) -> None:
         """Create the modules (attributes ending with an underscore) that hold learned tensors.
 
-        Called by :meth:`load_state` before it fills them; methods without modules leave it empty.
+        Called by :meth:`load_state` before it fills them, when the JSON values of the state are
+        already set (a width that only fit could know); methods without modules leave it empty.
         """
 
     def check_fitted(self) -> None:
@@ -210,6 +211,8 @@ class Detector(ABC):
 
     def load_state(self, state: State) -> Self:
         """The inverse of :meth:`state`, on a new detector with the same settings."""
+        for name, value in state.values.items():
+            setattr(self, name, value)
         self.build()
         modules = {k: v for k, v in self._learned().items() if isinstance(v, torch.nn.Module)}
         lists: dict[str, dict[int, Tensor]] = {}
@@ -226,8 +229,6 @@ class Detector(ABC):
             modules[name].load_state_dict(tensors)
         for name, items in lists.items():
             setattr(self, name, [items[i] for i in sorted(items)])
-        for name, value in state.values.items():
-            setattr(self, name, value)
         return self
 
     def _learned(self) -> dict[str, Any]:

@@ -99,10 +99,13 @@ def _commit() -> str | None:
     if not (root / ".git").exists():
         return None
     try:
-        run = lambda *a: subprocess.run(  # noqa: E731
-            ["git", "-C", str(root), *a], capture_output=True, text=True, timeout=10, check=True
-        ).stdout.strip()
-        changed = run("status", "--porcelain", "--untracked-files=no")
-        return str(run("rev-parse", "--short=12", "HEAD")) + ("+" if changed else "")
+        changed = _git(root, "status", "--porcelain", "--untracked-files=no")
+        return _git(root, "rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def _git(root: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(root), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    return done.stdout.strip()

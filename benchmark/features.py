@@ -78,6 +78,10 @@ class FrozenFeatures:
             self._backbones[name] = Backbone(name, self.weights, self.device)
         return self._backbones[name]
 
+    def sources(self) -> dict[str, str]:
+        """Where the weights of each network used came from."""
+        return {name: backbone.source for name, backbone in self._backbones.items()}
+
     def clear(self) -> None:
         """Forget all features, keep the networks: between categories."""
         self._memory: dict[tuple[str, ...], Tensor] = {}
@@ -162,7 +166,7 @@ class FrozenFeatures:
         elif self._spilled + size <= self.disk_bytes:
             try:
                 if self._file is None:
-                    self._file = tempfile.TemporaryFile(prefix="bench-features-")
+                    self._file = tempfile.TemporaryFile(prefix="bench-features-")  # noqa: SIM115
                 data = np.ascontiguousarray(row.numpy())
                 written = os.pwrite(self._file.fileno(), data.data, self._spilled)
                 if written != size:

@@ -57,6 +57,12 @@ class Geometry:
             out["resize"] = list(self.resize)
         return out
 
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Geometry:
+        """The inverse of :meth:`as_json`."""
+        resize = values["resize"]
+        return cls(**{**values, "resize": tuple(resize) if isinstance(resize, list) else resize})
+
     def resized(self, height: int, width: int) -> tuple[int, int]:
         """Size (height, width) after the resize, before the crop.
 

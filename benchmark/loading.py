@@ -10,11 +10,9 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,10 +22,9 @@ from benchmark.dataset import Category, Sample, digest
 from benchmark.detector import Batch
 from benchmark.errors import DataError
 from benchmark.geometry import Geometry
+from benchmark.images import check_mask, in_parallel
 
 Array = npt.NDArray[Any]
-T = TypeVar("T")
-R = TypeVar("R")
 
 PREDICT_BATCH = 16
 MEMORY_BYTES = 1 << 30
@@ -128,17 +125,22 @@ def hash_category(category: Category, threads: int) -> Keys:
     if len(set(ids)) != len(ids):
         twice = next(i for i in ids if ids.count(i) > 1)
         raise DataError(f"category {category.name!r}: two samples have the id {twice!r}")
+    keys, fingerprint = hash_samples(samples, threads)
+    split = len(category.train)
+    return Keys(keys[:split], keys[split:], fingerprint)
+
+
+def hash_samples(samples: Sequence[Sample], threads: int) -> tuple[list[str], str]:
+    """Content hash per image, and one fingerprint over ids, labels, images and masks."""
 
     def one(sample: Sample) -> tuple[str, str]:
         return digest(sample.image), digest(sample.mask) if sample.mask else "-"
 
-    hashes = list(in_threads(one, samples, threads))
+    hashes = list(in_parallel(one, samples, threads))
     hasher = hashlib.sha256()
     for sample, (image, mask) in sorted(zip(samples, hashes, strict=True), key=lambda p: p[0].id):
         hasher.update(f"{sample.id}\n{sample.label}\n{sample.defect}\n{image}\n{mask}\n".encode())
-    keys = [image for image, _ in hashes]
-    split = len(category.train)
-    return Keys(keys[:split], keys[split:], hasher.hexdigest()[:16])
+    return [image for image, _ in hashes], hasher.hexdigest()[:16]
 
 
 def decode_category(
@@ -146,8 +148,8 @@ def decode_category(
 ) -> dict[Geometry, Decoded]:
     """Decode every image once and bring it to each geometry."""
     out = {}
-    train = _decode(category.train, geometries, threads)
-    test = _decode(category.test, geometries, threads)
+    train = decode_samples(category.train, geometries, threads)
+    test = decode_samples(category.test, geometries, threads)
     for geometry in geometries:
         if train[geometry].shape[1:] != test[geometry].shape[1:]:
             raise DataError(
@@ -176,40 +178,22 @@ def load_masks(
             return sample, np.zeros((0, 0), bool)
         return sample, geometry.mask(sample.mask.mask())
 
-    yield from in_threads(one, category.test, threads)
+    yield from in_parallel(one, category.test, threads)
 
 
-def in_threads(work: Callable[[T], R], items: Sequence[T], threads: int) -> Iterator[R]:
-    """``map`` in threads, in order, with only a few results waiting at a time."""
-    if threads <= 1:
-        yield from map(work, items)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        pending = iter(items)
-        queue = [pool.submit(work, item) for item in islice(pending, threads * 4)]
-        while queue:
-            result = queue.pop(0).result()
-            queue += [pool.submit(work, item) for item in islice(pending, 1)]
-            yield result
-
-
-def _decode(
+def decode_samples(
     samples: Sequence[Sample], geometries: Sequence[Geometry], threads: int
 ) -> dict[Geometry, Array]:
+    """Decode every image once and bring it to each geometry: uint8 (N, H, W, 3) per geometry."""
+
     def one(sample: Sample) -> list[Array]:
         pixels = sample.image.pixels()
         if sample.mask is not None:
-            found = sample.mask.mask().shape
-            if found != pixels.shape[:2]:
-                raise DataError(
-                    f"{sample.mask.name()}: the mask is {found[1]}×{found[0]} pixels, its image "
-                    f"{sample.image.name()} is {pixels.shape[1]}×{pixels.shape[0]}; replace the "
-                    "mask by one of the image's size"
-                )
+            check_mask(pixels.shape, sample.mask.mask().shape, sample.mask.name())
         return [geometry.image(pixels) for geometry in geometries]
 
     out: dict[Geometry, Array] = {}
-    for i, views in enumerate(in_threads(one, samples, threads)):
+    for i, views in enumerate(in_parallel(one, samples, threads)):
         for geometry, view in zip(geometries, views, strict=True):
             if i == 0:
                 out[geometry] = _buffer((len(samples), *view.shape))

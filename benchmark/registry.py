@@ -15,6 +15,7 @@ import pkgutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from benchmark.detector import Detector
 
 Kind = Literal["method", "dataset"]
+KINDS: tuple[Kind, ...] = ("method", "dataset")
 _BASE = {"method": "Detector", "dataset": "Dataset"}
 _PACKAGE = {"method": "benchmark.methods", "dataset": "benchmark.datasets"}
 
@@ -58,7 +60,7 @@ class Registry:
 
     def __init__(self, plugins: Sequence[Path] = ()) -> None:
         self.entries: dict[Kind, dict[str, Entry]] = {"method": {}, "dataset": {}}
-        for kind in ("method", "dataset"):
+        for kind in KINDS:
             self._built_in(kind)
             self._installed(kind)
         for path in plugins:
@@ -86,7 +88,8 @@ class Registry:
         """A data set's class."""
         from benchmark.dataset import Dataset
 
-        return _class_in(self.entry("dataset", name), Dataset)
+        cls: type[Dataset] = _class_in(self.entry("dataset", name), Dataset)
+        return cls
 
     def assets(self) -> Mapping[str, type[Asset]]:
         """Every asset that some method can have built, by name. Imports all methods."""
@@ -101,17 +104,10 @@ class Registry:
         for module in pkgutil.iter_modules(package.__path__):
             if module.name.startswith("_"):
                 continue
-            target = f"{_PACKAGE[kind]}.{module.name}"
             source = Path(package.__path__[0]) / f"{module.name}.py"
             summary, presets = _described(source, kind)
-            self._add(
-                kind,
-                module.name,
-                summary,
-                "built in",
-                lambda target=target: importlib.import_module(target),
-                presets,
-            )
+            load = partial(importlib.import_module, f"{_PACKAGE[kind]}.{module.name}")
+            self._add(kind, module.name, summary, "built in", load, presets)
 
     def _installed(self, kind: Kind) -> None:
         for point in entry_points(group=_PACKAGE[kind]):
@@ -122,7 +118,7 @@ class Registry:
         if not path.is_file():
             raise SettingsError(f"--plugin {path}: no such file")
         try:
-            found = [k for k in _BASE if _described(path, k) != ("", ())]  # type: ignore[arg-type]
+            found = [kind for kind in KINDS if _described(path, kind) != ("", ())]
         except SyntaxError as error:
             raise SettingsError(f"--plugin {path}: line {error.lineno}: {error.msg}") from error
         if not found:
@@ -131,9 +127,9 @@ class Registry:
                 "`bench new method NAME` writes a file to start from"
             )
         for kind in found:
-            summary, presets = _described(path, kind)  # type: ignore[arg-type]
+            summary, presets = _described(path, kind)
             origin = f"plugin {path}"
-            self._add(kind, path.stem, summary, origin, lambda: _from_file(path), presets)  # type: ignore[arg-type]
+            self._add(kind, path.stem, summary, origin, partial(_from_file, path), presets)
 
     def _add(
         self,
@@ -168,13 +164,15 @@ def _described(source: Path, kind: Kind) -> tuple[str, Sequence[str]]:
         text = ast.get_docstring(node) or ast.get_docstring(tree) or node.name
         presets: list[str] = []
         for item in node.body:
-            target = item.target if isinstance(item, ast.AnnAssign) else None
-            if isinstance(item, ast.Assign):
-                target = item.targets[0]
-            if getattr(target, "id", "") == "presets":
-                value = item.value  # type: ignore[union-attr]
-                if isinstance(value, ast.Dict):
-                    presets = [k.value for k in value.keys if isinstance(k, ast.Constant)]  # type: ignore[misc]
+            target: ast.expr
+            if isinstance(item, ast.AnnAssign):
+                target, value = item.target, item.value
+            elif isinstance(item, ast.Assign):
+                target, value = item.targets[0], item.value
+            else:
+                continue
+            if getattr(target, "id", "") == "presets" and isinstance(value, ast.Dict):
+                presets = [str(k.value) for k in value.keys if isinstance(k, ast.Constant)]
         return text.splitlines()[0], presets
     return "", ()
 

@@ -134,7 +134,8 @@ class Padim(Detector):
     def _cholesky(self, x: Tensor, part: slice) -> Tensor:
         x = x - self.mean_[part, None].to(x.device)
         factor = self.factor_[part].to(x.device)
-        return torch.linalg.solve_triangular(factor, x.mT, upper=False).square().sum(1)
+        whitened: Tensor = torch.linalg.solve_triangular(factor, x.mT, upper=False)
+        return whitened.square().sum(1)
 
     def _fit_woodbury(self, batches: Iterable[Tensor], count: int) -> None:
         """S = r I + A'A/(N-1) for the centred features A, so S⁻¹ needs only an N × N factor."""
@@ -157,8 +158,8 @@ class Padim(Detector):
         x = (x - self.mean_[part, None].to(x.device)).double()  # float64: the difference cancels
         projected = self.bank_[part].to(x.device).double() @ x.mT
         factor = self.gram_factor_[part].to(x.device)
-        inside = torch.linalg.solve_triangular(factor, projected, upper=False).square().sum(1)
-        return ((x.square().sum(2) - inside) / self.regulariser).float()
+        inside: Tensor = torch.linalg.solve_triangular(factor, projected, upper=False)
+        return ((x.square().sum(2) - inside.square().sum(1)) / self.regulariser).float()
 
 
 def _chunks(count: int, size: int = 128) -> Iterator[slice]:
