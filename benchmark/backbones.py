@@ -69,23 +69,7 @@ class Backbone:
         Raises:
             WeightsError: no such layer; names those there are.
         """
-        info = getattr(self.model, "feature_info", None)
-        stages = [str(stage["module"]) for stage in info] if isinstance(info, list) else []
-        modules = [name for name, _ in self.model.named_modules() if name]
-        out = []
-        for layer in layers:
-            if isinstance(layer, int):
-                if not 0 <= layer < len(stages):
-                    known = ", ".join(f"{i} ({s})" for i, s in enumerate(stages)) or "none"
-                    raise WeightsError(
-                        f"backbone {self.name}: no layer with index {layer}; indices: {known}; "
-                        f"or name a module, such as {', '.join(modules[:8])}"
-                    )
-                layer = stages[layer]
-            elif layer != POOLED and layer not in modules:
-                raise WeightsError(unknown(f"layer of {self.name}", layer, [*modules, POOLED]))
-            out.append(layer)
-        return tuple(out)
+        return layer_names(self.model, self.name, layers)
 
     @torch.no_grad()
     def __call__(self, pixels: Tensor, layers: Sequence[str]) -> list[Tensor]:
@@ -201,7 +185,38 @@ class Backbone:
         return features.mean((2, 3))
 
 
-def _load(name: str, weights: WeightsFrom) -> tuple[nn.Module, str, set[str] | None]:
+def layer_names(model: nn.Module, name: str, layers: Sequence[int | str]) -> tuple[str, ...]:
+    """:meth:`Backbone.resolve` for a model that is no frozen backbone, such as a student."""
+    info = getattr(model, "feature_info", None)
+    stages = [str(stage["module"]) for stage in info] if isinstance(info, list) else []
+    modules = [module for module, _ in model.named_modules() if module]
+    out = []
+    for layer in layers:
+        if isinstance(layer, int):
+            if not 0 <= layer < len(stages):
+                known = ", ".join(f"{i} ({s})" for i, s in enumerate(stages)) or "none"
+                raise WeightsError(
+                    f"backbone {name}: no layer with index {layer}; indices: {known}; "
+                    f"or name a module, such as {', '.join(modules[:8])}"
+                )
+            layer = stages[layer]
+        elif layer != POOLED and layer not in modules:
+            raise WeightsError(unknown(f"layer of {name}", layer, [*modules, POOLED]))
+        out.append(layer)
+    return tuple(out)
+
+
+def untrained(name: str) -> nn.Module:
+    """A model of this name in training mode, its parameters drawn from torch's global generator.
+
+    Raises:
+        WeightsError: neither timm nor torchvision knows the name.
+    """
+    return _create(name, False)
+
+
+def _create(name: str, pretrained: bool | str) -> nn.Module:
+    """``pretrained`` may name which of timm's published weights."""
     import timm
     import torchvision
 
@@ -221,26 +236,29 @@ def _load(name: str, weights: WeightsFrom) -> tuple[nn.Module, str, set[str] | N
             )
             + ", and any other model of timm or torchvision"
         )
+    if in_timm:
+        model_name = pretrained if isinstance(pretrained, str) else bare
+        model: nn.Module = timm.create_model(model_name, pretrained=bool(pretrained))
+    else:
+        model = torchvision.models.get_model(bare, weights="DEFAULT" if pretrained else None)
+    return model
 
-    def create(pretrained: bool | str) -> nn.Module:
-        if in_timm:
-            model_name = pretrained if isinstance(pretrained, str) else bare
-            model: nn.Module = timm.create_model(model_name, pretrained=bool(pretrained))
-        else:
-            model = torchvision.models.get_model(bare, weights="DEFAULT" if pretrained else None)
-        return model
 
+def _load(name: str, weights: WeightsFrom) -> tuple[nn.Module, str, set[str] | None]:
     if weights.mode == "random":
         seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return create(False), "random", None
+            return _create(name, False), "random", None
+    bare = name.partition(".")[0]
     path = _find(name, weights.folder)
     if path is not None:
-        model = create(False)
+        model = _create(name, False)
         return model, path.name, _fill(model, path)
     try:
-        return create(_hub_name(name) if in_timm else True), "hub", None
+        return _create(name, _hub_name(name)), "hub", None
+    except WeightsError:
+        raise
     except Exception as error:  # the hubs raise many kinds; the remedy is the same for all
         where = (
             f"{weights.folder} holds no {bare}.safetensors or .pth"
@@ -255,10 +273,12 @@ def _load(name: str, weights: WeightsFrom) -> tuple[nn.Module, str, set[str] | N
         ) from error
 
 
-def _hub_name(name: str) -> str:
+def _hub_name(name: str) -> str | bool:
     """The papers' weights are torchvision's first ImageNet ones; timm carries them as tv_in1k."""
     import timm
 
+    if not timm.is_model(name.partition(".")[0]):
+        return True
     tagged = f"{name}.tv_in1k"
     return tagged if "." not in name and tagged in timm.list_pretrained(f"{name}.*") else name
 
