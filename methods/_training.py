@@ -1,0 +1,202 @@
+"""Training that the learned methods share: seeded order, resumable, a divergence is an error."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchmark.context import Context
+from benchmark.errors import DetectorError
+
+LOOK_EVERY = 50
+"""Steps between two looks at the losses; each look waits for the device."""
+SAVE_SECONDS = 30.0
+"""Least time between two checkpoints; when saving is slow, twenty times what it takes."""
+
+
+class Training:
+    """Optimisation steps over shuffled batches, kept in the context's checkpoint.
+
+    The order of an epoch depends on the cell's seed and the epoch alone, so a training that goes on
+    after a kill sees the same batches. A last batch of a single image is left out, since batch
+    normalisation cannot learn from it. Use::
+
+        training = Training(context, module, optimiser, title="student", images=167, ...)
+        for indices in training:
+            training.learn(loss_of(indices))
+            if training.epoch_ends:
+                training.offer(error_on_held_out_images())  # remembers the best weights
+        training.take_best()
+
+    Args:
+        context: lends seeds, progress, checkpoint and meters.
+        module: everything that is trained.
+        optimiser: over its parameters.
+        title: shown as progress; with the cell's seed it fixes the order.
+        images, batch, epochs: how many of each.
+        steps: ends earlier than the epochs do.
+        remedy: what to try when the loss is not finite any more.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        module: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        *,
+        title: str,
+        images: int,
+        batch: int,
+        epochs: int,
+        remedy: str,
+        steps: int | None = None,
+    ) -> None:
+        self.context, self.module, self.optimiser = context, module, optimiser
+        self.title, self.images, self.batch, self.remedy = title, images, batch, remedy
+        self.per_epoch = images // batch + (images % batch > 1) or 1
+        self.epochs = epochs
+        self.steps = min(steps or epochs * self.per_epoch, epochs * self.per_epoch)
+        self.done = 0
+        self.epoch_ends = False
+        self.best: dict[str, Any] = {}
+        self.epoch_losses: list[float] = []
+        self._losses: list[float] = []
+        self._pending: list[Tensor] = []
+        saved = context.checkpoint.load()
+        if saved is not None:
+            self._resume(saved)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that the current step belongs to, counted from 1."""
+        return min(self.done, self.steps - 1) // self.per_epoch + 1
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """The positions of the images of each step that is left."""
+        order: np.ndarray[Any, Any] = np.empty(0)
+        ordered = -1
+        saved_at, pause = time.monotonic(), SAVE_SECONDS
+        steps = range(self.done, self.steps)
+        for step in self.context.progress.track(steps, self.title, len(steps)):
+            epoch, place = divmod(step, self.per_epoch)
+            if epoch != ordered:
+                order = self.context.rng(f"{self.title}, epoch {epoch}").permutation(self.images)
+                ordered = epoch
+            self.epoch_ends = place == self.per_epoch - 1 or step == self.steps - 1
+            yield order[place * self.batch : (place + 1) * self.batch].tolist()
+            self.done = step + 1
+            if self.epoch_ends:
+                self._close_epoch()
+            if time.monotonic() - saved_at >= pause:
+                start = time.monotonic()
+                self._save()
+                saved_at = time.monotonic()
+                pause = max(SAVE_SECONDS, 20 * (saved_at - start))
+        self._look()
+
+    def learn(self, loss: Tensor) -> None:
+        """One optimisation step. Raises DetectorError, within 50 steps, for a loss not finite."""
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        self._pending.append(loss.detach())
+        if len(self._pending) >= LOOK_EVERY:
+            self.done += 1  # so that the error names the step just taken
+            self._look()
+            self.done -= 1
+
+    def offer(self, value: float) -> None:
+        """Remember the weights if ``value`` (on held-out normal images) is the lowest so far."""
+        self.context.meters.add("validation", self.done + 1, value)
+        if not self.best or value < self.best["value"]:
+            weights = {k: v.detach().cpu().clone() for k, v in self.module.state_dict().items()}
+            self.best = {"value": value, "epoch": self.epoch, "weights": weights}
+
+    def take_best(self) -> None:
+        """Put the remembered weights back; without any, the last ones stay."""
+        if self.best:
+            self.module.load_state_dict(self.best["weights"])
+
+    def facts(self) -> dict[str, Any]:
+        """What was actually run, as JSON."""
+        first = self.epoch_losses[0] if self.epoch_losses else float("inf")
+        facts: dict[str, Any] = {
+            "steps": self.done,
+            "epochs": self.done / self.per_epoch,
+            "epoch_losses_above_first": sum(loss > first for loss in self.epoch_losses),
+        }
+        if self.best:
+            facts |= {"epoch_chosen": self.best["epoch"], "validation": self.best["value"]}
+        return facts
+
+    def _look(self) -> None:
+        """Fetch the losses since the last look."""
+        if not self._pending:
+            return
+        losses = torch.stack(self._pending).float().tolist()
+        first = self.done - len(losses)
+        self._pending = []
+        for i, loss in enumerate(losses):
+            if not np.isfinite(loss):
+                step = first + i
+                raise DetectorError(
+                    f"{self.title}: training diverged, the loss is {loss} at step {step + 1} of "
+                    f"{self.steps} (epoch {step // self.per_epoch + 1} of {self.epochs}); "
+                    f"{self.remedy}"
+                )
+        self._losses += losses
+
+    def _close_epoch(self) -> None:
+        self._look()
+        mean = float(np.mean(self._losses))
+        self.epoch_losses.append(mean)
+        self.context.meters.add("loss", self.done, mean)
+        self._losses = []
+
+    def _save(self) -> None:
+        self._look()
+        self.context.checkpoint.save(
+            {
+                "done": self.done,
+                "module": self.module.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "best": self.best,
+                "losses": self._losses,
+                "epoch_losses": self.epoch_losses,
+                "curves": self.context.meters.curves,
+            }
+        )
+
+    def _resume(self, saved: dict[str, Any]) -> None:
+        self.module.load_state_dict(saved["module"])
+        self.optimiser.load_state_dict(saved["optimiser"])
+        self.done, self.best = saved["done"], saved["best"]
+        self._losses, self.epoch_losses = saved["losses"], saved["epoch_losses"]
+        self.context.meters.curves.update(saved["curves"])
+
+
+@contextmanager
+def seeded(context: Context, purpose: str) -> Iterator[None]:
+    """Torch's global generator seeded by the cell for one purpose, and put back afterwards: for the
+    initialisers of ``torch.nn``, which accept no generator of their own."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(context.generator(purpose).initial_seed())
+        yield
+
+
+def split_off(context: Context, count: int, fraction: float) -> tuple[list[int], list[int]]:
+    """Positions to train on, and positions kept for choosing or calibrating.
+
+    At least one of each; a single image is both, since there is no other.
+    """
+    order = context.rng("validation").permutation(count)
+    kept = min(max(round(fraction * count), 1), count - 1)
+    if count == 1:
+        return [0], [0]
+    return sorted(order[kept:].tolist()), sorted(order[:kept].tolist())
