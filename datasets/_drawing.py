@@ -30,12 +30,17 @@ class Dice:
     """
 
     def __init__(self, name: str) -> None:
+        self._name = name
         seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:16], "big")
         self._generator = np.random.Generator(np.random.PCG64(seed))
 
     def __call__(self, low: float = 0.0, high: float = 1.0) -> float:
         """Uniform in [low, high)."""
         return low + (high - low) * float(self._generator.random())
+
+    def aside(self) -> Dice:
+        """Dice of their own for the defect, so that the scene is the same with and without it."""
+        return Dice(f"{self._name} defect")
 
     def index(self, count: int) -> int:
         """Uniform in 0 … count - 1."""

@@ -32,12 +32,12 @@ BOARD = ("bridge", "missing", "shifted", "swapped")
 
 def washer(dice: Dice, defect: str) -> tuple[Array, Mask]:
     """A brushed metal ring with eight holes, roughly aligned, on a dark table."""
-    mask = np.zeros((SIDE, SIDE), dtype=bool)
+    flaw, mask = dice.aside(), np.zeros((SIDE, SIDE), dtype=bool)
     x, y = SIDE / 2 + dice(-2.5, 2.5), SIDE / 2 + dice(-2.5, 2.5)
     u, v = turned(dice(-0.12, 0.12), x, y)
     radius, outer, inner = np.hypot(u, v), 47 + dice(-1, 1), 17 + dice(-0.5, 0.5)
     ring = np.maximum(radius - outer, inner - radius)
-    missing = dice.index(8) if defect == "hole_missing" else -1
+    missing = flaw.index(8) if defect == "hole_missing" else -1
     for number in range(8):
         a = 2 * np.pi * number / 8
         hole = 4.2 - np.hypot(u - 33 * np.cos(a), v - 33 * np.sin(a))
@@ -46,10 +46,10 @@ def washer(dice: Dice, defect: str) -> tuple[Array, Mask]:
         else:
             ring = np.maximum(ring, hole)
     if defect == "bite":
-        a = dice(0, 2 * np.pi)
+        a = flaw(0, 2 * np.pi)
         place = np.hypot(u - outer * np.cos(a), v - outer * np.sin(a)) < 1.5
-        bite = spot(dice, place, dice(4, 7.5))
-        mask = (bite < 0) & (ring < 0)
+        bite = spot(flaw, place, flaw(4, 7.5))
+        mask = (bite < 1) & (ring < 0)
         ring = np.maximum(ring, -bite)
     metal = ring < -1
     angle = np.arctan2(Y - y, X - x)
@@ -57,14 +57,14 @@ def washer(dice: Dice, defect: str) -> tuple[Array, Mask]:
     brushed = 6 * dice.table(np.floor(radius * 1.5)) + 4 * dice.table(np.floor(radius * 3))
     face = shade(flat((158, 160, 164)), gloss + brushed)
     if defect == "rust":
-        distance = spot(dice, metal, dice(6, 11))
-        face = paint(face, (150, 92, 52), dice(0.25, 0.55) * edge(distance, 4))
+        distance = spot(flaw, metal, flaw(6, 11))
+        face = paint(face, (150, 92, 52), flaw(0.25, 0.55) * edge(distance, 4))
         mask = (distance < 0) & (ring < 0)
     elif defect == "scratch":
         plain = face
         while mask.sum() < 25:  # most of it may lie beside the ring
-            path = walk(dice, dice.point(metal), dice(16, 34), 0.15)
-            face, mask = stroke(plain, path, dice(1.1, 1.9), (244, 246, 248), dice(0.5, 0.9))
+            path = walk(flaw, flaw.point(metal), flaw(16, 34), 0.15)
+            face, mask = stroke(plain, path, flaw(1.1, 1.9), (244, 246, 248), flaw(0.5, 0.9))
             mask &= ring < 0
     table = shade(flat((38, 42, 50)), 5 * dice.field(12, 12))
     shadow = np.hypot(X - x - 3, Y - y - 4) - outer
@@ -75,35 +75,35 @@ def washer(dice: Dice, defect: str) -> tuple[Array, Mask]:
 
 def tablet(dice: Dice, defect: str) -> tuple[Array, Mask]:
     """A round, speckled tablet with a score line, on a light tray."""
-    mask = np.zeros((SIDE, SIDE), dtype=bool)
+    flaw, mask = dice.aside(), np.zeros((SIDE, SIDE), dtype=bool)
     x, y = SIDE / 2 + dice(-5, 5), SIDE / 2 + dice(-5, 5)
     u, v = turned(dice(-0.25, 0.25), x, y)
     size = 43 + dice(-1, 1)
     body = np.hypot(u, v) - size
     whole = body
     if defect == "chip":
-        a = dice(0, 2 * np.pi)
-        chip = spot(dice, np.hypot(u - size * np.cos(a), v - size * np.sin(a)) < 2, dice(4, 7.5))
+        a = flaw(0, 2 * np.pi)
+        chip = spot(flaw, np.hypot(u - size * np.cos(a), v - size * np.sin(a)) < 2, flaw(4, 7.5))
         mask = (chip < 0) & (whole < 0)
         body = np.maximum(body, -chip)
     face = shade(flat((226, 208 + dice(-4, 4), 160 + dice(-8, 8))), 4 * dice.field(30, 30))
     if defect == "discoloured":
-        distance = spot(dice, np.hypot(u, v) < 26, dice(9, 15))
-        face = paint(face, (206, 158, 96), dice(0.18, 0.42) * edge(distance, 8))
+        distance = spot(flaw, np.hypot(u, v) < 26, flaw(9, 15))
+        face = paint(face, (206, 158, 96), flaw(0.18, 0.42) * edge(distance, 8))
         mask = distance < 0
     for _ in range(14 + dice.index(8)):  # natural speckles
         px, py = dice.point(whole < -3)
         face = paint(face, (190, 146, 96), dice(0.3, 0.6) * edge(np.hypot(X - px, Y - py) - 1.2))
     line_v = v
     if defect == "score_shifted":
-        line_v = v - dice.sign() * dice(4, 10)
+        line_v = v - flaw.sign() * flaw(4, 10)
         mask = np.minimum(_groove(u, v, size), _groove(u, line_v, size)) < 0.5
     lip = edge(_groove(u, line_v - 2.4, size) + 0.6)
     face = shade(face, 26 * lip - 52 * edge(_groove(u, line_v, size), 2))
     if defect == "specks":
-        for _ in range(1 + dice.index(3)):
-            distance = spot(dice, np.hypot(u, v) < 36, dice(1.3, 2.4))
-            face = paint(face, (72, 62, 58), dice(0.55, 0.9) * edge(distance))
+        for _ in range(1 + flaw.index(3)):
+            distance = spot(flaw, np.hypot(u, v) < 36, flaw(1.3, 2.4))
+            face = paint(face, (72, 62, 58), flaw(0.55, 0.9) * edge(distance))
             mask |= distance < 0.5
     face = shade(face, -46 * np.exp(body / 4) - 0.25 * (X - x) - 0.2 * (Y - y))
     tray = shade(flat((172, 178, 184)), 3 * dice.field(16, 16))
@@ -131,15 +131,15 @@ _PARTS = (
 
 def board(dice: Dice, defect: str) -> tuple[Array, Mask]:
     """A circuit board: always the same parts in the same places, give or take half a pixel."""
-    mask = np.zeros((SIDE, SIDE), dtype=bool)
+    flaw, mask = dice.aside(), np.zeros((SIDE, SIDE), dtype=bool)
     u, v = turned(dice(-0.04, 0.04), SIDE / 2 + dice(-3, 3), SIDE / 2 + dice(-3, 3))
     image = shade(flat((36, 96 + dice(-5, 5), 62)), 4 * dice.field(20, 20) + 2 * dice.field(60, 60))
     for lane in (-52.0, -46.0, 8.0, 13.0, 44.0, 50.0):  # traces
         image = paint(image, (64, 136, 88), 0.7 * edge(box(u, v - lane, 116, 2)))
         image = paint(image, (64, 136, 88), 0.5 * edge(box(u - lane, v, 2, 116)))
-    chosen = dice.index(len(_PARTS)) if defect in ("missing", "shifted") else -1
+    chosen = flaw.index(len(_PARTS)) if defect in ("missing", "shifted") else -1
     if defect == "swapped":
-        chosen = 1 + dice.index(3)
+        chosen = 1 + flaw.index(3)
     for number, ((px, py), width, height, colour, pins) in enumerate(_PARTS):
         pu, pv = u - px - dice(-0.5, 0.5), v - py - dice(-0.5, 0.5)
         tint = dice(-6, 6)
@@ -156,7 +156,7 @@ def board(dice: Dice, defect: str) -> tuple[Array, Mask]:
             image = paint(image, (30, 84, 54), edge(box(pu, pv, width - 2, height - 2)))
             continue
         if number == chosen and defect == "shifted":
-            angle, away, a = dice.sign() * dice(0.08, 0.3), dice(2, 4.5), dice(0, 2 * np.pi)
+            angle, away, a = flaw.sign() * flaw(0.08, 0.3), flaw(2, 4.5), flaw(0, 2 * np.pi)
             su, sv = pu - away * np.cos(a), pv - away * np.sin(a)
             pu = su * np.cos(angle) + sv * np.sin(angle)
             pv = sv * np.cos(angle) - su * np.sin(angle)
@@ -175,8 +175,8 @@ def board(dice: Dice, defect: str) -> tuple[Array, Mask]:
             top = paint(top, (120, 120, 124), edge(np.hypot(pu + 12, pv + 10) - 1.8))
         image = paint(image, top, edge(body))
     if defect == "bridge":  # solder from one leg to the next
-        leg_u, leg_v = dice.sign() * 19.25 - 22, 5.0 * (dice.index(4) - 2) - 16
-        bridge = np.hypot(u - leg_u, v - np.clip(v, leg_v, leg_v + 5)) - dice(1.2, 2.0)
+        leg_u, leg_v = flaw.sign() * 19.25 - 22, 5.0 * (flaw.index(4) - 2) - 16
+        bridge = np.hypot(u - leg_u, v - np.clip(v, leg_v, leg_v + 5)) - flaw(1.2, 2.0)
         image = paint(image, (206, 210, 214), edge(bridge))
         mask = bridge < 0.5
     return image, mask
