@@ -93,7 +93,7 @@ def overlap_area(r: Ranking, limit: float) -> float:
     return float((area + rest) / limit)
 
 
-def curves(r: Ranking, points: int) -> Curves:
+def thinned_curves(r: Ranking, points: int) -> Curves:
     """The three curves with at most `points` points each; their areas are those of all points."""
     count = np.diff(r.hits, prepend=0)
     before = r.hits - count

@@ -4,6 +4,8 @@ A block is a stack of equally sized images of about a million pixels: small enou
 processor's cache between the steps that look at it, large enough that a call per block is cheap.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,11 +27,56 @@ class MetricInputError(BenchError, ValueError):
 
 @dataclass(frozen=True)
 class Block:
-    """Equally sized images: maps (B, H, W) float32 or float64, masks (B, H, W) bool."""
+    """Equally sized images as they came: maps and masks (B, H, W), one id for each.
 
-    maps: Floats
-    masks: Bools
+    `checked` returns the block with maps of float32 or float64 and masks of bool.
+    """
+
+    maps: Any
+    masks: Any
     ids: Sequence[str]
+
+    def checked(self) -> Block:
+        """Raises MetricInputError naming the image for anything that cannot be measured."""
+        maps, masks = to_numpy(self.maps), to_numpy(self.masks)
+        if maps.ndim != 3 or maps.shape != masks.shape or maps.size == 0:
+            raise MetricInputError(
+                f"image {self.ids[0]}: a map of shape {maps.shape[1:]} and a mask of shape "
+                f"{masks.shape[1:]}; both must be (H, W) with at least one pixel."
+            )
+        scores = np.ascontiguousarray(as_floats(maps, f"image {self.ids[0]}"))
+        for score, name in zip(scores, self.ids, strict=True):
+            refuse_non_finite(score, f"image {name}")
+        if masks.dtype != np.bool_:
+            named = zip(masks, self.ids, strict=True)
+            masks = np.stack([binary_mask(mask, f"image {name}") for mask, name in named])
+        return Block(scores, masks, self.ids)
+
+
+def blocks(maps: Any, masks: Any, ids: Sequence[str] | None) -> Iterator[Block]:
+    """Blocks of (N, H, W) maps and masks, or of lists of (H, W) maps and masks, not yet checked.
+
+    Raises MetricInputError for numbers of images and stacks of shapes that disagree.
+    """
+    count = len(maps)
+    if len(masks) != count:
+        raise MetricInputError(f"{count} maps but {len(masks)} masks; give one mask per map.")
+    names: Sequence[str] = [str(i) for i in range(count)] if ids is None else ids
+    if len(names) != count:
+        raise MetricInputError(f"{count} maps but {len(names)} ids; give one id per map.")
+    if isinstance(maps, list | tuple) or isinstance(masks, list | tuple):
+        for i in range(count):
+            yield Block(to_numpy(maps[i])[None], to_numpy(masks[i])[None], [names[i]])
+        return
+    shape, mask_shape = tuple(maps.shape), tuple(masks.shape)
+    if len(shape) != 3 or mask_shape != shape:
+        raise MetricInputError(
+            f"maps of shape {shape} and masks of shape {mask_shape}; both must be (N, H, W). "
+            "Drop a channel axis with maps[:, 0]."
+        )
+    step = max(1, BLOCK_PIXELS // max(1, shape[1] * shape[2]))
+    for i in range(0, count, step):
+        yield Block(maps[i : i + step], masks[i : i + step], names[i : i + step])
 
 
 def to_numpy(data: Any) -> NDArray[Any]:
@@ -53,8 +100,7 @@ def as_floats(data: NDArray[Any], what: str) -> Floats:
             f"{what}: scores of type {data.dtype}; allowed are float16, bfloat16, float32 and "
             "float64. Convert them before measuring."
         )
-    wide = np.float64 if data.dtype.itemsize == 8 else np.float32
-    return data.astype(wide, copy=False)
+    return data.astype(np.float64 if data.dtype.itemsize == 8 else np.float32, copy=False)
 
 
 def refuse_non_finite(scores: Floats, what: str) -> None:
@@ -71,64 +117,17 @@ def refuse_non_finite(scores: Floats, what: str) -> None:
 
 def binary_mask(mask: NDArray[Any], what: str) -> Bools:
     """A mask of bool, 0/1 or 0/255 values as bool; anything else is an error."""
-    if mask.dtype == np.bool_:
-        return mask
-    if mask.dtype.kind in "uif":
-        marked = mask.astype(np.bool_)
-        top = mask.max()
-        if top in (0, 1, 255) and np.count_nonzero(mask == top) == marked.sum() + (top == 0) * (
-            mask.size - marked.sum()
-        ):
-            return marked
-        found = ", ".join(str(value) for value in np.unique(mask)[:6])
+    if mask.dtype.kind not in "buif":
         raise MetricInputError(
-            f"{what}: the mask holds the values {found}{', ...' if len(found) > 5 else ''}; "
-            "allowed are bool, 0 and 1, or 0 and 255. Binarise it after resizing with nearest."
+            f"{what}: a mask of type {mask.dtype}; allowed are bool and numbers."
         )
-    raise MetricInputError(f"{what}: a mask of type {mask.dtype}; allowed are bool and numbers.")
-
-
-def blocks(maps: Any, masks: Any, ids: Sequence[str] | None) -> Iterator[Block]:
-    """Checked blocks of (N, H, W) maps and masks, or of lists of (H, W) maps and masks.
-
-    Raises MetricInputError for shapes that disagree, score types other than floats, NaN,
-    infinities, and masks that are not binary, each naming the image.
-    """
-    count = len(maps)
-    if len(masks) != count:
-        raise MetricInputError(f"{count} maps but {len(masks)} masks; give one mask per map.")
-    names: Sequence[str] = [str(i) for i in range(count)] if ids is None else ids
-    if len(names) != count:
-        raise MetricInputError(f"{count} maps but {len(names)} ids; give one id per map.")
-    ragged = isinstance(maps, list | tuple) or isinstance(masks, list | tuple)
-    if not ragged:
-        shape, mask_shape = tuple(maps.shape), tuple(masks.shape)
-        if len(shape) != 3 or mask_shape != shape:
-            raise MetricInputError(
-                f"maps of shape {shape} and masks of shape {mask_shape}; both must be (N, H, W). "
-                "Drop a channel axis with maps[:, 0]."
-            )
-    step = 1 if ragged else max(1, BLOCK_PIXELS // max(1, maps.shape[1] * maps.shape[2]))
-    for begin in range(0, count, step):
-        end = min(begin + step, count)
-        if ragged:
-            piece, mark = to_numpy(maps[begin])[None], to_numpy(masks[begin])[None]
-        else:
-            piece, mark = to_numpy(maps[begin:end]), to_numpy(masks[begin:end])
-        yield checked_block(piece, mark, names[begin:end])
-
-
-def checked_block(maps: NDArray[Any], masks: NDArray[Any], ids: Sequence[str]) -> Block:
-    """One block from equally sized images, or MetricInputError naming the offending image."""
-    if maps.ndim != 3 or maps.shape != masks.shape or maps.size == 0:
-        raise MetricInputError(
-            f"image {ids[0]}: a map of shape {maps.shape[1:]} and a mask of shape "
-            f"{masks.shape[1:]}; both must be (H, W) with at least one pixel."
-        )
-    scores = np.ascontiguousarray(as_floats(maps, f"image {ids[0]}"))
-    for score, name in zip(scores, ids, strict=True):
-        refuse_non_finite(score, f"image {name}")
-    if masks.dtype != np.bool_:
-        named = zip(masks, ids, strict=True)
-        masks = np.stack([binary_mask(mask, f"image {name}") for mask, name in named])
-    return Block(scores, masks, ids)
+    top = mask.max()
+    marked: Bools = mask.view(np.bool_) if mask.dtype == np.uint8 and top <= 1 else mask != 0
+    # A mask is binary where all that is not zero equals the largest value.
+    if top in (0, 1, 255) and np.array_equal(mask == top, marked if top else ~marked):
+        return marked
+    found = [str(value) for value in np.unique(mask)]
+    raise MetricInputError(
+        f"{what}: the mask holds {', '.join(found[:5])}{', ...' if len(found) > 5 else ''}; "
+        "allowed are bool, 0 and 1, or 0 and 255. Binarise it, and resize it with nearest."
+    )

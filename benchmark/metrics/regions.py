@@ -86,17 +86,17 @@ def region_overlap(
     threshold is the mean of the overlaps (Bergmann et al., "The MVTec Anomaly Detection
     Dataset", IJCV 2021). Raises MetricInputError as pixel_metrics does.
 
-    >>> maps = np.array([[[0.2, 0.8, 0.0, 0.9]]])
-    >>> region_overlap(maps, [[[1, 1, 0, 1]]], threshold=0.5)
+    >>> maps = np.array([[[0.2, 0.8, 0.0, 0.9]]])  # (N, H, W)
+    >>> region_overlap(maps, np.array([[[1, 1, 0, 1]]]), threshold=0.5)
     [Region(image='0', pixels=2, overlap=0.5), Region(image='0', pixels=1, overlap=1.0)]
     """
     found = []
-    for block in blocks(maps, np.asarray(masks) if isinstance(maps, np.ndarray) else masks, ids):
+    for block in blocks(maps, masks, ids):
+        block = block.checked()
         pixels = label_regions(block.masks)
-        hits = np.bincount(
-            pixels.region, weights=block.maps[block.masks] >= threshold, minlength=len(pixels.sizes)
-        )
-        first = np.unique(pixels.region, return_index=True)[1]
-        for image, size, hit in zip(pixels.image[first], pixels.sizes, hits, strict=True):
-            found.append(Region(block.ids[image], int(size), float(hit / size)))
+        hit = block.maps[block.masks] >= threshold
+        hits = np.bincount(pixels.region, weights=hit, minlength=len(pixels.sizes))
+        _, first = np.unique(pixels.region, return_index=True)
+        for image, size, count in zip(pixels.image[first], pixels.sizes, hits, strict=True):
+            found.append(Region(block.ids[image], int(size), float(count / size)))
     return found
