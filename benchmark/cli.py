@@ -114,13 +114,27 @@ def _list(p: argparse.ArgumentParser) -> None:
 
 def _table(p: argparse.ArgumentParser) -> None:
     p.add_argument("name", help="see: bench list tables")
-    p.add_argument("--format", choices=["markdown", "latex", "csv"], default="markdown")
-    p.add_argument("--metric", default=None, help="for per-category; default: image_auroc")
+    p.add_argument("--format", choices=["markdown", "latex", "csv", "html"], default="markdown")
+    p.add_argument(
+        "--metric",
+        nargs="+",
+        metavar="NAME",
+        help="for per-category (default: image_auroc), summary",
+    )
     p.add_argument("--results", nargs="+", default=["results/runs"], metavar="DIR")
     p.add_argument("--dataset", metavar="NAME")
     p.add_argument("--protocol", metavar="LABEL", help="as in the results folder")
-    p.add_argument("--methods", nargs="+", metavar="NAME")
-    p.add_argument("--view", choices=["both", "published", "run"], default="both")
+    p.add_argument("--methods", nargs="+", metavar="NAME", help="as in --methods of bench run")
+    p.add_argument(
+        "--view",
+        choices=["both", "published", "run"],
+        default="both",
+        help="of a paper's table: both with the difference (default), or one side",
+    )
+    p.add_argument(
+        "--common", action="store_true", help="average over the categories that all methods have"
+    )
+    p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py", help="for readable names")
 
 
 def _evaluate(p: argparse.ArgumentParser) -> None:

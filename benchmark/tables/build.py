@@ -1,0 +1,340 @@
+"""A layout with its numbers filled in: published, run here, or both side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from benchmark.errors import StoreError
+from benchmark.metric_names import METRICS
+from benchmark.tables import published
+from benchmark.tables.grid import DASH, Cell, Grid, Part, Row, cell
+from benchmark.tables.layout import Entry, Layout, Slot
+from benchmark.tables.live import Value, over_seeds, seeds_text
+from benchmark.tables.match import Match, match
+from benchmark.tables.names import Method
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+View = Literal["both", "published", "run"]
+Side = Literal["published", "run", "difference"]
+
+MEASURED = {
+    "infer_seconds": ("latency_batch_1_seconds", 1.0),
+    "memory_mb": ("stored_bytes", 1e-6),
+}
+"""Columns of tables that are no metric: where records have them, and the factor to its unit."""
+OTHER_HARDWARE = ("infer_seconds",)
+
+
+@dataclass
+class Line:
+    """One row (or column) of the table: an entry seen from one side."""
+
+    entry: Entry
+    side: Side
+    label: Cell
+    cells: list[Cell] = field(default_factory=list)
+
+
+class Builder:
+    """Everything that the lines of one table need."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        frame: pd.DataFrame | None,
+        known: Mapping[str, Method],
+        common: bool = False,
+    ) -> None:
+        self.layout, self.common = layout, common
+        self.numbers = published.table(layout.paper, layout.table)
+        datasets = dict.fromkeys(slot.dataset for slot in layout.slots)
+        self.matches: dict[tuple[Entry, str], Match] = {
+            (e, d): match(frame, layout, e, d, known) if frame is not None else Match()
+            for e in layout.entries
+            for d in datasets
+        }
+        self.over = {slot.head + slot.category: self._over(slot) for slot in layout.slots}
+
+    def grid(self, view: View) -> Grid:
+        """The table, seen from one side or both."""
+        lines = [line for entry in self.layout.entries for line in self._lines(entry, view)]
+        if view == "run" and not any(m.found for m in self.matches.values()):
+            raise StoreError(
+                f"table {self.layout.name}: none of its methods is among these records; "
+                f"bench run --table {self.layout.name} makes them"
+            )
+        for i, slot in enumerate(self.layout.slots):
+            self._mark(lines, i, slot)
+        shape = _columns if self.layout.entries_as == "columns" else _rows
+        head, rows, stub = shape(self.layout, lines)
+        return Grid(self._title(view), head, rows, self._notes(view), stub)
+
+    def published(self, entry: Entry, slot: Slot, metric: str) -> published.Number | None:
+        """The printed number of a cell."""
+        key = (entry.method, entry.setting, slot.dataset, slot.category, metric)
+        return self.numbers.get(key)
+
+    def value(self, entry: Entry, slot: Slot, metric: str, side: Side) -> float:
+        """A cell's number in the table's unit (NaN when there is none)."""
+        if side == "run":
+            return self._run(entry, slot, metric).mean
+        number = self.published(entry, slot, metric)
+        categories = self.over[slot.head + slot.category]
+        if categories is None or not self._shortened(slot):
+            return float(number.value) if number else math.nan
+        parts = [
+            self.numbers.get((entry.method, entry.setting, slot.dataset, c, metric))
+            for c in categories
+        ]
+        values = [float(n.value) for n in parts if n]
+        return sum(values) / len(values) if values and len(values) == len(parts) else math.nan
+
+    def comparable(self, entry: Entry, slot: Slot, metric: str) -> bool:
+        """Whether a difference between published and run means anything."""
+        number = self.published(entry, slot, metric)
+        return (
+            not self.layout.no_verdict
+            and metric not in OTHER_HARDWARE
+            and self._match(entry, slot).comparable
+            and number is not None
+            and number.metric_variant == entry.variant(metric)
+        )
+
+    def _match(self, entry: Entry, slot: Slot) -> Match:
+        return self.matches[entry, slot.dataset]
+
+    def _run(self, entry: Entry, slot: Slot, metric: str) -> Value:
+        rows = self._match(entry, slot).rows
+        categories = self.over[slot.head + slot.category]
+        name, factor = MEASURED.get(metric, (entry.variant(metric), 1.0))
+        if rows is None or categories is None or not (name in METRICS or metric in MEASURED):
+            return Value(math.nan)
+        value = over_seeds(rows, name, categories)
+        if self.layout.percent and name in METRICS:
+            factor = 100.0
+        spread = None if value.spread is None else value.spread * factor
+        return Value(value.mean * factor, spread)
+
+    def _over(self, slot: Slot) -> tuple[str, ...] | None:
+        """The categories a slot stands for; None when they are not (all) there."""
+        found = [m.rows for (_, d), m in self.matches.items() if d == slot.dataset and m.found]
+        if isinstance(slot.over, int):
+            names = {c for rows in found if rows is not None for c in rows["category"]}
+            return tuple(sorted(names)) if len(names) == slot.over else None
+        if not (self.common and slot.average):
+            return slot.over
+        have = [set(rows["category"]) for rows in found if rows is not None]
+        shared = tuple(c for c in slot.over if all(c in h for h in have))
+        return shared or None
+
+    def _shortened(self, slot: Slot) -> bool:
+        categories = self.over[slot.head + slot.category]
+        return not isinstance(slot.over, int) and categories != slot.over
+
+    def _lines(self, entry: Entry, view: View) -> list[Line]:
+        found = [self._match(entry, slot) for slot in self.layout.slots]
+        here = any(m.found for m in found)
+        sides: list[Side] = []
+        if view != "run" and entry.method:
+            sides.append("published")
+        if view == "run" and entry.reference or view == "both" and here:
+            sides.append("run")
+        pairs = [(s, m) for s in self.layout.slots for m in s.metrics]
+        if view == "both" and here and any(self.comparable(entry, s, m) for s, m in pairs):
+            sides.append("difference")
+        return [self._line(entry, side, view) for side in sides]
+
+    def _line(self, entry: Entry, side: Side, view: View) -> Line:
+        head = f"{entry.head} {entry.cite}".strip()
+        notes = [entry.note] if entry.note else []
+        if side == "run":
+            differing = {m.differences for (e, _), m in self.matches.items() if e is entry}
+            notes += ["; ".join(d) for d in sorted(differing) if d]
+        text = {
+            "published": head,
+            "run": f"{entry.head} here" if view == "both" else entry.head,
+            "difference": f"{entry.head} Δ",
+        }[side]
+        line = Line(entry, side, cell(text, notes if side != "difference" else ()))
+        for slot in self.layout.slots:
+            line.cells.append(
+                Cell(tuple(Part(self._text(entry, slot, m, side)) for m in slot.metrics))
+            )
+        return line
+
+    def _text(self, entry: Entry, slot: Slot, metric: str, side: Side) -> str:
+        decimals = slot.decimals
+        if side == "run":
+            return self._run(entry, slot, metric).text(decimals)
+        theirs = self.value(entry, slot, metric, "published")
+        if side == "published":
+            number = self.published(entry, slot, metric)
+            if self._shortened(slot):
+                return Value(theirs).text(decimals)
+            return number.value if number else DASH
+        if not self.comparable(entry, slot, metric):
+            return DASH
+        difference = self.value(entry, slot, metric, "run") - theirs
+        if math.isnan(difference):
+            return DASH
+        text = f"{difference:+.{decimals}f}"
+        return text.replace("-", "−") if float(text) else f"{0:.{decimals}f}"
+
+    def _mark(self, lines: Sequence[Line], index: int, slot: Slot) -> None:
+        """Best numbers of one slot, published ones by the paper's rule, own ones by the highest."""
+        for j, metric in enumerate(slot.metrics):
+            printed = [line for line in lines if line.side == "published" and line.entry.competes]
+            if self.layout.best == "last":
+                winners = printed[-1:]
+            else:
+                slack = 0.01 if self.layout.best == "within 0.01" else 0.0
+                groups = dict.fromkeys(line.entry.group for line in printed)
+                if not slack:
+                    groups = {"": None}
+                winners = []
+                for group in groups:
+                    part = [line for line in printed if not slack or line.entry.group == group]
+                    winners += self._highest(part, slot, metric, slack)
+            own = [
+                line
+                for line in lines
+                if line.side == "run"
+                and line.entry.competes
+                and self._match(line.entry, slot).comparable
+                and metric in METRICS
+            ]
+            if len({w for line in own for w in self._windows(line.entry, slot)}) == 1:
+                winners += self._highest(own, slot, metric, 0.0)
+            for line in winners:
+                old = line.cells[index]
+                parts = [Part(p.text, p.best or i == j) for i, p in enumerate(old.parts)]
+                line.cells[index] = Cell(tuple(parts), old.notes)
+
+    def _windows(self, entry: Entry, slot: Slot) -> set[str]:
+        rows = self._match(entry, slot).rows
+        return set() if rows is None else set(rows["window"])
+
+    def _highest(self, lines: Sequence[Line], slot: Slot, metric: str, slack: float) -> list[Line]:
+        values = [
+            (round(self.value(line.entry, slot, metric, line.side), slot.decimals), line)
+            for line in lines
+        ]
+        known = [(v, line) for v, line in values if not math.isnan(v)]
+        if len(known) < 2:
+            return []
+        best = max(v for v, _ in known)
+        return [line for v, line in known if v >= best - slack - 1e-9]
+
+    def _title(self, view: View) -> str:
+        sides = {
+            "published": "as published",
+            "run": "run here",
+            "both": "published, run here and the difference (Δ)",
+        }
+        return f"{self.layout.title}: {sides[view]}"
+
+    def _notes(self, view: View) -> list[str]:
+        notes = list(self.layout.notes) if view != "run" else []
+        found = {e.head: m.rows for (e, _), m in self.matches.items() if m.rows is not None}
+        if view == "published" or not found:
+            if view == "both":
+                notes.append(
+                    "No record of its methods was found; only published numbers are shown."
+                )
+            return notes
+        if self.layout.no_verdict:
+            notes.append(f"No difference is given: {self.layout.no_verdict}.")
+        notes.append(
+            f"Run here: {seeds_text({k: v['seed'].nunique() for k, v in found.items()})} A column "
+            "with a footnote differs from the published configuration and gets no difference."
+        )
+        for slot in self.layout.slots:
+            categories = self.over[slot.head + slot.category]
+            if self._shortened(slot) and categories:
+                notes.append(
+                    f"{slot.head}: both sides over the {len(categories)} common categories only "
+                    f"({', '.join(categories)})."
+                )
+        windows = {w for rows in found.values() for w in rows["window"]}
+        if len(windows) > 1:
+            notes.append(
+                f"Measured pixels differ between methods ({'; '.join(sorted(windows))}): numbers run "
+                "here are not ranked."
+            )
+        return notes
+
+
+def build(
+    layout: Layout,
+    frame: pd.DataFrame | None,
+    known: Mapping[str, Method],
+    view: View = "both",
+    common: bool = False,
+) -> Grid:
+    """A table from a layout.
+
+    Args:
+        layout: which table.
+        frame: finished records, each cell once; not needed for the view ``published``.
+        known: defaults of methods (:func:`benchmark.tables.names.known_methods`).
+        view: ``published``, ``run``, or ``both`` with the difference.
+        common: average over the categories that all methods run here have, on both sides.
+
+    Raises:
+        StoreError: several configurations could stand for one column.
+    """
+    return Builder(layout, None if view == "published" else frame, known, common).grid(view)
+
+
+def _columns(layout: Layout, lines: Sequence[Line]) -> tuple[list[list[Cell]], list[Row], int]:
+    """Methods as columns."""
+    stub = [cell(text) for text in layout.stub]
+    head = [[*stub, *(line.label for line in lines)]]
+    groups = [line.entry.group for line in lines]
+    if any(groups):
+        head.insert(0, [*[cell("")] * len(stub), *_spans(groups)])
+    rows: list[Row] = []
+    group = ""
+    for i, slot in enumerate(layout.slots):
+        if slot.group != group:
+            group = slot.group
+            rows.append(Row((cell(group),), "group"))
+        kind: Literal["row", "average"] = "average" if slot.average else "row"
+        rows.append(Row((cell(slot.head), *(line.cells[i] for line in lines)), kind))
+    return head, rows, len(stub)
+
+
+def _rows(layout: Layout, lines: Sequence[Line]) -> tuple[list[list[Cell]], list[Row], int]:
+    """Methods as rows."""
+    head = [[*(cell(t) for t in layout.stub), *(cell(s.head) for s in layout.slots)]]
+    rows: list[Row] = []
+    group = ""
+    for line in lines:
+        if line.entry.group != group:
+            group = line.entry.group
+            rows.append(Row((cell(group),), "group"))
+        labels = [line.label]
+        if line.entry.labels:
+            ticks = (
+                line.entry.labels if line.side == "published" else ("",) * len(line.entry.labels)
+            )
+            labels = [*(cell(t) for t in ticks)]
+            if line.side != "published":
+                labels[0] = cell("here" if line.side == "run" else "Δ", line.label.notes)
+        rows.append(Row((*labels, *line.cells)))
+    return head, rows, len(layout.stub)
+
+
+def _spans(groups: Iterable[str]) -> list[Cell]:
+    out: list[tuple[str, int]] = []
+    for group in groups:
+        if out and out[-1][0] == group:
+            out[-1] = (group, out[-1][1] + 1)
+        else:
+            out.append((group, 1))
+    return [cell(text, span=span) for text, span in out]

@@ -1,0 +1,98 @@
+"""A finished table, before it is Markdown, LaTeX, CSV or HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+DASH = "–"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of the numbers of a cell (``97.5/92.1`` has two); ``best`` is set in bold."""
+
+    text: str
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell.
+
+    Attributes:
+        parts: joined by a slash.
+        notes: texts of its footnotes.
+        span: columns it covers (headings only).
+    """
+
+    parts: tuple[Part, ...]
+    notes: tuple[str, ...] = ()
+    span: int = 1
+
+    @property
+    def text(self) -> str:
+        return "/".join(part.text for part in self.parts)
+
+
+def cell(text: str, notes: Iterable[str] = (), *, span: int = 1, best: bool = False) -> Cell:
+    """A cell with one part."""
+    return Cell((Part(text, best),), tuple(notes), span)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the body; a ``group`` has one cell, a heading over the lines that follow."""
+
+    cells: tuple[Cell, ...]
+    kind: Literal["row", "average", "group"] = "row"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table.
+
+    Attributes:
+        title: its caption.
+        head: one or two heading lines; the last has one cell per column.
+        rows: the body.
+        notes: sentences below the table.
+        stub: how many columns at the left hold labels.
+    """
+
+    title: str
+    head: Sequence[Sequence[Cell]]
+    rows: Sequence[Row]
+    notes: Sequence[str] = ()
+    stub: int = 1
+
+    @property
+    def width(self) -> int:
+        return len(self.head[-1])
+
+
+@dataclass
+class Footnotes:
+    """Letters for footnote texts, in the order in which they are met; equal texts share one."""
+
+    texts: list[str] = field(default_factory=list)
+
+    def marks(self, cell: Cell) -> str:
+        """The letters of a cell, such as ``a,c``."""
+        for note in cell.notes:
+            if note not in self.texts:
+                self.texts.append(note)
+        return ",".join(_letter(self.texts.index(note)) for note in cell.notes)
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return ((_letter(i), text) for i, text in enumerate(self.texts))
+
+
+def _letter(index: int) -> str:
+    """
+    >>> _letter(0), _letter(25), _letter(26)
+    ('a', 'z', 'aa')
+    """
+    head, tail = divmod(index, 26)
+    return (_letter(head - 1) if head else "") + chr(ord("a") + tail)

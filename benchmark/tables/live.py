@@ -1,0 +1,205 @@
+"""Tables of whatever was run: methods × categories, and methods × metrics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmark.errors import SettingsError, unknown
+from benchmark.metric_names import METRICS
+from benchmark.tables.grid import DASH, Cell, Grid, Row, cell
+from benchmark.tables.select import blocks, category_groups
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SUMMARY = ("image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "pro")
+RANDOM = "random weights: the backbone is not pre-trained; says nothing about published quality"
+ONE_BLOCK = (
+    "Best within this block only: blocks differ in data set, protocol or measured pixels and are "
+    "not ranked against each other."
+)
+
+
+@dataclass(frozen=True)
+class Value:
+    """A mean over seeds; ``spread`` is their standard deviation, None with fewer than two."""
+
+    mean: float
+    spread: float | None = None
+
+    def text(self, decimals: int = 3) -> str:
+        """
+        >>> Value(0.98765, 0.002).text(), Value(math.nan).text()
+        ('0.988 ± 0.002', '–')
+        """
+        if math.isnan(self.mean):
+            return DASH
+        spread = f" ± {self.spread:.{decimals}f}" if self.spread is not None else ""
+        return f"{self.mean:.{decimals}f}{spread}"
+
+
+def over_seeds(rows: pd.DataFrame, metric: str, categories: Sequence[str]) -> Value:
+    """The average over categories of one configuration, its mean and deviation over seeds.
+
+    Seeds are averaged within a category first, so that a category with more seeds weighs no more.
+    The deviation is that of the average from seed to seed, over the seeds that all categories have.
+
+    Returns:
+        NaN when a category has no value: an average of fewer would be another quantity.
+    """
+    table = rows.pivot_table(index="seed", columns="category", values=metric, aggfunc="first")
+    if not set(categories) <= set(table.columns):
+        return Value(math.nan)
+    table = table[list(categories)]
+    complete = table.dropna()
+    spread = float(complete.mean(axis=1).std(ddof=1)) if len(complete) > 1 else None
+    return Value(float(table.mean().mean()), spread)
+
+
+def per_category(
+    frame: pd.DataFrame, metrics: Sequence[str] = ("image_auroc",), common: bool = False
+) -> list[Grid]:
+    """One block per metric, data set, protocol and measured window: categories × configurations.
+
+    Args:
+        frame: records chosen by :func:`benchmark.tables.select.choose`.
+        metrics: names of metrics.
+        common: average over the categories that all configurations have, and say so.
+    """
+    grids = []
+    parts = list(blocks(frame))
+    for metric in map(_metric, metrics):
+        for title, part in parts:
+            names = list(part["name"].unique())
+            groups = category_groups(part)
+            heads = [cell("Category"), *(cell(n, _notes(part, n)) for n in names)]
+            rows = []
+            for group, members in groups:
+                if group:
+                    rows.append(Row((cell(group),), "group"))
+                rows += [_line(part, metric, names, [c], c) for c in members]
+                if group and len(groups) > 1 and len(members) > 1:
+                    rows.append(_average(part, metric, names, members, common, "Average"))
+            every = [c for _, members in groups for c in members]
+            if len(every) > 1:
+                rows.append(_average(part, metric, names, every, common, "Average over all"))
+            notes = [_seeds(part), *([ONE_BLOCK] if len(parts) > 1 else [])]
+            grids.append(Grid(f"{metric}: {title}", [heads], rows, notes))
+    return grids
+
+
+def summary(
+    frame: pd.DataFrame, metrics: Sequence[str] = SUMMARY, common: bool = False
+) -> list[Grid]:
+    """Configurations × metrics, averaged over the categories; one block per comparable part."""
+    metrics = [_metric(m) for m in metrics]
+    grids = []
+    parts = list(blocks(frame))
+    for title, part in parts:
+        every = [c for _, members in category_groups(part) for c in members]
+        names = list(part["name"].unique())
+        notes = []
+        columns: list[list[Value]] = []
+        for metric in metrics:
+            shared = _shared(part, metric, names, every) if common else every
+            values = [over_seeds(part[part["name"] == n], metric, shared) for n in names]
+            columns.append([v if shared else Value(math.nan) for v in values])
+            if shared != every:
+                notes.append(f"{metric}: over the {len(shared)} common categories only.")
+        heads = [cell("Method"), *(cell(m) for m in metrics)]
+        marked = [_mark(values) for values in columns]
+        rows = [
+            Row((cell(n, _notes(part, n)), *(column[i] for column in marked)))
+            for i, n in enumerate(names)
+        ]
+        notes.insert(
+            0, f"Averages over {_count(part, every)}; {DASH}: not defined for all of them."
+        )
+        notes += [_seeds(part), *([ONE_BLOCK] if len(parts) > 1 else [])]
+        grids.append(Grid(f"Summary: {title}", [heads], rows, notes))
+    return grids
+
+
+def _line(
+    part: pd.DataFrame, metric: str, names: Iterable[str], over: Sequence[str], label: str
+) -> Row:
+    values = [over_seeds(part[part["name"] == n], metric, over) for n in names]
+    return Row((cell(label), *_mark(values)))
+
+
+def _average(
+    part: pd.DataFrame,
+    metric: str,
+    names: Sequence[str],
+    members: Sequence[str],
+    common: bool,
+    label: str,
+) -> Row:
+    over = _shared(part, metric, names, members) if common else list(members)
+    if not over:
+        return Row((cell(label, ["no category is common to all"]), *[cell(DASH)] * len(names)))
+    notes = [f"over the common ones only: {', '.join(over)}"] if len(over) < len(members) else []
+    line = _line(part, metric, names, over, label)
+    return Row((cell(label, notes), *line.cells[1:]), "average")
+
+
+def _shared(
+    part: pd.DataFrame, metric: str, names: Iterable[str], members: Sequence[str]
+) -> list[str]:
+    """The categories for which every configuration has a value."""
+    have = [set(part[(part["name"] == n) & part[metric].notna()]["category"]) for n in names]
+    return [c for c in members if all(c in h for h in have)]
+
+
+def _mark(values: Sequence[Value], decimals: int = 3) -> list[Cell]:
+    """Cells with the best as printed in bold, when there are two to compare."""
+    known = [round(v.mean, decimals) for v in values if not math.isnan(v.mean)]
+    best = max(known) if len(known) > 1 else None
+    return [
+        cell(v.text(), best=best is not None and round(v.mean, decimals) == best) for v in values
+    ]
+
+
+def _notes(part: pd.DataFrame, name: str) -> list[str]:
+    return [RANDOM] if part[part["name"] == name]["random_weights"].any() else []
+
+
+def _seeds(part: pd.DataFrame) -> str:
+    counts = {n: part[part["name"] == n]["seed"].nunique() for n in part["name"].unique()}
+    return seeds_text(counts)
+
+
+def seeds_text(counts: Mapping[str, int]) -> str:
+    """
+    >>> seeds_text({"SPADE": 1, "PaDiM": 5})
+    'Mean ± standard deviation over seeds (SPADE: 1, PaDiM: 5).'
+    """
+    if set(counts.values()) == {1}:
+        return "One seed."
+    if len(set(counts.values())) == 1:
+        return f"Mean ± standard deviation over {next(iter(counts.values()))} seeds."
+    each = ", ".join(f"{name}: {count}" for name, count in counts.items())
+    return f"Mean ± standard deviation over seeds ({each})."
+
+
+def _count(part: pd.DataFrame, every: Sequence[str]) -> str:
+    from benchmark.errors import BenchError
+    from benchmark.registry import Registry
+
+    text = f"{len(every)} categor{'y' if len(every) == 1 else 'ies'}"
+    try:
+        official = Registry().dataset(part["source"].iloc[0]).official
+    except BenchError:
+        return text
+    if official and len(official) != len(every):
+        return f"{len(every)} of the data set's {len(official)} categories ({', '.join(every)})"
+    return text
+
+
+def _metric(name: str) -> str:
+    if name not in METRICS:
+        raise SettingsError(unknown("metric", name, METRICS))
+    return name

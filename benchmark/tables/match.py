@@ -1,0 +1,172 @@
+"""Which records stand for a table's entry, and how they differ from its reference configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from benchmark.errors import StoreError
+from benchmark.tables.layout import Entry, Layout, Reference
+from benchmark.tables.names import Method, setting_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Match:
+    """The records of one configuration.
+
+    Attributes:
+        rows: its records; None when there are none.
+        differences: in words; none means that its numbers may be held against the published ones.
+    """
+
+    rows: pd.DataFrame | None = None
+    differences: tuple[str, ...] = ()
+
+    @property
+    def found(self) -> bool:
+        return self.rows is not None
+
+    @property
+    def comparable(self) -> bool:
+        return self.found and not self.differences
+
+
+def match(
+    frame: pd.DataFrame, layout: Layout, entry: Entry, dataset: str, known: Mapping[str, Method]
+) -> Match:
+    """The one configuration that stands for an entry on a data set.
+
+    One that equals the reference is taken; else the only one that differs, protocol ``paper``
+    before others. Scores play no part in it.
+
+    Raises:
+        StoreError: several differ, and none is nearer to the reference than the others.
+    """
+    reference = entry.reference
+    if reference is None:
+        return Match()
+    rows = frame[(frame["method"] == reference.method) & (frame["source"] == dataset)]
+    found = [
+        Match(part, tuple(differences(part.iloc[0], reference, known.get(reference.method))))
+        for _, part in rows.groupby(["dataset", "protocol", "config"], sort=True)
+    ]
+    for tier in (
+        [m for m in found if not m.differences],
+        [m for m in found if _same_protocol(m, reference, dataset)],
+        found,
+    ):
+        if len(tier) == 1:
+            return tier[0]
+        if tier:
+            raise StoreError(_several(layout, entry, tier))
+    return Match()
+
+
+def differences(
+    row: Mapping[str, Any] | pd.Series[Any], reference: Reference, method: Method | None
+) -> list[str]:
+    """How a record's configuration differs from a reference, in words."""
+    out = []
+    if row["dataset"] != row["source"]:
+        out.append(f"run under the name {row['dataset']}")
+    wanted = {**(method.defaults if method else {}), **reference.settings}
+    wanted = {k: list(v) if isinstance(v, tuple) else v for k, v in wanted.items()}
+    if method is None:
+        out.append("the method's default settings are not known")
+    for name, value in sorted(row["settings"].items()):
+        if name in wanted and wanted[name] != value:
+            theirs = setting_text(name, wanted[name])
+            out.append(f"{setting_text(name, value)} instead of {theirs}")
+    if row["random_weights"]:
+        out.append("random weights: the backbone is not pre-trained")
+    if row["protocol_name"] != reference.protocol:
+        out.append(f"protocol {row['protocol_name']}")
+    if row["holdout"] != reference.holdout:
+        out.append(
+            f"{row['holdout']:.0%} of the training images held out"
+            + (f" instead of {reference.holdout:.0%}" if reference.holdout else "")
+        )
+    size = None if _missing(row["image_size"]) else int(row["image_size"])
+    if size != reference.image_size:
+        theirs = f"{reference.image_size} px" if reference.image_size else "the paper's size"
+        out.append(f"{f'{size} px' if size else 'its own size'} instead of {theirs}")
+    if row["precision"] != "float32":
+        out.append(str(row["precision"]))
+    return out
+
+
+def needed(layout: Layout, seeds: Sequence[int] = (0,)) -> list[dict[str, Any]]:
+    """What ``bench run`` must be given for a table's own columns, one mapping per run.
+
+    Keys are the names of :class:`benchmark.config.RunConfig`. Categories are left out where the
+    table has all of the data set's.
+    """
+    runs: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for dataset in dict.fromkeys(slot.dataset for slot in layout.slots):
+        for reference in dict.fromkeys(
+            e.reference and _frozen(e.reference) for e in layout.entries
+        ):
+            if reference is None:
+                continue
+            method, settings, protocol, holdout, size = reference
+            # one method under two settings makes two runs: a run has one of each
+            key = (dataset, protocol, holdout, size, method if settings else "")
+            run = runs.setdefault(
+                key,
+                {
+                    "methods": (),
+                    "dataset": dataset,
+                    "protocol": protocol,
+                    "holdout": holdout or None,
+                    "image_size": size,
+                    "set": {},
+                    "seeds": tuple(seeds),
+                },
+            )
+            run["methods"] += (method,)
+            if settings:
+                run["set"] = {method: dict(settings)}
+    return list(runs.values())
+
+
+def _frozen(reference: Reference) -> tuple[Any, ...]:
+    return (
+        reference.method,
+        tuple(sorted(reference.settings.items())),
+        reference.protocol,
+        reference.holdout,
+        reference.image_size,
+    )
+
+
+def _same_protocol(found: Match, reference: Reference, dataset: str) -> bool:
+    assert found.rows is not None
+    row = found.rows.iloc[0]
+    size = None if _missing(row["image_size"]) else int(row["image_size"])
+    return (row["dataset"], row["protocol_name"], row["holdout"], size) == (
+        dataset,
+        reference.protocol,
+        reference.holdout,
+        reference.image_size,
+    )
+
+
+def _missing(value: Any) -> bool:
+    return value is None or value != value
+
+
+def _several(layout: Layout, entry: Entry, tier: Sequence[Match]) -> str:
+    lines = [
+        f"  --methods {m.rows['name'].iloc[0]!r} --dataset {m.rows['dataset'].iloc[0]} "
+        f"--protocol {m.rows['protocol'].iloc[0]}: {'; '.join(m.differences) or 'the reference'}"
+        for m in tier
+        if m.rows is not None
+    ]
+    return (
+        f"table {layout.name}, {entry.head}: several configurations could stand here and none is "
+        "nearer to the paper's; say which:\n" + "\n".join(lines)
+    )

@@ -1,0 +1,212 @@
+"""Grids as Markdown, LaTeX (booktabs), CSV and HTML. Every text is escaped for its format."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import re
+from collections.abc import Callable, Sequence
+
+from tabulate import tabulate
+
+from benchmark.errors import SettingsError, unknown
+from benchmark.tables.grid import Cell, Footnotes, Grid
+
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "[": "{[}",  # a bracket after a line end would be read as its optional argument
+    "]": "{]}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "−": "$-$",
+    "–": "--",
+    "λ": r"$\lambda$",
+    "ℓ": r"$\ell$",
+    "Δ": r"$\Delta$",
+    "✓": r"$\surd$",
+    "…": r"\dots{}",
+}
+
+
+def render(grids: Sequence[Grid], form: str) -> str:
+    """Several grids as one text.
+
+    Args:
+        grids: the blocks of a table.
+        form: a key of :data:`FORMATS`.
+    """
+    if form not in FORMATS:
+        raise SettingsError(unknown("format", form, FORMATS))
+    return "\n\n".join(FORMATS[form](grid) for grid in grids)
+
+
+def markdown(grid: Grid) -> str:
+    """A pipe table; two heading lines become one, group headings a line in italics."""
+    notes = Footnotes()
+
+    def show(cell: Cell) -> str:
+        parts = [f"**{_md(p.text)}**" if p.best else _md(p.text) for p in cell.parts]
+        mark = notes.marks(cell)
+        return "/".join(parts) + (f" [{mark}]" if mark else "")
+
+    head = [show(c) for c in grid.head[-1]]
+    if len(grid.head) > 1:
+        upper = [show(c) if i == 0 else "" for c in grid.head[0] for i in range(c.span)]
+        texts = [_md(c.text) for c in grid.head[0] for _ in range(c.span)]
+        marked = [u if u else t for u, t in zip(upper, texts, strict=True)]
+        head = [f"{u}: {h}" if u else h for u, h in zip(marked, head, strict=True)]
+    rows = []
+    for row in grid.rows:
+        shown = [show(c) for c in row.cells]
+        if row.kind == "group":
+            shown = [f"*{shown[0]}*"] + [""] * (grid.width - 1)
+        elif row.kind == "average":
+            shown[0] = f"*{shown[0]}*"
+        rows.append(shown)
+    align = ["left"] * grid.stub + ["right"] * (grid.width - grid.stub)
+    table = tabulate(rows, head, "pipe", colalign=align if rows else None, disable_numparse=True)
+    lines = [f"**{_md(grid.title)}**", "", table]
+    below = [f"[{mark}] {_md(text)}" for mark, text in notes] + [_md(n) for n in grid.notes]
+    return "\n".join(lines + [line for note in below for line in ("", note)])
+
+
+def latex(grid: Grid) -> str:
+    """A table environment for booktabs; nothing else is needed in the preamble."""
+    notes = Footnotes()
+
+    def show(cell: Cell) -> str:
+        parts = [rf"\textbf{{{tex(p.text)}}}" if p.best else tex(p.text) for p in cell.parts]
+        mark = notes.marks(cell)
+        return "/".join(parts) + (rf"\textsuperscript{{{mark}}}" if mark else "")
+
+    lines = [
+        r"% needs \usepackage{booktabs}",
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{tex(grid.title)}}}",
+        rf"\begin{{tabular}}{{{'l' * grid.stub}{'r' * (grid.width - grid.stub)}}}",
+        r"\toprule",
+    ]
+    if len(grid.head) > 1:
+        cells, rules, at = [], [], 1
+        for c in grid.head[0]:
+            cells.append(rf"\multicolumn{{{c.span}}}{{c}}{{{show(c)}}}" if c.span > 1 else show(c))
+            if c.text:
+                rules.append(rf"\cmidrule(lr){{{at}-{at + c.span - 1}}}")
+            at += c.span
+        lines += [" & ".join(cells) + r" \\", "".join(rules)]
+    lines += [" & ".join(show(c) for c in grid.head[-1]) + r" \\", r"\midrule"]
+    for i, row in enumerate(grid.rows):
+        shown = [show(c) for c in row.cells]
+        if row.kind == "group":
+            lines += [r"\midrule"] if i else []
+            lines.append(rf"\multicolumn{{{grid.width}}}{{l}}{{\textit{{{shown[0]}}}}} \\")
+            continue
+        if row.kind == "average":
+            shown[0] = rf"\textit{{{shown[0]}}}"
+        lines.append(" & ".join(shown) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    below = [rf"\textsuperscript{{{mark}}} {tex(text)}" for mark, text in notes]
+    below += [tex(note) for note in grid.notes]
+    if below:
+        lines += [
+            r"\par\smallskip",
+            r"\parbox{\linewidth}{\footnotesize " + r"\\".join(below) + "}",
+        ]
+    return "\n".join([*lines, r"\end{table}"])
+
+
+def comma_separated(grid: Grid) -> str:
+    """CSV: the table alone, best ones unmarked; footnotes stand in brackets after their cell."""
+
+    def show(cell: Cell) -> str:
+        return cell.text + (f" [{'; '.join(cell.notes)}]" if cell.notes else "")
+
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    head = [show(c) for c in grid.head[-1]]
+    if len(grid.head) > 1:
+        upper = [show(c) for c in grid.head[0] for _ in range(c.span)]
+        head = [f"{u}: {h}" if u else h for u, h in zip(upper, head, strict=True)]
+    group = any(row.kind == "group" for row in grid.rows)
+    writer.writerow(["group", *head] if group else head)
+    current = ""
+    for row in grid.rows:
+        if row.kind == "group":
+            current = row.cells[0].text
+            continue
+        shown = [show(c) for c in row.cells]
+        writer.writerow([current, *shown] if group else shown)
+    return out.getvalue().rstrip("\n")
+
+
+def web(grid: Grid) -> str:
+    """An HTML table; its look is the page's."""
+    notes = Footnotes()
+
+    def show(cell: Cell) -> str:
+        parts = [
+            f"<b>{html.escape(p.text)}</b>" if p.best else html.escape(p.text) for p in cell.parts
+        ]
+        mark = notes.marks(cell)
+        return "/".join(parts) + (f"<sup>{mark}</sup>" if mark else "")
+
+    lines = [f"<table>\n<caption>{html.escape(grid.title)}</caption>", "<thead>"]
+    for line in grid.head:
+        cells = "".join(
+            f'<th scope="col"{f" colspan={c.span}" if c.span > 1 else ""}>{show(c)}</th>'
+            for c in line
+        )
+        lines.append(f"<tr>{cells}</tr>")
+    lines += ["</thead>", "<tbody>"]
+    for row in grid.rows:
+        if row.kind == "group":
+            lines.append(
+                f'<tr class="group"><th colspan={grid.width} scope="rowgroup">'
+                f"{show(row.cells[0])}</th></tr>"
+            )
+            continue
+        labels = "".join(f'<th scope="row">{show(c)}</th>' for c in row.cells[: grid.stub])
+        values = "".join(f"<td>{show(c)}</td>" for c in row.cells[grid.stub :])
+        lines.append(f'<tr class="{row.kind}">{labels}{values}</tr>')
+    lines += ["</tbody>", "</table>"]
+    lines += [f"<p><sup>{mark}</sup> {html.escape(text)}</p>" for mark, text in notes]
+    lines += [f"<p>{html.escape(note)}</p>" for note in grid.notes]
+    return "\n".join(lines)
+
+
+FORMATS: dict[str, Callable[[Grid], str]] = {
+    "markdown": markdown,
+    "latex": latex,
+    "csv": comma_separated,
+    "html": web,
+}
+
+
+def tex(text: str) -> str:
+    """Text for LaTeX.
+
+    >>> tex("metal_nut 50 %")
+    'metal\\\\_nut 50 \\\\%'
+    """
+    return "".join(LATEX.get(c, c) for c in " ".join(text.split()))
+
+
+def _md(text: str) -> str:
+    """Text for a Markdown cell: nothing in it can end the cell, open a tag or become emphasis."""
+    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = re.sub(r"([\\`*|\[\]])", r"\\\1", text)
+    return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\_", text)
