@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,7 @@ class DetectorChecks:
         self.train = _images(rng, TRAIN)
         self.test = _images(rng, TEST)
         self.odd = _images(rng, TEST, spot=True)
+        self._fitted: tuple[Detector, Context] | None = None
 
     def new(self) -> Detector:
         return self.cls(**settings_of.resolve(self.cls, self.given, self.cls.__name__))
@@ -69,11 +70,17 @@ class DetectorChecks:
     def context(self) -> Context:
         return Context.alone(geometry=Geometry(resize=SIDE), weights=self.weights)
 
-    def fitted(self) -> tuple[Detector, Context]:
+    def fit_anew(self) -> tuple[Detector, Context]:
         context = self.context()
         detector = self.new()
         detector.fit(self.train, context)
         return detector, context
+
+    def fitted(self) -> tuple[Detector, Context]:
+        """One fit that the checks share."""
+        if self._fitted is None:
+            self._fitted = self.fit_anew()
+        return self._fitted
 
     def check_declares_what_it_is(self) -> None:
         """title, version and a paper geometry are declared, and the docstring says what it is"""
@@ -134,15 +141,15 @@ class DetectorChecks:
         """two fits under the same seed give the same scores"""
         batch = self.test.batch(range(TEST))
         outs = []
-        for _ in range(2):
-            detector, context = self.fitted()
+        for detector, context in (self.fitted(), self.fit_anew()):
             outs.append(detector.predict(batch, context))
         _equal(outs[0], outs[1], 0.0, "the second fit differs")
 
     def check_batch_mates(self) -> None:
         """an image's score and map do not depend on the images it is scored with"""
         detector, context = self.fitted()
-        context.probe = True  # features anew for each batch, or the cache would hide a difference
+        # features anew for each batch, or the cache would hide a difference
+        context = replace(context, probe=True)
         together = detector.predict(self.test.batch(range(TEST)), context)
         for i in range(TEST):
             alone = detector.predict(self.test.batch([i]), context)
@@ -155,7 +162,7 @@ class DetectorChecks:
     def check_input_unchanged(self) -> None:
         """fit and predict leave the images they are given as they were"""
         before = self.train.pixels.copy()
-        detector, context = self.fitted()
+        detector, context = self.fit_anew()
         batch = self.test.batch(range(TEST))
         pixels = batch.pixels.clone()
         detector.predict(batch, context)

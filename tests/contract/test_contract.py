@@ -1,0 +1,87 @@
+"""Every registered method and data set keeps its contract."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmark.contract import DatasetChecks, DetectorChecks, checks_of
+from benchmark.registry import Registry
+
+REGISTRY = Registry()
+DETECTOR_CHECKS = [name for name in dir(DetectorChecks) if name.startswith("check_")]
+DATASET_CHECKS = [name for name in dir(DatasetChecks) if name.startswith("check_")]
+
+
+@pytest.fixture(scope="module", params=REGISTRY.names("method"))
+def detector_checks(request: pytest.FixtureRequest) -> DetectorChecks:
+    cls, preset = REGISTRY.method(request.param)
+    return DetectorChecks(cls, preset)
+
+
+@pytest.mark.parametrize("check", DETECTOR_CHECKS)
+def test_detector(detector_checks: DetectorChecks, check: str) -> None:
+    getattr(detector_checks, check)()
+
+
+@pytest.fixture(params=[n for n in REGISTRY.names("dataset") if not REGISTRY.dataset(n).needs_root])
+def built_in_dataset(request: pytest.FixtureRequest) -> DatasetChecks:
+    return DatasetChecks(REGISTRY.dataset(request.param)())
+
+
+@pytest.mark.parametrize("check", DATASET_CHECKS)
+def test_built_in_dataset(built_in_dataset: DatasetChecks, check: str) -> None:
+    getattr(built_in_dataset, check)()
+
+
+@pytest.mark.parametrize("check", DATASET_CHECKS)
+def test_folder(toy: Path, check: str) -> None:
+    getattr(DatasetChecks(REGISTRY.dataset("folder")(toy)), check)()
+
+
+@pytest.mark.parametrize("check", DATASET_CHECKS)
+def test_mvtec(real_data: Path, check: str) -> None:
+    getattr(DatasetChecks(REGISTRY.dataset("mvtec")(real_data / "mvtec")), check)()
+
+
+BROKEN = {
+    "check_fit_returns_self": ("return self", "return None"),
+    "check_predict_before_fit": ("self.check_fitted()", "pass"),
+    "check_prediction_shape": ("upsample(maps, batch.size)", "maps"),
+    "check_obvious_case": ("return Prediction(", "maps = -maps\n        return Prediction("),
+    "check_deterministic": ("self.mean_ = ", "self.mean_ = torch.rand(()) + "),
+    "check_batch_mates": ("maps = smooth", "maps = maps - maps.mean()\n        maps = smooth"),
+    "check_input_unchanged": ("maps = smooth", "batch.pixels.mul_(2)\n        maps = smooth"),
+    "check_state_round_trip": ("self.mean_ = ", "self.hidden = self.mean_ = 2 + 0 * "),
+    "check_facts_are_json": (
+        "    def _read",
+        "    def facts(self):\n        return {1: self}\n\n    def _read",
+    ),
+    "check_settings_are_stored_unchanged": ("self.sigma = sigma", "self.sigma = sigma + 1"),
+    "check_declares_what_it_is": ('title = "Mine"', 'title = ""'),
+    "check_sees_only_its_images": ('train, "mean"', '[], "mean"'),
+}
+
+
+@pytest.mark.parametrize("check", BROKEN)
+def test_a_broken_promise_is_noticed(
+    bench: Callable[..., tuple[int, str]], tmp_path: Path, check: str
+) -> None:
+    assert bench("new", "method", "mine")[0] == 0
+    good = (tmp_path / "mine.py").read_text()
+    old, new = BROKEN[check]
+    assert old in good
+    broken = tmp_path / "broken.py"
+    broken.write_text(good.replace(old, new))
+    cls, _ = Registry([broken]).method("broken")
+    checks = dict(checks_of(DetectorChecks(cls)))
+    if check == "check_state_round_trip":
+        cls.load_state = lambda self, state: self  # type: ignore[method-assign]
+    with pytest.raises(Exception, match=r"."):
+        checks[check]()
+
+
+def test_every_check_can_fail() -> None:
+    assert set(BROKEN) == set(DETECTOR_CHECKS)
