@@ -85,7 +85,9 @@ def per_category(
                     rows.append(_average(part, metric, names, members, common, "Average"))
             every = [c for _, members in groups for c in members]
             if len(every) > 1:
-                rows.append(_average(part, metric, names, every, common, "Average over all"))
+                rows.append(
+                    _average(part, metric, names, every, common, f"Average over {len(every)}")
+                )
             notes = [_seeds(part), *([ONE_BLOCK] if len(parts) > 1 else [])]
             grids.append(Grid(f"{metric}: {title}", [heads], rows, notes))
     return grids

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -107,12 +108,8 @@ def needed(layout: Layout, seeds: Sequence[int] = (0,)) -> list[dict[str, Any]]:
     """
     runs: dict[tuple[Any, ...], dict[str, Any]] = {}
     for dataset in dict.fromkeys(slot.dataset for slot in layout.slots):
-        for reference in dict.fromkeys(
-            e.reference and _frozen(e.reference) for e in layout.entries
-        ):
-            if reference is None:
-                continue
-            method, settings, protocol, holdout, size = reference
+        references = [_frozen(e.reference) for e in layout.entries if e.reference]
+        for method, settings, protocol, holdout, size in dict.fromkeys(references):
             # one method under two settings makes two runs: a run has one of each
             key = (dataset, protocol, holdout, size, method if settings else "")
             run = runs.setdefault(
@@ -133,7 +130,7 @@ def needed(layout: Layout, seeds: Sequence[int] = (0,)) -> list[dict[str, Any]]:
     return list(runs.values())
 
 
-def _frozen(reference: Reference) -> tuple[Any, ...]:
+def _frozen(reference: Reference) -> tuple[str, tuple[Any, ...], str, float, int | None]:
     return (
         reference.method,
         tuple(sorted(reference.settings.items())),
@@ -156,7 +153,7 @@ def _same_protocol(found: Match, reference: Reference, dataset: str) -> bool:
 
 
 def _missing(value: Any) -> bool:
-    return value is None or value != value
+    return value is None or math.isnan(value)
 
 
 def _several(layout: Layout, entry: Entry, tier: Sequence[Match]) -> str:

@@ -153,16 +153,13 @@ def _methods_in(file: Path) -> dict[str, Method]:
 
 
 def _class_values(node: ast.ClassDef) -> dict[str, Any]:
-    out = {}
+    out: dict[str, Any] = {}
     for item in node.body:
-        targets = item.targets if isinstance(item, ast.Assign) else ()
-        if isinstance(item, ast.AnnAssign) and item.value is not None:
-            targets = [item.target]
-        for target in targets:
-            if isinstance(target, ast.Name):
-                ok, value = _literal(item.value)  # type: ignore[union-attr]
-                if ok:
-                    out[target.id] = value
+        if not isinstance(item, ast.Assign | ast.AnnAssign):
+            continue
+        targets = item.targets if isinstance(item, ast.Assign) else [item.target]
+        ok, value = _literal(item.value)
+        out.update({t.id: value for t in targets if ok and isinstance(t, ast.Name)})
     return out
 
 
