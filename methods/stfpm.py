@@ -81,7 +81,9 @@ class Stfpm(Detector):
         return [FeatureSpec(self.backbone, self.layers)]
 
     def build(self) -> None:
-        self.student_ = _Student(self.backbone, self.layers)
+        student = _Student(self.backbone, self.layers)
+        # the layout that convolutions run fastest in
+        self.student_ = student.to(memory_format=torch.channels_last)
 
     def fit(self, train: Images, context: Context) -> Self:
         with seeded(context, "student"):
@@ -162,8 +164,8 @@ class _Student(nn.Module):
             if isinstance(module, nn.BatchNorm2d):
                 # timm starts residual branches at zero; the paper's torchvision networks at one
                 nn.init.ones_(module.weight)
-            if hasattr(module, "inplace"):
-                module.inplace = False  # or it would overwrite a layer that is to be matched
+            if hasattr(module, "inplace"):  # would overwrite a layer that is to be matched
+                setattr(module, "inplace", False)  # noqa: B010 - typed as a submodule
         self.names = layer_names(model, backbone, layers)
         self.input = ImageNetInput()
         self.model = create_feature_extractor(model, return_nodes=list(self.names))
