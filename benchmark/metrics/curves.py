@@ -115,7 +115,7 @@ def thin_line(curve: Curve, points: int) -> Curve:
     """A rising polyline with at most `points` points and the same area under it."""
     if len(curve.x) <= points:
         return curve
-    keep = _spread(np.arange(len(curve.x)), curve.x + curve.y, (points - 1) // 2)
+    keep = _spread(curve.x + curve.y, (points + 1) // 2)
     trapezoids = 0.5 * np.diff(curve.x) * (curve.y[1:] + curve.y[:-1])
     area = np.add.reduceat(trapezoids, keep[:-1])
     x, y = curve.x[keep], curve.y[keep]
@@ -135,15 +135,14 @@ def thin_steps(curve: Curve, points: int) -> Curve:
     """A step function with at most `points` points and the same area under it."""
     if len(curve.x) <= points:
         return curve
-    keep = _spread(np.arange(len(curve.x)), curve.x, points)
+    keep = _spread(curve.x, points)
     area = np.add.reduceat(np.diff(curve.x) * curve.y[1:], keep[:-1])
     x = curve.x[keep]
     return Curve(x, np.concatenate([curve.y[:1], area / np.diff(x)]))
 
 
-def _spread(index: Ints, position: Floats64, count: int) -> Ints:
-    """At most `count` of the indices, first and last among them, evenly along `position`."""
-    wanted = np.linspace(position[0], position[-1], count)
-    keep = np.searchsorted(position, wanted)
-    keep[0], keep[-1] = index[0], index[-1]
+def _spread(position: Floats64, count: int) -> Ints:
+    """At most `count` indices, first and last among them, evenly along a rising `position`."""
+    keep = np.searchsorted(position, np.linspace(position[0], position[-1], count))
+    keep[0], keep[-1] = 0, len(position) - 1
     return np.unique(keep)

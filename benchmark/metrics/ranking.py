@@ -69,7 +69,8 @@ def count_below(
 
 def each(call: Callable[[Item], Result], items: Iterable[Item], threads: int) -> list[Result]:
     """[call(item) for item in items], by at most `threads` threads."""
-    if threads == 1:
+    items = list(items)
+    if min(threads, len(items)) <= 1:
         return [call(item) for item in items]
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(call, items))
