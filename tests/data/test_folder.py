@@ -113,6 +113,11 @@ def test_the_mask_of_the_same_defect_type_comes_first(tree: Tree) -> None:
     assert found == {kind: str(root / "gt" / kind / "3.png") for kind in ("dent", "scratch")}
 
 
+def test_masks_by_defect_type_of_images_below_bad(tree: Tree) -> None:
+    category = only(tree("good/0.png", "good/1.png", "bad/crack/3.png", "masks/crack/3.png"))
+    assert masks(category) == {"3.png": "3.png"}
+
+
 def test_one_mask_for_two_images_is_refused(tree: Tree) -> None:
     root = tree(*SPLIT, "test/scratch/3.png", "gt/3.png")
     with pytest.raises(DataError, match=r"gt/3\.png: a mask for two images.*dent/3.*scratch/3"):

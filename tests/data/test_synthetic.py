@@ -94,12 +94,19 @@ def test_cache_is_written_once_and_read_back(cache: Path, monkeypatch: pytest.Mo
             np.testing.assert_array_equal(old.mask.mask(), new.mask.mask())
 
 
-@pytest.mark.parametrize("content", [b"", b"rubbish", b"half"])
-def test_a_damaged_cache_is_drawn_again(cache: Path, content: bytes) -> None:
+@pytest.mark.parametrize("damage", ["empty", "rubbish", "half", "a few bytes"])
+def test_a_damaged_cache_is_drawn_again(cache: Path, damage: str) -> None:
     before = [digest(s.image) for s in Synthetic().category("fabric").test]
     file = cache / "fabric.npz"
     whole = file.read_bytes()
-    file.write_bytes(whole[: len(whole) // 2] if content == b"half" else content)
+    middle = len(whole) // 2
+    damaged = {
+        "empty": b"",
+        "rubbish": b"rubbish",
+        "half": whole[:middle],
+        "a few bytes": whole[:middle] + bytes(30) + whole[middle + 30 :],
+    }
+    file.write_bytes(damaged[damage])
     assert [digest(s.image) for s in Synthetic().category("fabric").test] == before
     assert len(file.read_bytes()) == len(whole)
 
