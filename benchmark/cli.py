@@ -48,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     _run(commands.add_parser("run", help="run methods on a data set", epilog=RUN_EXAMPLE))
     _list(commands.add_parser("list", help="list methods, datasets, metrics or tables"))
     _table(commands.add_parser("table", help="print a table of results"))
+    _plot(commands.add_parser("plot", help="draw pictures of results"))
     _evaluate(commands.add_parser("evaluate", help="all metrics again from stored scores"))
     _scores(commands.add_parser("scores", help="per-image scores and decisions as CSV"))
     _data(commands.add_parser("data", help="where a data set is, and whether it is whole"))
@@ -135,6 +136,20 @@ def _table(p: argparse.ArgumentParser) -> None:
         "--common", action="store_true", help="average over the categories that all methods have"
     )
     p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py", help="for readable names")
+
+
+def _plot(p: argparse.ArgumentParser) -> None:
+    p.add_argument("what", choices=["gallery"], help="gallery: worst misses and false alarms first")
+    p.add_argument("--results", nargs="+", default=["results/runs"], metavar="DIR")
+    p.add_argument("--dataset", metavar="NAME")
+    p.add_argument("--protocol", metavar="LABEL", help="as in the results folder")
+    p.add_argument("--methods", nargs="+", metavar="NAME")
+    p.add_argument("--categories", nargs="+", metavar="NAME")
+    p.add_argument("--data-root", metavar="DIR", help="data set's folder, or the one above it")
+    p.add_argument("--out", metavar="DIR", help="default: pictures/ in the results folder")
+    p.add_argument("--format", choices=["png", "pdf", "svg"], default="png")
+    p.add_argument("--count", type=int, default=5, metavar="N", help="gallery: images of each kind")
+    p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py")
 
 
 def _evaluate(p: argparse.ArgumentParser) -> None:

@@ -66,6 +66,13 @@ def table(given: Namespace) -> int:
     return table(given)
 
 
+def plot(given: Namespace) -> int:
+    """Draw pictures of results."""
+    from benchmark.plots.command import plot
+
+    return plot(given)
+
+
 def evaluate(given: Namespace) -> int:
     """All metrics again from stored scores."""
     from benchmark.evaluate import evaluate
@@ -180,6 +187,7 @@ COMMANDS: Mapping[str, Callable[[Namespace], int]] = {
     "run": run,
     "list": list_names,
     "table": table,
+    "plot": plot,
     "evaluate": evaluate,
     "scores": scores,
     "data": data,

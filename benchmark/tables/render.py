@@ -84,7 +84,7 @@ def markdown(grid: Grid) -> str:
 
 
 def latex(grid: Grid) -> str:
-    """A table environment for booktabs; nothing else is needed in the preamble."""
+    """A table environment for booktabs, shrunk to the line's width where it is wider."""
     notes = Footnotes()
 
     def show(cell: Cell) -> str:
@@ -93,10 +93,11 @@ def latex(grid: Grid) -> str:
         return "/".join(parts) + (rf"\textsuperscript{{{mark}}}" if mark else "")
 
     lines = [
-        r"% needs \usepackage{booktabs}",
+        r"% needs \usepackage{booktabs,graphicx}",
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{tex(grid.title)}}}",
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{{'l' * grid.stub}{'r' * (grid.width - grid.stub)}}}",
         r"\toprule",
     ]
@@ -118,7 +119,7 @@ def latex(grid: Grid) -> str:
         if row.kind == "average":
             shown[0] = rf"\textit{{{shown[0]}}}"
         lines.append(" & ".join(shown) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [r"\bottomrule", r"\end{tabular}}"]
     below = [rf"\textsuperscript{{{mark}}} {tex(text)}" for mark, text in notes]
     below += [tex(note) for note in grid.notes]
     if below:

@@ -22,6 +22,7 @@ def choose(
     dataset: str | None = None,
     protocol: str | None = None,
     methods: Sequence[str] | None = None,
+    categories: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Finished records that were asked for, each cell once.
 
@@ -29,6 +30,7 @@ def choose(
         frame: from :func:`benchmark.load_results`.
         dataset, protocol: as in the results folder; None for all.
         methods: names of methods, or readable names of configurations.
+        categories: their names; None for all.
 
     Raises:
         StoreError: nothing is left, or two folders hold different results of one cell.
@@ -37,6 +39,10 @@ def choose(
     for column, wanted in (("dataset", dataset), ("protocol", protocol)):
         if wanted is not None:
             frame = frame[frame[column] == _known(column, wanted, frame)]
+    if categories:
+        for name in categories:
+            _known("category", name, frame)
+        frame = frame[frame["category"].isin(categories)]
     if methods:
         for name in methods:
             _known("method", name, frame, "name")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmark import store
@@ -28,6 +29,12 @@ SPADE = {
     "squared": False,
     "sigma": 4.0,
 }
+TOY: dict[str, Any] = {
+    "dataset": "toy",
+    "source": "folder",
+    "geometry": {**CROP_224, "resize": 48, "crop": 48},
+}
+"""A record of the tiny data set that the fixture ``toy`` writes."""
 Record = Callable[..., Path]
 
 
@@ -101,3 +108,33 @@ def record(results: Path) -> Record:
         return path.record
 
     return write
+
+
+def keep_scores(path: Path, root: Path, scores: Iterable[float], maps: bool = True) -> None:
+    """Adds score files to a record of the tiny data set: four good images, then four defective."""
+    from benchmark.plots.common import Images
+
+    record = store.read(path)
+    assert record is not None
+    key = record["key"]
+    samples = Images(root).category(key["source"], key["category"]).test
+    samples = sorted(samples, key=lambda s: (s.label, s.id))
+    name, _, identity = path.parent.name.partition("@")
+    place = (key["dataset"], path.parents[1].name, name, identity, key["category"], key["seed"])
+    cell = store.CellPath(path.parents[3], *place)
+    written = store.Scores(
+        [s.id for s in samples],
+        ["0"] * len(samples),
+        np.array([s.label for s in samples]),
+        [s.defect for s in samples],
+        np.array(list(scores), float),
+        np.empty(0),
+        [],
+    ).write(cell)
+    record["files"] = {"scores": written, "maps": None}
+    if maps:
+        writer = store.MapWriter(cell, (len(samples), 48, 48))
+        writer.add(np.random.default_rng(0).normal(size=(len(samples), 48, 48)))
+        record["files"]["maps"] = writer.finish()
+    del record["format"]
+    store.write(path, record)

@@ -81,7 +81,7 @@ def test_latex_of_every_table_compiles(tmp_path: Path) -> None:
     body = "\n\\clearpage\n".join([*tables, render([GRID], "latex")])
     (tmp_path / "t.tex").write_text(
         "\\documentclass{article}\\usepackage[utf8]{inputenc}\\usepackage[T1]{fontenc}"
-        f"\\usepackage{{booktabs}}\\begin{{document}}\n{body}\n\\end{{document}}\n",
+        f"\\usepackage{{booktabs,graphicx}}\\begin{{document}}\n{body}\n\\end{{document}}\n",
         encoding="utf-8",
     )
     done = subprocess.run(

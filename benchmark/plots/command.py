@@ -1,0 +1,37 @@
+"""``bench plot``."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+from benchmark.errors import SettingsError
+
+
+def plot(given: Namespace) -> int:
+    """Draw what was asked for; prints the files written."""
+    from benchmark.frame import load_results
+    from benchmark.plots.common import Images
+    from benchmark.plots.gallery import gallery
+    from benchmark.tables.select import choose
+
+    if given.count < 1:
+        raise SettingsError(f"--count {given.count}: at least one image is needed")
+    frame = choose(
+        load_results(given.results, given.plugin),
+        dataset=given.dataset,
+        protocol=given.protocol,
+        methods=given.methods,
+        categories=given.categories,
+    )
+    out = Path(given.out) if given.out else Path(given.results[0]) / "pictures"
+    images = Images(given.data_root, given.plugin)
+    written = gallery(frame, out, images, count=given.count, form=given.format, say=_warn)
+    for path in written:
+        print(path)
+    return 0 if written else 1
+
+
+def _warn(text: str) -> None:
+    print(f"bench: {text}", file=sys.stderr)

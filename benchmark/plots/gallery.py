@@ -1,0 +1,192 @@
+"""Galleries: what a method missed and where it cried wolf, worst first."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmark.dataset import Category, Sample
+from benchmark.errors import DataError, StoreError
+from benchmark.plots.common import (
+    Array,
+    Images,
+    Stored,
+    figure,
+    folder_of,
+    one_seed,
+    save,
+    shared_range,
+    slug,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+OUTLINE = "#00ff66"
+SIDE = 1.55
+"""Inches of one image."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One test image in a gallery.
+
+    Attributes:
+        sample: the image.
+        position: in the test split.
+        caption: its name, score, and how many images of the other kind stand in its way.
+    """
+
+    sample: Sample
+    position: int
+    caption: str
+
+
+def gallery(
+    frame: pd.DataFrame,
+    out: Path,
+    images: Images,
+    *,
+    count: int = 5,
+    form: str = "png",
+    say: Callable[[str], None] = print,
+) -> list[Path]:
+    """One picture per configuration and category: image, ground-truth outline, anomaly map.
+
+    Left the defective images with the lowest scores (the worst misses), right the good ones with
+    the highest (the worst false alarms). All maps of a method share one colour range over all its
+    categories, so that they can be compared by eye.
+
+    Args:
+        frame: records chosen by :func:`benchmark.tables.select.choose`; the first seed is shown.
+        out: folder of the pictures, ``<out>/<data set>/<protocol>/<method>-<category>.png``.
+        images: where the data sets are.
+        count: images of each kind.
+        form: ``png``, ``pdf`` or ``svg``.
+        say: told of records that cannot be shown, and why.
+
+    Returns:
+        The files written.
+    """
+    groups: dict[tuple[str, str, str], list[Stored]] = defaultdict(list)
+    for stored in one_seed(frame):
+        groups[stored.row["dataset"], stored.row["protocol"], stored.row["config"]].append(stored)
+    written = []
+    for group in groups.values():
+        try:
+            maps = [s.maps for s in group if s.maps is not None]
+        except StoreError as error:
+            say(f"left out {group[0].row['name']}: {error}")
+            continue
+        limits = shared_range(maps) if maps else (0.0, 1.0)
+        for stored in group:
+            try:
+                made = draw(stored, images, limits, count)
+            except (StoreError, DataError) as error:
+                say(f"left out {stored.title}: {error}")
+                continue
+            name = f"{slug(stored.row['name'], stored.row['category'])}.{form}"
+            written.append(save(made, folder_of(out, stored.row) / name))
+    return written
+
+
+def draw(stored: Stored, images: Images, limits: tuple[float, float], count: int) -> Figure:
+    """The gallery of one record."""
+    category = images.category(stored.row["source"], stored.row["category"])
+    misses, alarms = ranked(stored, category, count)
+    rows = max(len(misses), len(alarms), 1)
+    made = figure(5 * SIDE + 1.3, rows * (SIDE + 0.32) + 1.0)
+    grid = made.subplots(rows, 5, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    last = None
+    for row, shown in zip(grid, misses, strict=False):
+        pixels = _image(stored, shown.sample)
+        row[0].imshow(pixels)
+        row[1].imshow(pixels)
+        _outline(row[1], stored, shown.sample)
+        last = _map(row[2], stored, shown, limits) or last
+        _outline(row[2], stored, shown.sample)
+        row[0].set_title(shown.caption, loc="left", fontsize=7)
+    for row, shown in zip(grid, alarms, strict=False):
+        row[3].imshow(_image(stored, shown.sample))
+        last = _map(row[4], stored, shown, limits) or last
+        row[3].set_title(shown.caption, loc="left", fontsize=7)
+    if last is not None:
+        bar = made.colorbar(last, ax=grid[:, 4].tolist(), fraction=0.08, extend="both")
+        bar.ax.tick_params(labelsize=7)
+        bar.set_label("anomaly score of a pixel, one scale for all of the method", fontsize=7)
+    random = "  RANDOM WEIGHTS" if stored.row["random_weights"] else ""
+    made.suptitle(
+        f"{stored.title}  ({stored.row['dataset']}, protocol {stored.row['protocol']}, seed "
+        f"{stored.row['seed']}){random}\n"
+        "left: defective images, lowest score first (ground truth outlined)    "
+        "right: good images, highest score first",
+        fontsize=8.5,
+    )
+    return made
+
+
+def ranked(stored: Stored, category: Category, count: int) -> tuple[list[Shown], list[Shown]]:
+    """The defective images with the lowest scores and the good ones with the highest.
+
+    Raises:
+        DataError: the category does not hold the images that were scored.
+    """
+    scores = stored.scores
+    samples = {sample.id: sample for sample in category.test}
+    lost = [i for i in scores.ids if i not in samples]
+    if lost:
+        raise DataError(
+            f"{len(lost)} of the scored images are not in the data set now, the first is {lost[0]}; "
+            "check --data-root"
+        )
+    labels = np.asarray(scores.labels, bool)
+    values = np.asarray(scores.scores)
+    order = np.argsort(values, kind="stable")
+    bad = [int(i) for i in order if labels[i]][:count]
+    good = [int(i) for i in order[::-1] if not labels[i]][:count]
+
+    def shown(position: int, others: Array, higher: bool, kind: str) -> Shown:
+        value = values[position]
+        beaten = int((others >= value).sum() if higher else (others <= value).sum())
+        name = "/".join(scores.ids[position].rsplit("/", 2)[-2:])
+        word = "as high" if higher else "as low"
+        caption = f"{name}  {value:.4g}\n{beaten} of {len(others)} {kind} score {word} or "
+        return Shown(
+            samples[scores.ids[position]], position, caption + ("higher" if higher else "lower")
+        )
+
+    return (
+        [shown(i, values[~labels], True, "good") for i in bad],
+        [shown(i, values[labels], False, "defective") for i in good],
+    )
+
+
+def _image(stored: Stored, sample: Sample) -> Array:
+    return stored.geometry.image(sample.image.pixels())
+
+
+def _outline(axes: Axes, stored: Stored, sample: Sample) -> None:
+    """The ground truth on the whole input, whatever part of it is measured."""
+    if sample.mask is None:
+        return
+    whole = replace(stored.geometry, eval_crop=None, eval_size=None)
+    mask = whole.mask(sample.mask.mask())
+    if mask.any() and not mask.all():
+        axes.contour(mask, levels=[0.5], colors=OUTLINE, linewidths=0.9)
+
+
+def _map(axes: Axes, stored: Stored, shown: Shown, limits: tuple[float, float]) -> Any:
+    if stored.maps is None:
+        axes.text(0.5, 0.5, "no map", ha="center", va="center", transform=axes.transAxes)
+        return None
+    low, high = limits
+    return axes.imshow(stored.maps[shown.position], cmap="inferno", vmin=low, vmax=high)

@@ -1,0 +1,54 @@
+"""Galleries: which images, in which order, and files that are pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import benchmark
+from benchmark.cli import main
+from benchmark.plots.common import Images, one_seed
+from benchmark.plots.gallery import gallery, ranked
+
+from .conftest import TOY, Record, keep_scores
+
+
+def test_worst_misses_and_false_alarms_come_first(record: Record, toy: Path, results: Path) -> None:
+    keep_scores(record("nut", **TOY), toy, [1, 5, 3, 0, 4, 2, 9, 8])
+    stored = one_seed(benchmark.load_results(results))[0]
+    misses, alarms = ranked(stored, Images(toy).category("folder", "nut"), 2)
+    assert [m.sample.id for m in misses] == ["test/square/001.png", "test/square/000.png"]
+    assert [a.sample.id for a in alarms] == ["test/good/001.png", "test/good/002.png"]
+    assert "2 of 4 good score as high or higher" in misses[0].caption
+    assert "2 of 4 defective score as low or lower" in alarms[0].caption
+
+
+@pytest.mark.parametrize("form", ["png", "pdf", "svg"])
+def test_the_command_writes_one_file_per_method_and_category(
+    record: Record, toy: Path, results: Path, form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keep_scores(record("nut", **TOY), toy, range(8))
+    arguments = ["plot", "gallery", "--results", str(results), "--data-root", str(toy)]
+    assert main([*arguments, "--format", form]) == 0
+    file = Path(capsys.readouterr().out.strip())
+    assert file == results / "pictures" / "toy" / "paper" / f"spade-nut.{form}"
+    if form == "png":
+        with Image.open(file) as picture:
+            assert len(np.unique(np.asarray(picture))) > 50
+    assert len(benchmark.load_results(results)) == 1  # pictures are no records
+
+
+def test_a_record_without_maps_or_scores_is_shown_or_explained(
+    record: Record, toy: Path, results: Path
+) -> None:
+    said: list[str] = []
+    path = record("nut", **TOY)
+    keep_scores(path, toy, range(8), maps=False)
+    frame = benchmark.load_results(results)
+    assert gallery(frame, results / "out", Images(toy), say=said.append)
+    next(path.parent.glob("*.npz")).unlink()
+    assert not gallery(frame, results / "out", Images(toy), say=said.append)
+    assert "scores cannot be read" in said[0]
