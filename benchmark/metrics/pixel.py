@@ -80,6 +80,7 @@ def pixel_metrics(
     """
     tally = Tally(fpr_limit, variants, curves, usable_threads(threads))
     whole = _as_one(maps)
+    tally.expected = 0 if whole is None else whole.size
     pieces: dict[bool, list[Floats]] = {True: [], False: []}
     for examined in tally.examine(blocks(maps, masks, ids)):
         if whole is None:

@@ -22,8 +22,10 @@ Ints = NDArray[np.int64]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# Loading numba and the compiled code takes as long as sorting this many scores.
+# Loading numba and the compiled code takes as long as sorting this many scores; once they are
+# there, they pay from a small image on.
 KERNEL_FROM = 1 << 22
+KERNEL_ONCE_LOADED_FROM = 1 << 13
 
 # Scores sorted at once, over all threads: a gigabyte of float32.
 SORTED_AT_ONCE = 1 << 28
@@ -33,19 +35,26 @@ SEARCHED_AT_ONCE = 1 << 12
 
 
 def count_below(
-    pieces: Iterable[Floats], values: Floats, *, threads: int = 1, overwrite: bool = False
+    pieces: Iterable[Floats],
+    values: Floats,
+    *,
+    threads: int = 1,
+    overwrite: bool = False,
+    expected: int = 0,
 ) -> tuple[Ints, Ints]:
     """The number of scores in all pieces below each value, and at or below it.
 
     pieces: flat arrays of finite scores; values (U,): distinct, rising, at least one, of a type
-    that holds every score. overwrite: the pieces may be sorted in place. Returns two (U,) arrays.
+    that holds every score. overwrite: the pieces may be sorted in place. expected: the number of
+    scores in this and further calls, if known to be larger, for choosing the way. Returns two
+    (U,) arrays.
 
     >>> count_below([np.array([0.1, 0.2, 0.2, 0.5])], np.array([0.2, 0.4]))
     (array([1, 3]), array([3, 3]))
     """
     groups = _split(list(pieces), threads)
     total = sum(len(piece) for group in groups for piece in group)
-    kernel = _kernel() if values.dtype == np.float32 and total >= KERNEL_FROM else None
+    kernel = _kernel_for(max(total, expected)) if values.dtype == np.float32 else None
     if kernel is not None:
         cells = kernel.Cells(values)
         counted = each(lambda group: cells.count(packed(group, kernel.CHUNK)), groups, threads)
@@ -140,6 +149,11 @@ def _split(pieces: list[Floats], groups: int) -> list[list[Floats]]:
             split[-1].append(piece[:room])
             piece, room = piece[room:], max(0, room - len(piece))
     return split
+
+
+def _kernel_for(scores: int) -> ModuleType | None:
+    loaded = _kernel.cache_info().currsize
+    return _kernel() if scores >= (KERNEL_ONCE_LOADED_FROM if loaded else KERNEL_FROM) else None
 
 
 @cache

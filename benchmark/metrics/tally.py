@@ -51,6 +51,7 @@ class Tally:
         if not 0 < fpr_limit <= 1:
             raise MetricInputError(f"fpr_limit {fpr_limit}: allowed is 0 < fpr_limit <= 1.")
         self.is_anomalous: list[bool] = []
+        self.expected = 0  # pixels in all, where known beforehand
         self._fpr_limit = fpr_limit
         self._variants = variants
         self._curves = curves
@@ -101,7 +102,8 @@ class Tally:
         if not normal:
             return None, None
         ordered = order_scores(scores, region, sizes)
-        ranking = ordered.ranking(*count_below([image], ordered.values), normal)
+        counted = count_below([image], ordered.values, expected=self.expected or self._pixels)
+        ranking = ordered.ranking(*counted, normal)
         end = _last_alarms(ranking, image, ordered.values[::-1], self._fpr_limit * normal)
         return auroc(ranking), overlap_area(ranking, end) if end else None
 

@@ -12,5 +12,7 @@ def counting(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     """Counts by sorting, or by the compiled kernel where numba is installed."""
     if request.param == "kernel" and importlib.util.find_spec("numba") is None:
         pytest.skip("numba is not installed")
-    monkeypatch.setattr(ranking, "KERNEL_FROM", 0 if request.param == "kernel" else 1 << 62)
+    least = 0 if request.param == "kernel" else 1 << 62
+    monkeypatch.setattr(ranking, "KERNEL_FROM", least)
+    monkeypatch.setattr(ranking, "KERNEL_ONCE_LOADED_FROM", least)
     return str(request.param)

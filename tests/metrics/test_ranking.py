@@ -1,6 +1,8 @@
 """Counting scores around given values: sorting and the kernel agree to the last integer."""
 
+import sys
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pytest
@@ -71,7 +73,8 @@ def test_packed_keeps_every_score_in_order() -> None:
 
 def test_without_numba_sorting_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranking, "KERNEL_FROM", 0)
-    monkeypatch.setattr(ranking, "_kernel", lambda: None)
+    monkeypatch.setitem(sys.modules, "benchmark.metrics.kernel", None)
+    monkeypatch.setattr(ranking, "_kernel", cache(ranking._kernel.__wrapped__))
     scores = np.arange(10, dtype=np.float32)
     assert ranking.count_below([scores], scores[3:5])[0].tolist() == [3, 4]
 
