@@ -10,14 +10,25 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmark.tables.dsr import DSR_3
+from benchmark.tables.igd import IGD_1, IGD_2, IGD_3, IGD_4, IGD_5
 from benchmark.tables.layout import Layout, Live
+from benchmark.tables.rd4ad import RD4AD_2, RD4AD_3
 from benchmark.tables.spade import SPADE_3, SPADE_4
 
 _ALL: tuple[Layout | Live, ...] = (
     Live("per-category", "categories × methods for one metric, mean ± std over seeds"),
     Live("summary", "methods × metrics, averaged over categories, mean ± std over seeds"),
+    IGD_1,
+    IGD_2,
+    IGD_3,
+    IGD_4,
+    IGD_5,
     SPADE_3,
     SPADE_4,
+    DSR_3,
+    RD4AD_2,
+    RD4AD_3,
 )
 TABLES: dict[str, Layout | Live] = {table.name: table for table in _ALL}
 

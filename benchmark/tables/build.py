@@ -50,7 +50,7 @@ class Builder:
         known: Mapping[str, Method],
         common: bool = False,
     ) -> None:
-        self.layout, self.common = layout, common
+        self.layout, self.known, self.common = layout, known, common
         self.numbers = published.table(layout.paper, layout.table)
         datasets = dict.fromkeys(slot.dataset for slot in layout.slots)
         self.matches: dict[tuple[Entry, str], Match] = {
@@ -139,10 +139,11 @@ class Builder:
     def _lines(self, entry: Entry, view: View) -> list[Line]:
         found = [self._match(entry, slot) for slot in self.layout.slots]
         here = any(m.found for m in found)
-        sides: list[Side] = []
-        if view != "run" and entry.method:
-            sides.append("published")
-        if view == "run" and entry.reference or view == "both" and here:
+        sides: list[Side] = ["published"] if view != "run" and entry.method else []
+        if view == "published":
+            return [self._line(entry, side, view) for side in sides]
+        ours = entry.reference is not None and entry.reference.method in self.known
+        if here or (view == "run" and ours):
             sides.append("run")
         pairs = [(s, m) for s in self.layout.slots for m in s.metrics]
         if view == "both" and here and any(self.comparable(entry, s, m) for s, m in pairs):

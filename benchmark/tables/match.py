@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -100,15 +100,26 @@ def differences(
     return out
 
 
-def needed(layout: Layout, seeds: Sequence[int] = (0,)) -> list[dict[str, Any]]:
+def needed(
+    layout: Layout, methods: Collection[str], seeds: Sequence[int] = (0,)
+) -> list[dict[str, Any]]:
     """What ``bench run`` must be given for a table's own columns, one mapping per run.
 
-    Keys are the names of :class:`benchmark.config.RunConfig`. Categories are left out where the
-    table has all of the data set's.
+    Keys are the names of :class:`benchmark.config.RunConfig`; options left at its defaults are
+    absent.
+
+    Args:
+        layout: which table.
+        methods: those that there are; a layout may name others.
+        seeds: of every cell.
     """
     runs: dict[tuple[Any, ...], dict[str, Any]] = {}
     for dataset in dict.fromkeys(slot.dataset for slot in layout.slots):
-        references = [_frozen(e.reference) for e in layout.entries if e.reference]
+        references = [
+            _frozen(e.reference)
+            for e in layout.entries
+            if e.reference and e.reference.method in methods
+        ]
         for method, settings, protocol, holdout, size in dict.fromkeys(references):
             # one method under two settings makes two runs: a run has one of each
             key = (dataset, protocol, holdout, size, method if settings else "")
@@ -118,10 +129,9 @@ def needed(layout: Layout, seeds: Sequence[int] = (0,)) -> list[dict[str, Any]]:
                     "methods": (),
                     "dataset": dataset,
                     "protocol": protocol,
-                    "holdout": holdout or None,
-                    "image_size": size,
-                    "set": {},
                     "seeds": tuple(seeds),
+                    **({"holdout": holdout} if holdout else {}),
+                    **({"image_size": size} if size else {}),
                 },
             )
             run["methods"] += (method,)
