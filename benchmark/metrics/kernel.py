@@ -8,8 +8,12 @@ of the negative ones. That integer is cut into cells, many where there are many 
 elsewhere, so that most cells hold no value at all. A score in such a cell is counted by looking
 up its cell; only the others are compared. Looking up a random cell costs a cache miss, so the
 scores are first scattered into buckets of neighbouring cells, as a radix sort begins.
+
+What it buys, beside sorting with NumPy as PyPI builds it: a fifth to a sixth of the time, and no
+copy of the scores. tests/speed/metrics.py measures both ways.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import numba
@@ -65,8 +69,6 @@ def _count(
     place: Any,
     buffer: Any,
     buffer_bits: Any,
-    open_scores: Any,
-    open_index: Any,
     counts: Any,
 ) -> None:
     place[:] = 0
@@ -79,22 +81,14 @@ def _count(
         to = place[bucket]
         place[bucket] = to + _U(1)
         buffer[to] = scores[i]
-    for begin in range(0, scores.size, open_scores.size):
-        waiting = _U(0)
-        for i in range(begin, min(begin + open_scores.size, scores.size)):
-            found = first[_cell(buffer_bits[i], base, shift)]
-            shared = found & _U(1)
-            index = found >> _U(1)
-            # Written in every case, kept only if the cell holds a value: no branch to mispredict.
-            open_scores[waiting] = buffer[i]
-            open_index[waiting] = index
-            waiting += shared
-            counts[_U(2) * index] += np.int64(_U(1) - shared)
-        for i in range(waiting):
-            index, score = open_index[i], open_scores[i]
+    for i in range(scores.size):
+        score = buffer[i]
+        found = first[_cell(buffer_bits[i], base, shift)]
+        index = found >> _U(1)
+        if found & _U(1):
             while values[index] < score:
                 index += _U(1)
-            counts[_U(2) * index + _U(values[index] == score)] += 1
+        counts[_U(2) * index + _U(values[index] == score)] += _U(1)
 
 
 class Cells:
@@ -115,16 +109,14 @@ class Cells:
         self.values = np.append(values, np.float32(np.inf))
         self.bucket_shift = _U(max(0, (len(self.first) // BUCKETS).bit_length()))
 
-    def count(self, chunks: Any) -> NDArray[np.int64]:
-        """Scores in each gap and at each value: (2 U + 2,), gap before value i at 2 i, it at 2 i + 1.
+    def count(self, chunks: Iterable[NDArray[np.float32]]) -> NDArray[np.uint32]:
+        """Scores in the gap before value i at 2 i, and at value i at 2 i + 1: (2 U + 2,).
 
-        chunks: flat float32 arrays of at most CHUNK finite scores.
+        chunks: flat arrays of at most CHUNK finite scores each, fewer than 2 ** 32 in all.
         """
-        counts = np.zeros(2 * len(self.values), dtype=np.int64)
+        counts = np.zeros(2 * len(self.values), dtype=np.uint32)
         place = np.zeros(BUCKETS + 2, dtype=np.uint32)
         buffer = np.empty(0, dtype=np.float32)
-        open_scores = np.empty(4096, dtype=np.float32)
-        open_index = np.empty(4096, dtype=np.uint32)
         for scores in chunks:
             if len(buffer) < len(scores):
                 buffer = np.empty(len(scores), dtype=np.float32)
@@ -139,8 +131,6 @@ class Cells:
                 place,
                 buffer,
                 buffer.view(np.uint32),
-                open_scores,
-                open_index,
                 counts,
             )
         return counts

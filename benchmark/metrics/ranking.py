@@ -57,8 +57,10 @@ def count_below(
     kernel = _kernel_for(max(total, expected)) if values.dtype == np.float32 else None
     if kernel is not None:
         cells = kernel.Cells(values)
+        # Its counts have 32 bits, half the memory to go through.
+        groups = [part for group in groups for part in _split(group, 1 + (total >> 32))]
         counted = each(lambda group: cells.count(packed(group, kernel.CHUNK)), groups, threads)
-        through = np.cumsum(sum(counted))
+        through = np.cumsum(np.sum(counted, axis=0, dtype=np.int64))
         return through[: 2 * len(values) : 2], through[1 : 2 * len(values) : 2]
 
     def count_sorted(group: list[Floats]) -> tuple[Ints, Ints]:
