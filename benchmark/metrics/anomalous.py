@@ -54,7 +54,7 @@ def order_scores(scores: Floats, region: RegionIds, sizes: Ints) -> OrderedScore
     if scores.dtype == np.float32:
         scores, region = _sort_float32(scores, region)
     else:
-        order = np.argsort(scores, kind="stable")
+        order = np.lexsort((region, scores))  # ties by region, so that sums are added alike
         scores, region = scores[order], region[order]
     first = np.flatnonzero(scores[1:] != scores[:-1]) + 1
     first = np.concatenate([[0], first, [len(scores)]])
