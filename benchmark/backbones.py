@@ -54,6 +54,9 @@ class Backbone:
         self.name = name
         self.device = device
         self.model, self.source, self.loaded = _load(name, weights)
+        self._where = (
+            weights.folder / self.source if self.loaded and weights.folder else self.source
+        )
         self.model.eval().requires_grad_(False).to(device)
         if device.type == "cuda":
             self.model.to(memory_format=torch.channels_last)
@@ -106,7 +109,7 @@ class Backbone:
             missing = [name for name in tensors if name not in self.loaded]
             if missing:
                 raise WeightsError(
-                    f"weights of {self.name} from {self.source}: {len(missing)} tensors needed for "
+                    f"weights of {self.name} from {self._where}: {len(missing)} tensors needed for "
                     f"{', '.join(layers)} are not in it: {', '.join(missing[:6])}"
                     f"{', …' if len(missing) > 6 else ''}; ask for earlier layers or use a "
                     "complete file"

@@ -30,8 +30,12 @@ def summarise(run: Run, results: Sequence[Result]) -> str:
             + [("–" if v is None else f"{v:.3f}") for v in values]
             + ["" if result.outcome in ("ok", "kept") else result.outcome]
         )
-    head = ["category", "method", "seed", *(title for title, _ in SHOWN), ""]
-    align = ["left", "left", "right", *["right"] * len(SHOWN), "left"]
+    head = ["category", "method", "seed", *(title for title, _ in SHOWN)]
+    align = ["left", "left", "right", *["right"] * len(SHOWN)]
+    if any(row[-1] for row in rows):
+        head, align = [*head, "state"], [*align, "left"]
+    else:
+        rows = [row[:-1] for row in rows]
     lines = ["", tabulate(rows, head, "simple", colalign=align, disable_numparse=True), ""]
     notes = {
         f"{name}: {reason}"

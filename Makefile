@@ -1,0 +1,35 @@
+# Two commands on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+DEMO = results/demo
+
+.PHONY: demo test reference lint clean
+
+demo: $(VENV)/.installed
+	$(BIN)/bench run --config docs/demo.yaml --results $(DEMO)
+	$(BIN)/bench table summary --results $(DEMO)
+	$(BIN)/bench plot gallery --results $(DEMO) --out $(DEMO)/pictures
+	@echo "pictures: $(DEMO)/pictures"
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+# Our own committed records on real images: make reference DATA=~/data WEIGHTS=~/weights
+reference: $(VENV)/.installed
+	BENCH=$(abspath $(BIN))/bench DATA=$(DATA) WEIGHTS=$(WEIGHTS) bash results/reference/make.sh
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable . --constraint constraints.txt
+	touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable ".[test]" --constraint constraints.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(DEMO) build *.egg-info
