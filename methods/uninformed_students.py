@@ -1,0 +1,255 @@
+"""Uninformed Students: student-teacher anomaly detection (Bergmann et al., CVPR 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, Self, cast
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.context import Context
+from benchmark.detector import Batch, Detector, Images, Prediction
+from benchmark.errors import SettingsError
+from benchmark.geometry import Geometry
+from benchmark.maps import upsample
+
+from ._distillation import ImageNetInput
+from ._patch_networks import LAYERS, PatchNetwork, patch_networks
+from ._training import Training, seeded, split_off
+from ._us_teacher import UsTeacher
+
+
+class UninformedStudents(Detector):
+    """Uninformed Students: ensembles regress a patch teacher's descriptors on normal images.
+
+    Paper: Bergmann et al., "Uninformed Students: Student-Teacher Anomaly Detection with
+    Discriminative Latent Embeddings", CVPR 2020, arXiv 1911.02357, section 3. At every pixel, the
+    squared distance of the students' mean to the teacher's descriptor and the students' variance
+    are normalised by their mean and spread on normal images not trained on, and added; the map is
+    the average over the receptive fields, the score its maximum. There is no official code.
+
+    The teachers are an asset (``bench pretrain us-teacher``). Differences: images are mirrored at
+    the border, which the paper leaves open. ``stride`` above 1 trains and scores every such pixel
+    only and interpolates between; the descriptors stay the exact ones.
+
+    Args:
+        fields: receptive fields p of the ensembles.
+        students: per receptive field.
+        teacher: ``distilled``, or ``random``: untrained networks, for trying things out.
+        teacher_backbone, teacher_layer, teacher_fields, teacher_steps, teacher_batch: settings of
+            the asset, under its names.
+        stride: 1 describes every pixel as in the paper, 2, 4 or 8 fewer.
+        epochs, batch, learning_rate, weight_decay: of Adam.
+        steps: ends the training earlier than the epochs do.
+        validation: fraction of the training images that calibrate error and variance.
+    """
+
+    title = "Uninformed Students"
+    citation = "Bergmann et al. 2020"
+    paper = Geometry(resize=(256, 256))
+    smoke = {"teacher": "random", "fields": (33,), "students": 2, "stride": 4, "steps": 5}
+    presets = {"uninformed_students_single": {"fields": (65,)}}
+    pretrains = (UsTeacher,)
+
+    def __init__(
+        self,
+        *,
+        fields: tuple[int, ...] = (17, 33, 65),
+        students: int = 3,
+        teacher: Literal["distilled", "random"] = "distilled",
+        teacher_backbone: str = "resnet18",
+        teacher_layer: int | str = "pooled",
+        teacher_fields: tuple[int, ...] = (17, 33, 65),
+        teacher_steps: int = 50_000,
+        teacher_batch: int = 64,
+        stride: Literal[1, 2, 4, 8] = 1,
+        epochs: int = 100,
+        batch: int = 1,
+        learning_rate: float = 1e-4,
+        weight_decay: float = 1e-5,
+        steps: int | None = None,
+        validation: float = 0.1,
+    ) -> None:
+        self.fields = fields
+        self.students = students
+        self.teacher = teacher
+        self.teacher_backbone = teacher_backbone
+        self.teacher_layer = teacher_layer
+        self.teacher_fields = teacher_fields
+        self.teacher_steps = teacher_steps
+        self.teacher_batch = teacher_batch
+        self.stride = stride
+        self.epochs = epochs
+        self.batch = batch
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.steps = steps
+        self.validation = validation
+        if not fields or not set(fields) <= LAYERS.keys():
+            raise SettingsError(
+                f"uninformed_students: fields is {fields}; allowed are {sorted(LAYERS)}"
+            )
+        if teacher == "distilled" and not set(fields) <= set(teacher_fields):
+            raise SettingsError(
+                f"uninformed_students: the asset has teachers for {teacher_fields}, fields is "
+                f"{fields}; add to teacher_fields what is missing"
+            )
+        if min(students, epochs, batch, steps or 1) < 1 or not 0 < validation < 1:
+            raise SettingsError(
+                f"uninformed_students: students is {students}, epochs {epochs}, batch {batch}, "
+                f"steps {steps}: all must be positive; validation is {validation}: allowed is "
+                "between 0 and 1"
+            )
+
+    def assets(self) -> Sequence[UsTeacher]:
+        if self.teacher == "random":
+            return []
+        return [
+            UsTeacher(
+                backbone=self.teacher_backbone,
+                layer=self.teacher_layer,
+                fields=self.teacher_fields,
+                steps=self.teacher_steps,
+                batch=self.teacher_batch,
+            )
+        ]
+
+    def build(self) -> None:
+        self.teachers_ = patch_networks(self.fields).eval().requires_grad_(False)
+        self.students_ = nn.ModuleList(
+            patch_networks([field] * self.students) for field in self.fields
+        )
+
+    def fit(self, train: Images, context: Context) -> Self:
+        with seeded(context, "networks"):
+            self.build()
+        if self.teacher == "distilled":
+            tensors = context.asset(self.assets()[0]).state.tensors
+            for field, network in zip(self.fields, self.teachers_, strict=True):
+                prefix = f"{self.teacher_fields.index(field)}."
+                mine = {k: v for k, v in tensors.items() if k.startswith(prefix)}
+                network.load_state_dict({k.removeprefix(prefix): v for k, v in mine.items()})
+        self._place(context)
+        taught, held = split_off(context, len(train), self.validation)
+        self._scale(train, taught, context)
+        training = Training(
+            context,
+            self.students_,
+            torch.optim.Adam(
+                self.students_.parameters(), self.learning_rate, weight_decay=self.weight_decay
+            ),
+            title="students",
+            images=len(taught),
+            batch=self.batch,
+            epochs=self.epochs,
+            steps=self.steps,
+            remedy="lower the learning rate: --set uninformed_students.learning_rate=1e-5",
+        )
+        for indices in training:
+            batch = train.batch([taught[i] for i in indices])
+            gaps = [
+                (students - teacher).square().sum(2).mean()
+                for teacher, students in self._descriptors(batch, context)
+            ]
+            training.learn(torch.stack(gaps).sum() * self.students)
+        self._calibrate(train, held, context)
+        self.facts_ = {
+            "teacher": self.teacher,
+            "trained_on": len(taught),
+            "held_out": len(held),
+            **training.facts(),
+        }
+        return self
+
+    def predict(self, batch: Batch, context: Context) -> Prediction:
+        self.check_fitted()
+        self._place(context)
+        with torch.no_grad():
+            parts = [
+                ((values - spread[0].to(values)) / spread[1].to(values)).sum(1)
+                for values, spread in zip(self._evidence(batch, context), self.spread_, strict=True)
+            ]
+            maps = upsample(torch.stack(parts).mean(0), batch.size)
+        return Prediction(maps.flatten(1).amax(1), maps)
+
+    def facts(self) -> dict[str, Any]:
+        return self.facts_
+
+    def _place(self, context: Context) -> None:
+        self.teachers_.to(context.device)
+        self.students_.to(context.device)
+        self._input = ImageNetInput().to(context.device)
+
+    def _teachers(self, batch: Batch, context: Context) -> Iterator[Tensor]:
+        """Descriptors per receptive field, (B, 128, h, w), as the teachers give them."""
+        images = self._input(batch.pixels)
+        for network in self.teachers_:
+            with torch.no_grad(), context.autocast():
+                out = cast(PatchNetwork, network).dense(images, self.stride)
+            yield out.float()
+
+    def _descriptors(self, batch: Batch, context: Context) -> Iterator[tuple[Tensor, Tensor]]:
+        """Per receptive field the teacher's normalised descriptors (B, 1, 128, h, w) and the
+        students' (B, M, 128, h, w)."""
+        images = self._input(batch.pixels)
+        raw = self._teachers(batch, context)
+        for teacher, (mean, std), networks in zip(raw, self.scale_, self.students_, strict=True):
+            with context.autocast():
+                out = [
+                    cast(PatchNetwork, network).dense(images, self.stride)
+                    for network in cast(nn.ModuleList, networks)
+                ]
+            shape = (1, -1, 1, 1)
+            teacher = (teacher - mean.to(teacher).view(shape)) / std.to(teacher).view(shape)
+            yield teacher[:, None], torch.stack(out, 1).float()
+
+    def _evidence(self, batch: Batch, context: Context) -> Iterator[Tensor]:
+        """Per receptive field regression error and predictive variance, (B, 2, h, w)."""
+        for teacher, students in self._descriptors(batch, context):
+            mean = students.mean(1, keepdim=True)
+            error = (mean - teacher).square().sum(2)[:, 0]
+            variance = (students - mean).square().sum(2).mean(1)
+            yield torch.stack([error, variance], 1)
+
+    def _scale(self, train: Images, taught: Sequence[int], context: Context) -> None:
+        """Mean and standard deviation of each teacher dimension over all training pixels."""
+        moments = [Moments() for _ in self.fields]
+        for i in context.progress.track(taught, "teacher statistics", len(taught)):
+            descriptors = self._teachers(train.batch([i]), context)
+            for moment, values in zip(moments, descriptors, strict=True):
+                moment.add(values)
+        self.scale_ = torch.stack([moment.mean_and_std() for moment in moments])  # (F, 2, 128)
+
+    @torch.no_grad()
+    def _calibrate(self, train: Images, held: Sequence[int], context: Context) -> None:
+        """Mean and standard deviation of error and variance on normal images held out."""
+        moments = [Moments() for _ in self.fields]
+        for i in context.progress.track(held, "calibration", len(held)):
+            evidence = self._evidence(train.batch([i]), context)
+            for moment, values in zip(moments, evidence, strict=True):
+                moment.add(values)
+        spread = torch.stack([moment.mean_and_std() for moment in moments])
+        self.spread_ = spread.view(*spread.shape, 1, 1)  # (F, 2, 2, 1, 1)
+
+
+class Moments:
+    """Running mean and standard deviation per channel, in float64 on the values' device."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.total: Tensor | float = 0.0
+        self.squares: Tensor | float = 0.0
+
+    def add(self, values: Tensor) -> None:
+        """``values``: (B, C, h, w)."""
+        flat = values.double().transpose(0, 1).flatten(1)  # (C, B h w)
+        self.count += flat.shape[1]
+        self.total = self.total + flat.sum(1)
+        self.squares = self.squares + flat.square().sum(1)
+
+    def mean_and_std(self) -> Tensor:
+        """float32 (2, C); a channel that never changes gets a spread that is tiny, not zero."""
+        mean = torch.as_tensor(self.total) / self.count
+        variance = torch.as_tensor(self.squares) / self.count - mean.square()
+        return torch.stack([mean, variance.clamp(min=1e-12).sqrt()]).float()
