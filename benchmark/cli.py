@@ -114,7 +114,7 @@ def _list(p: argparse.ArgumentParser) -> None:
 
 
 def _table(p: argparse.ArgumentParser) -> None:
-    p.add_argument("name", help="see: bench list tables")
+    p.add_argument("name", help="see: bench list tables; or a FILE.yaml of yours")
     p.add_argument("--format", choices=["markdown", "latex", "csv", "html"], default="markdown")
     p.add_argument(
         "--metric",
@@ -136,6 +136,14 @@ def _table(p: argparse.ArgumentParser) -> None:
         "--common", action="store_true", help="average over the categories that all methods have"
     )
     p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py", help="for readable names")
+    p.add_argument(
+        "--check",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="re-derive every cell from the score files; FILE: a saved table (Markdown or CSV)",
+    )
+    p.add_argument("--data-root", metavar="DIR", help="for --check of pixel metrics")
 
 
 def _plot(p: argparse.ArgumentParser) -> None:

@@ -21,12 +21,16 @@ def run(given: Namespace) -> int:
     from benchmark.config import RunConfig
 
     config = RunConfig.build(run_options(given), given.config)
+    registry = Registry([Path(p) for p in config.plugin])
+    for name in config.methods:  # names are checked before anything slow is imported
+        registry.entry("method", name)
+    registry.entry("dataset", config.dataset)
     from benchmark import runner
     from benchmark.console import open_console
     from benchmark.summary import summarise
 
     with open_console() as console:
-        job = runner.prepare(config, console)
+        job = runner.prepare(config, registry, console)
         if not config.dry_run:
             results = runner.execute(job)
     if config.dry_run:

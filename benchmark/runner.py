@@ -106,16 +106,13 @@ class Run:
         return Cell(method, category, seed, path, key)
 
 
-def prepare(config: RunConfig, console: PlainConsole) -> Run:
+def prepare(config: RunConfig, registry: Registry, console: PlainConsole) -> Run:
     """Find everything that the configuration names.
 
     Raises:
         BenchError: something named is unknown, missing or unusable for the whole run. What only
             stops one method (its weights, its assets) is kept as that method's error.
     """
-    registry = Registry([Path(p) for p in config.plugin])
-    for name in config.methods:
-        registry.entry("method", name)
     cls = registry.dataset(config.dataset)
     root = folder_from(config.data_root, "BENCH_DATA")
     dataset = cls(data_folder(root, [config.dataset]) if cls.needs_root else None)
