@@ -6,7 +6,7 @@ falls back to sorting with NumPy where numba is missing; both give the same inte
 The order of float32 numbers is the order of their bits, read as an integer after flipping those
 of the negative ones. That integer is cut into cells, many where there are many values and few
 elsewhere, so that most cells hold no value at all. A score in such a cell is counted by looking
-up its cell; only the others are compared. Looking up a random cell costs a cache miss, so the
+up its cell; only the others are compared with the values of their cell. Looking up a random cell costs a cache miss, so the
 scores are first scattered into buckets of neighbouring cells, as a radix sort begins.
 
 What it buys, beside sorting with NumPy as PyPI builds it: a fifth to a sixth of the time, and no
@@ -71,6 +71,8 @@ def _count(
     buffer_bits: Any,
     counts: Any,
 ) -> None:
+    """Add to counts what lies in each gap and at each value; place and buffer are for working."""
+    # How many scores fall into each bucket, from that where each begins, and then into the buffer.
     place[:] = 0
     for i in range(scores.size):
         place[(_cell(bits[i], base, shift) >> bucket_shift) + _U(1)] += _U(1)
@@ -83,11 +85,17 @@ def _count(
         buffer[to] = scores[i]
     for i in range(scores.size):
         score = buffer[i]
-        found = first[_cell(buffer_bits[i], base, shift)]
+        cell = _cell(buffer_bits[i], base, shift)
+        found = first[cell]
         index = found >> _U(1)
         if found & _U(1):
-            while values[index] < score:
-                index += _U(1)
+            end = first[cell + _U(1)] >> _U(1)
+            while index < end:
+                middle = (index + end) >> _U(1)
+                if values[middle] < score:
+                    index = middle + _U(1)
+                else:
+                    end = middle
         counts[_U(2) * index + _U(values[index] == score)] += _U(1)
 
 
@@ -104,7 +112,7 @@ class Cells:
         ends = np.cumsum(1 << depth)
         self.base = (ends - (1 << depth)).astype(np.uint32)
         self.shift = (SEGMENT_BITS - depth).astype(np.uint32)
-        self.first = np.empty(int(ends[-1]), dtype=np.uint32)
+        self.first = np.empty(int(ends[-1]) + 1, dtype=np.uint32)
         _index_cells(bits, self.base, self.shift, self.first)
         self.values = np.append(values, np.float32(np.inf))
         self.bucket_shift = _U(max(0, (len(self.first) // BUCKETS).bit_length()))

@@ -65,17 +65,15 @@ def count_below(
 
     def count_sorted(group: list[Floats]) -> tuple[Ints, Ints]:
         below, up_to = np.zeros(len(values), np.int64), np.zeros(len(values), np.int64)
-        in_place = overwrite and len(group) == 1 and group[0].dtype == values.dtype
+        in_place = overwrite and len(group) == 1 and _sortable(group[0], values.dtype)
         most = SORTED_AT_ONCE // threads
         for run in group if in_place else packed(group, most, dtype=values.dtype):
             run.sort()
             _search(run, values, below, up_to)
         return below, up_to
 
-    found = each(count_sorted, groups, threads)
-    return sum((f[0] for f in found), start=np.zeros(len(values), np.int64)), sum(
-        (f[1] for f in found), start=np.zeros(len(values), np.int64)
-    )
+    below, up_to = zip(*each(count_sorted, groups, threads), strict=True)
+    return np.sum(below, axis=0), np.sum(up_to, axis=0)
 
 
 def each(call: Callable[[Item], Result], items: Iterable[Item], threads: int) -> list[Result]:
@@ -125,6 +123,10 @@ def packed(
                 filled = 0
     if filled:
         yield buffer[:filled]
+
+
+def _sortable(piece: Floats, dtype: np.dtype[Any]) -> bool:
+    return piece.flags.writeable and piece.dtype == dtype
 
 
 def _search(run: Floats, values: Floats, below: Ints, up_to: Ints) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -150,13 +151,18 @@ class Tally:
         ordered = order_scores(
             np.concatenate(self._scores), np.concatenate(self._region), np.concatenate(self._sizes)
         )
-        below, up_to = count_below(
-            anomalous, ordered.values, threads=self._threads, overwrite=overwrite
+        count = partial(
+            count_below,
+            values=ordered.values,
+            threads=self._threads,
+            overwrite=overwrite,
+            expected=self._pixels,
         )
+        below, up_to = count(anomalous)
         normal_beside = self._pixels_of_anomalous - hits
         if self._variants and normal_beside:
             found["pixel_auroc_anomalous"] = auroc(ordered.ranking(below, up_to, normal_beside))
-        more = count_below(good, ordered.values, threads=self._threads, overwrite=overwrite)
+        more = count(good)
         ranking = ordered.ranking(below + more[0], up_to + more[1], normal)
         found["pixel_auroc"] = auroc(ranking)
         found["pixel_ap"] = average_precision(ranking)

@@ -319,6 +319,13 @@ def test_threads_and_overwriting_change_nothing(
         assert np.array_equal(maps, before)
 
 
+def test_a_read_only_map_is_never_written(counting: str) -> None:
+    maps, masks = example(14)
+    expected = pixel_metrics(maps, masks)
+    maps.flags.writeable = False
+    assert pixel_metrics(maps, masks, variants=False, overwrite=True).pro == expected.pro
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_non_finite_scores_name_the_image(value: float) -> None:
     maps, masks = example(15)

@@ -1,5 +1,6 @@
 """Counting scores around given values: sorting and the kernel agree to the last integer."""
 
+import subprocess
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -77,6 +78,15 @@ def test_without_numba_sorting_takes_over(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(ranking, "_kernel", cache(ranking._kernel.__wrapped__))
     scores = np.arange(10, dtype=np.float32)
     assert ranking.count_below([scores], scores[3:5])[0].tolist() == [3, 4]
+
+
+def test_importing_the_metrics_loads_nothing_heavy() -> None:
+    heavy = {"torch", "numba", "scipy", "pandas", "sklearn", "skimage"}
+    program = f"import sys, benchmark.metrics; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "[]", done.stderr
 
 
 def test_threads_default_to_the_cores() -> None:
