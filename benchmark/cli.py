@@ -48,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     _run(commands.add_parser("run", help="run methods on a data set", epilog=RUN_EXAMPLE))
     _list(commands.add_parser("list", help="list methods, datasets, metrics or tables"))
     _table(commands.add_parser("table", help="print a table of results"))
+    _compare(commands.add_parser("compare", help="two runs, or runs and published numbers"))
     _plot(commands.add_parser("plot", help="draw pictures of results"))
     _evaluate(commands.add_parser("evaluate", help="all metrics again from stored scores"))
     _scores(commands.add_parser("scores", help="per-image scores and decisions as CSV"))
@@ -144,6 +145,20 @@ def _table(p: argparse.ArgumentParser) -> None:
         help="re-derive every cell from the score files; FILE: a saved table (Markdown or CSV)",
     )
     p.add_argument("--data-root", metavar="DIR", help="for --check of pixel metrics")
+
+
+def _compare(p: argparse.ArgumentParser) -> None:
+    p.add_argument("runs", nargs="*", metavar="RUN", help="two: methods, readable names or folders")
+    p.add_argument(
+        "--published", action="store_true", help="every record against its published number"
+    )
+    p.add_argument("--metric", default="image_auroc", metavar="NAME", help="default: image_auroc")
+    p.add_argument("--results", nargs="+", default=["results/runs"], metavar="DIR")
+    p.add_argument("--dataset", metavar="NAME")
+    p.add_argument("--protocol", metavar="LABEL", help="as in the results folder")
+    p.add_argument("--common", action="store_true", help="averages over common categories")
+    p.add_argument("--format", choices=["markdown", "latex", "csv", "html"], default="markdown")
+    p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py", help="for readable names")
 
 
 def _plot(p: argparse.ArgumentParser) -> None:

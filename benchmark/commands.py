@@ -70,6 +70,13 @@ def table(given: Namespace) -> int:
     return table(given)
 
 
+def compare(given: Namespace) -> int:
+    """Two runs against each other, or runs against published numbers."""
+    from benchmark.tables.compare import compare
+
+    return compare(given)
+
+
 def plot(given: Namespace) -> int:
     """Draw pictures of results."""
     from benchmark.plots.command import plot
@@ -191,6 +198,7 @@ COMMANDS: Mapping[str, Callable[[Namespace], int]] = {
     "run": run,
     "list": list_names,
     "table": table,
+    "compare": compare,
     "plot": plot,
     "evaluate": evaluate,
     "scores": scores,

@@ -12,9 +12,9 @@ from benchmark.errors import SettingsError
 def plot(given: Namespace) -> int:
     """Draw what was asked for; prints the files written."""
     from benchmark.frame import load_results
-    from benchmark.plots.common import Images
     from benchmark.plots.gallery import gallery
     from benchmark.tables.select import choose
+    from benchmark.tables.stored import Images
 
     if given.count < 1:
         raise SettingsError(f"--count {given.count}: at least one image is needed")

@@ -12,17 +12,8 @@ import numpy as np
 
 from benchmark.dataset import Category, Sample
 from benchmark.errors import DataError, StoreError
-from benchmark.plots.common import (
-    Array,
-    Images,
-    Stored,
-    figure,
-    folder_of,
-    one_seed,
-    save,
-    shared_range,
-    slug,
-)
+from benchmark.plots.common import figure, folder_of, save, shared_range, slug
+from benchmark.tables.stored import Array, Images, Stored, one_seed
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -82,7 +82,7 @@ class Builder:
     def value(self, entry: Entry, slot: Slot, metric: str, side: Side) -> float:
         """A cell's number in the table's unit (NaN when there is none)."""
         if side == "run":
-            return self._run(entry, slot, metric).mean
+            return self.run(entry, slot, metric).mean
         number = self.published(entry, slot, metric)
         categories = self.over[slot.head + slot.category]
         if categories is None or not self._shortened(slot):
@@ -100,16 +100,18 @@ class Builder:
         return (
             not self.layout.no_verdict
             and metric not in OTHER_HARDWARE
-            and self._match(entry, slot).comparable
+            and self.match(entry, slot).comparable
             and number is not None
             and number.metric_variant == entry.variant(metric)
         )
 
-    def _match(self, entry: Entry, slot: Slot) -> Match:
+    def match(self, entry: Entry, slot: Slot) -> Match:
+        """The records that stand for an entry."""
         return self.matches[entry, slot.dataset]
 
-    def _run(self, entry: Entry, slot: Slot, metric: str) -> Value:
-        rows = self._match(entry, slot).rows
+    def run(self, entry: Entry, slot: Slot, metric: str) -> Value:
+        """The number run here, in the table's unit."""
+        rows = self.match(entry, slot).rows
         categories = self.over[slot.head + slot.category]
         name, factor = MEASURED.get(metric, (entry.variant(metric), 1.0))
         if rows is None or categories is None or not (name in METRICS or metric in MEASURED):
@@ -137,7 +139,7 @@ class Builder:
         return not isinstance(slot.over, int) and categories != slot.over
 
     def _lines(self, entry: Entry, view: View) -> list[Line]:
-        found = [self._match(entry, slot) for slot in self.layout.slots]
+        found = [self.match(entry, slot) for slot in self.layout.slots]
         here = any(m.found for m in found)
         sides: list[Side] = ["published"] if view != "run" and entry.method else []
         if view == "published":
@@ -171,7 +173,7 @@ class Builder:
     def _text(self, entry: Entry, slot: Slot, metric: str, side: Side) -> str:
         decimals = slot.decimals
         if side == "run":
-            return self._run(entry, slot, metric).text(decimals)
+            return self.run(entry, slot, metric).text(decimals)
         theirs = self.value(entry, slot, metric, "published")
         if side == "published":
             number = self.published(entry, slot, metric)
@@ -206,7 +208,7 @@ class Builder:
                 for line in lines
                 if line.side == "run"
                 and line.entry.competes
-                and self._match(line.entry, slot).comparable
+                and self.match(line.entry, slot).comparable
                 and metric in METRICS
             ]
             if len({w for line in own for w in self._windows(line.entry, slot)}) == 1:
@@ -217,7 +219,7 @@ class Builder:
                 line.cells[index] = Cell(tuple(parts), old.notes)
 
     def _windows(self, entry: Entry, slot: Slot) -> set[str]:
-        rows = self._match(entry, slot).rows
+        rows = self.match(entry, slot).rows
         return set() if rows is None else set(rows["window"])
 
     def _highest(self, lines: Sequence[Line], slot: Slot, metric: str, slack: float) -> list[Line]:

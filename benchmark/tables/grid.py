@@ -19,17 +19,19 @@ class Part:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell.
+    r"""One cell.
 
     Attributes:
         parts: joined by a slash.
         notes: texts of its footnotes.
         span: columns it covers (headings only).
+        cite: key of a citation, for LaTeX's ``\cite``.
     """
 
     parts: tuple[Part, ...]
     notes: tuple[str, ...] = ()
     span: int = 1
+    cite: str = ""
 
     @property
     def text(self) -> str:

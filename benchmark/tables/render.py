@@ -40,6 +40,8 @@ LATEX = {
     "…": r"\dots{}",
 }
 
+CITE_KEY = re.compile(r"[A-Za-z0-9:._+-]+")
+
 
 def render(grids: Sequence[Grid], form: str) -> str:
     """Several grids as one text.
@@ -71,6 +73,8 @@ def markdown(grid: Grid) -> str:
     rows = []
     for row in grid.rows:
         shown = [show(c) for c in row.cells]
+        if row.kind == "group" and not shown[0]:
+            continue
         if row.kind == "group":
             shown = [f"*{shown[0]}*"] + [""] * (grid.width - 1)
         elif row.kind == "average":
@@ -90,7 +94,8 @@ def latex(grid: Grid) -> str:
     def show(cell: Cell) -> str:
         parts = [rf"\textbf{{{tex(p.text)}}}" if p.best else tex(p.text) for p in cell.parts]
         mark = notes.marks(cell)
-        return "/".join(parts) + (rf"\textsuperscript{{{mark}}}" if mark else "")
+        cite = rf"~\cite{{{cell.cite}}}" if CITE_KEY.fullmatch(cell.cite) else ""
+        return "/".join(parts) + cite + (rf"\textsuperscript{{{mark}}}" if mark else "")
 
     lines = [
         r"% needs \usepackage{booktabs,graphicx}",
@@ -114,6 +119,8 @@ def latex(grid: Grid) -> str:
         shown = [show(c) for c in row.cells]
         if row.kind == "group":
             lines += [r"\midrule"] if i else []
+            if not shown[0]:
+                continue
             lines.append(rf"\multicolumn{{{grid.width}}}{{l}}{{\textit{{{shown[0]}}}}} \\")
             continue
         if row.kind == "average":
@@ -174,6 +181,8 @@ def web(grid: Grid) -> str:
         lines.append(f"<tr>{cells}</tr>")
     lines += ["</thead>", "<tbody>"]
     for row in grid.rows:
+        if row.kind == "group" and not row.cells[0].text:
+            continue
         if row.kind == "group":
             lines.append(
                 f'<tr class="group"><th colspan={grid.width} scope="rowgroup">'

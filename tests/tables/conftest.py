@@ -112,7 +112,7 @@ def record(results: Path) -> Record:
 
 def keep_scores(path: Path, root: Path, scores: Iterable[float], maps: bool = True) -> None:
     """Adds score files to a record of the tiny data set: four good images, then four defective."""
-    from benchmark.plots.common import Images
+    from benchmark.tables.stored import Images
 
     record = store.read(path)
     assert record is not None

@@ -10,8 +10,8 @@ from PIL import Image
 
 import benchmark
 from benchmark.cli import main
-from benchmark.plots.common import Images, one_seed
 from benchmark.plots.gallery import gallery, ranked
+from benchmark.tables.stored import Images, one_seed
 
 from .conftest import TOY, Record, keep_scores
 

@@ -23,7 +23,7 @@ def read(text: str) -> list[list[str]]:
 
 
 def per_category(results: Path, **options: object) -> list[list[str]]:
-    return read(make("per-category", form="csv", results=[results], **options))  # type: ignore[arg-type]
+    return read(make("per-category", form="csv", results=[results], **options))
 
 
 def test_seeds_are_averaged_and_their_sample_deviation_is_shown(

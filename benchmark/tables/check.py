@@ -1,0 +1,208 @@
+"""``bench table NAME --check``: every printed cell again, from the score files.
+
+Nothing of the tables' own arithmetic is used: metrics are measured again from stored scores and maps,
+cells are found by the words that stand at their row and column, and means are taken in plain loops.
+So a table whose columns were swapped, an average from before the last run, and a record changed by
+hand are all seen.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import math
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.errors import BenchError, SettingsError, StoreError
+from benchmark.metric_names import IMAGE_METRICS, METRICS, PIXEL_METRICS
+from benchmark.tables.command import Request, grids, records
+from benchmark.tables.derive import UNKNOWABLE, Derivation, derivations
+from benchmark.tables.render import render
+from benchmark.tables.stored import Images, Stored
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TOLERANCE = 1e-6
+"""Larger than what other machines' rounding does to a metric, smaller than any printed digit."""
+Cells = dict[tuple[str, str], str]
+"""(row, column) as printed -> text of the cell."""
+
+
+@dataclass
+class Report:
+    """What was found.
+
+    Attributes:
+        checked: number of cells compared.
+        wrong: a sentence per difference.
+        unverified: a sentence per thing that could not be derived again.
+    """
+
+    checked: int = 0
+    wrong: list[str] = field(default_factory=list)
+    unverified: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        return not self.wrong
+
+    def text(self) -> str:
+        lines = [f"WRONG: {w}" for w in self.wrong]
+        lines += [f"not verified: {u}" for u in dict.fromkeys(self.unverified)]
+        state = "all agree" if self.ok else f"{len(self.wrong)} differences"
+        return "\n".join([*lines, f"{self.checked} cells checked: {state}"])
+
+
+def check(request: Request, saved: Path | None, data_root: str | None = None) -> Report:
+    """Hold a table against the score files.
+
+    Args:
+        request: which table.
+        saved: a table written earlier, as Markdown or CSV; None for the one made now.
+        data_root: of the data set, for the masks of pixel metrics.
+
+    Raises:
+        BenchError: the table cannot be made at all.
+    """
+    if request.own or request.name == "bibliography":
+        raise SettingsError("--check knows the built-in tables; a table of yours cannot be checked")
+    report = Report()
+    frame = records(request)
+    made = grids(request, frame)
+    truth = frame
+    if frame is not None:
+        truth = rederive(frame, Images(data_root, request.plugin), report)
+    now = parse(render(made, "csv"), made[0].stub)
+    found = parse(saved.read_text(encoding="utf-8"), made[0].stub) if saved else now
+    if len(found) != len(now):
+        report.wrong.append(f"{len(found)} tables in the file, {len(now)} are made from records")
+    for cells, complete, derive in zip(found, now, derivations(request, truth), strict=False):
+        for row, column in complete.keys() - cells.keys():
+            report.wrong.append(f"{row}, {column}: missing")
+        for (row, column), text in cells.items():
+            _hold(row, column, text, derive, report)
+    return report
+
+
+def _hold(row: str, column: str, text: str, derive: Derivation, report: Report) -> None:
+    right = derive(row, column)
+    if right is None:
+        report.wrong.append(f"{row}, {column}: {text} stands where the records have nothing")
+        return
+    report.checked += 1
+    if right == UNKNOWABLE:
+        report.unverified.append(f"{column}: measured once, not derived from scores")
+    elif text != right:
+        report.wrong.append(f"{row}, {column}: printed {text}, should be {right}")
+
+
+def rederive(frame: pd.DataFrame, images: Images, report: Report) -> pd.DataFrame:
+    """The same frame with every metric measured again; differences go to the report."""
+    truth = frame.copy()
+    for index, row in frame.iterrows():
+        stored = Stored(row)
+        where = f"{row['name']} {row['category']} seed {row['seed']}"
+        try:
+            values = measured(stored, images)
+        except StoreError as error:
+            report.unverified.append(f"{where}: {error}")
+            continue
+        except BenchError as error:
+            report.unverified.append(f"{where}, pixel metrics: {str(error).splitlines()[0]}")
+            values = image_values(stored)
+        if stored.files.get("maps") is None:
+            report.unverified.append(f"{where}, pixel metrics: its maps were not kept")
+        for name, value in values.items():
+            old = row[name]
+            new = math.nan if value is None else value
+            if not (math.isnan(old) and math.isnan(new)) and not abs(old - new) <= TOLERANCE:
+                report.wrong.append(f"record of {where}: {name} is {old}, its scores give {new}")
+            truth.loc[index, name] = new
+    return truth
+
+
+def image_values(stored: Stored) -> dict[str, Any]:
+    """Image metrics from the score file."""
+    from benchmark.metrics import image_metrics, normal_threshold
+
+    scores = stored.scores
+    threshold = normal_threshold(scores.held_out)
+    result = image_metrics(scores.scores, scores.labels.astype(bool), threshold=threshold)
+    return {name: getattr(result, name) for name in IMAGE_METRICS}
+
+
+def measured(stored: Stored, images: Images) -> dict[str, Any]:
+    """All metrics that the kept files allow. Raises BenchError when files or masks are missing."""
+    if stored.files.get("maps") is None:
+        return image_values(stored)
+    scores, maps = stored.scores, stored.maps
+    path = stored.path.parent / stored.files["maps"]["name"]
+    with path.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != stored.files["maps"]["sha256"]:
+            raise StoreError(f"{path}: differs from what its record cites")
+    category = images.category(stored.row["source"], stored.row["category"])
+    from benchmark.measure import measure
+
+    threads = len(os.sched_getaffinity(0))
+    values, _ = measure(scores, maps, category, stored.geometry, threads)
+    return {name: values[name] for name in (*IMAGE_METRICS, *PIXEL_METRICS) if name in METRICS}
+
+
+def parse(text: str, stub: int) -> list[Cells]:
+    """The tables of a Markdown or CSV text, without bold marks and footnotes.
+
+    Args:
+        text: one table or several.
+        stub: how many columns hold labels.
+    """
+    if not any(line.startswith("|") for line in text.splitlines()):
+        blocks = [list(csv.reader(io.StringIO(block))) for block in text.split("\n\n")]
+        return [
+            _cells([row[1:] if rows[0][0] == "group" else row for row in rows], stub)
+            for rows in blocks
+            if rows
+        ]
+    tables: list[list[list[str]]] = [[]]
+    for line in text.splitlines():
+        if line.startswith("|"):
+            tables[-1].append(re.split(r"(?<!\\)\|", line)[1:-1])
+        elif tables[-1]:
+            tables.append([])
+    return [_cells([rows[0], *rows[2:]], stub) for rows in tables if rows]
+
+
+def _cells(rows: Sequence[Sequence[str]], stub: int) -> Cells:
+    """Cells by row and column words; rows of equal words are told apart by a stroke."""
+    out: Cells = {}
+    head = [plain(c) for c in rows[0]]
+    seen: set[str] = set()
+    for row in rows[1:]:
+        values = [plain(c) for c in row]
+        if not any(values[stub:]):  # a group's heading
+            continue
+        label = " ".join(values[:stub])
+        while label in seen:
+            label += "'"
+        seen.add(label)
+        for name, value in zip(head[stub:], values[stub:], strict=True):
+            out[label, name] = value
+    return out
+
+
+def plain(cell: str) -> str:
+    """A cell's words.
+
+    >>> plain("**SPADE\\\\_x** [a]")
+    'SPADE_x'
+    """
+    text = re.sub(r"(?<!\\)\*", "", cell.strip())
+    text = re.sub(r"(?<=.)\s*(?<!\\)\[[^\]]*\]$", "", text)
+    text = re.sub(r"\\(.)", r"\1", text)
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")

@@ -1,0 +1,274 @@
+"""``bench table FILE.yaml``: a table of your own, published columns next to runs.
+
+.. code-block:: yaml
+
+    title: Localisation on two categories
+    metrics: [pixel_auroc, pro]     # several make a cell a/b
+    categories: [bottle, screw]     # the rows; default: all categories of the runs
+    average: true
+    percent: true                   # default; false prints fractions
+    decimals: 1
+    dataset: mvtec
+    protocol: paper                 # of the runs; needed where there are records of several
+    columns:
+      - {table: rd4ad-2, method: PaDiM, cite: defard2021padim}
+      - {source: anomalib README, method: padim, setting: ResNet-18, name: anomalib}
+      - {run: PaDiM (resnet18), name: ours, results: results/runs}
+
+A column of a paper's table names the method as printed there; a ``run`` is a method's name or a
+readable name. Every column says whether its numbers are the paper's own, copied, third party or run
+here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+import yaml
+
+from benchmark.errors import SettingsError, unknown
+from benchmark.metric_names import METRICS
+from benchmark.settings import coerce
+from benchmark.tables import TABLES, published
+from benchmark.tables.grid import Cell, Grid, Part, Row, cell
+from benchmark.tables.layout import Layout
+from benchmark.tables.live import RANDOM, Value, over_seeds, seeds_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ORIGINS = {"own": "own number", "copied": "copied", "third_party": "third party"}
+
+
+@dataclass(frozen=True)
+class Description:
+    """The file, checked."""
+
+    columns: tuple[dict[str, Any], ...]
+    metrics: tuple[str, ...]
+    title: str = "Comparison"
+    categories: tuple[str, ...] = ()
+    names: dict[str, Any] = field(default_factory=dict)
+    average: bool = True
+    percent: bool = True
+    decimals: int = 1
+    dataset: str = "mvtec"
+    protocol: str | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column, resolved.
+
+    Attributes:
+        head, origin, cite: what stands above it.
+        numbers: (category, metric) -> published number; empty for a run.
+        rows: its records; None for a published column.
+        notes: footnotes.
+    """
+
+    head: str
+    origin: str
+    cite: str
+    numbers: Mapping[tuple[str, str], published.Number]
+    rows: pd.DataFrame | None
+    notes: tuple[str, ...]
+
+
+def read(file: Path) -> Description:
+    """A description, checked. Raises SettingsError, saying what is allowed."""
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{file}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{file}: is not YAML ({error})") from error
+    if not isinstance(values, dict) or not {"columns", "metrics"} <= values.keys():
+        raise SettingsError(f"{file}: needs at least columns: and metrics: (see docs/tables)")
+    hints = get_type_hints(Description)
+    known = [f.name for f in fields(Description)]
+    for name, value in values.items():
+        if name not in known:
+            raise SettingsError(f"{file}: {unknown('entry', str(name), known)}")
+        if name not in ("columns", "names"):
+            values[name] = coerce(value, hints[name], f"{file}: {name}")
+    for metric in values["metrics"]:
+        if metric not in METRICS:
+            raise SettingsError(f"{file}: {unknown('metric', metric, METRICS)}")
+    columns = values["columns"]
+    if not isinstance(columns, list) or not all(isinstance(c, dict) for c in columns):
+        raise SettingsError(f"{file}: columns is a list of mappings, such as - {{run: spade}}")
+    return Description(**{**values, "columns": tuple(columns), "metrics": tuple(values["metrics"])})
+
+
+def own_table(
+    file: Path, results: Sequence[str | Path], plugins: Sequence[str | Path] = ()
+) -> Grid:
+    """The table that a YAML file describes.
+
+    Args:
+        file: see the top of this module.
+        results: folders of records for runs that name none.
+        plugins: files that define methods, for their readable names.
+    """
+    wanted = read(file)
+    columns = [_column(wanted, c, results, plugins) for c in wanted.columns]
+    runs = [c for c in columns if c.rows is not None]
+    found = [c for run in runs if run.rows is not None for c in run.rows["category"]]
+    printed = [c for column in columns for c, _ in column.numbers if not c.startswith("mean")]
+    categories = wanted.categories or tuple(dict.fromkeys(found)) or tuple(dict.fromkeys(printed))
+    body = [_line(wanted, columns, (c,), str(wanted.names.get(c, c))) for c in categories]
+    if wanted.average and len(categories) > 1:
+        line = _line(wanted, columns, categories, f"Average over {len(categories)}")
+        body.append(Row(line.cells, "average"))
+    head = [
+        [cell(""), *(cell(column.origin) for column in columns)],
+        [cell("Category"), *(Cell((Part(c.head),), c.notes, cite=c.cite) for c in columns)],
+    ]
+    notes = [f"{'/'.join(wanted.metrics)}{' in percent' if wanted.percent else ''}."]
+    if runs:
+        counts = {c.head: int(c.rows["seed"].nunique()) for c in runs if c.rows is not None}
+        notes.append(f"Run here: {seeds_text(counts)}")
+    if len(_blocks(runs)) > 1:
+        notes.append("Runs differ in protocol or measured pixels and are not ranked.")
+    return Grid(wanted.title, head, body, notes)
+
+
+def _column(
+    wanted: Description,
+    given: Mapping[str, Any],
+    results: Sequence[str | Path],
+    plugins: Sequence[str | Path],
+) -> Column:
+    allowed = {
+        "run": {"run", "name", "results", "cite"},
+        "table": {"table", "method", "setting", "name", "cite"},
+        "source": {"source", "method", "setting", "name", "cite"},
+    }
+    kinds = [kind for kind in allowed if kind in given]
+    if len(kinds) != 1:
+        raise SettingsError(f"column {dict(given)}: needs exactly one of run, table and source")
+    for name in given:
+        if name not in allowed[kinds[0]]:
+            raise SettingsError(
+                f"column {dict(given)}: {unknown('entry', name, allowed[kinds[0]])}"
+            )
+    cite = str(given.get("cite", ""))
+    if kinds[0] == "run":
+        return _run(wanted, given, results, plugins, cite)
+    numbers = _numbers(wanted, given, kinds[0])
+    first = next(iter(numbers.values()))
+    place = f"{first.paper} {first.table}".strip()
+    variants = {n.metric_variant for n in numbers.values()} - set(wanted.metrics)
+    notes = [f"what is computed is not known: {place}"] if "unknown" in variants else []
+    head = str(given.get("name", first.method))
+    origin = f"{ORIGINS[first.origin]}, {place}"
+    return Column(head, origin, cite, numbers, None, tuple(notes))
+
+
+def _numbers(
+    wanted: Description, given: Mapping[str, Any], kind: str
+) -> dict[tuple[str, str], published.Number]:
+    """The published numbers of a column whose metric is really the one asked for."""
+    rows: Sequence[published.Number]
+    if kind == "table":
+        layout = TABLES.get(given["table"])
+        if not isinstance(layout, Layout):
+            names = [k for k, t in TABLES.items() if isinstance(t, Layout)]
+            raise SettingsError(unknown("table", str(given["table"]), names))
+        rows = [n for n in published.load() if (n.paper, n.table) == (layout.paper, layout.table)]
+    else:
+        rows = [n for n in published.load("third_party.csv") if given["source"] in n.paper]
+    where = str(given[kind])
+    if not rows:
+        sources = {n.paper for n in published.load("third_party.csv")}
+        raise SettingsError(unknown("source", where, sources))
+    for name in ("method", "setting"):
+        have = {getattr(n, name) for n in rows}
+        value = given.get(name)
+        if value is None and len(have) == 1:
+            continue
+        if value not in have:
+            raise SettingsError(f"{where}: {unknown(name, str(value), have)}")
+        rows = [n for n in rows if getattr(n, name) == value]
+    rows = [n for n in rows if n.dataset == wanted.dataset]
+    found = {
+        (n.category, m): n
+        for n in rows
+        for m in wanted.metrics
+        if m == n.metric_variant or (n.metric_variant == "unknown" and m == n.metric)
+    }
+    if not found:
+        have = {n.metric_variant for n in rows}
+        raise SettingsError(
+            f"{where}, {given.get('method')}: has none of {', '.join(wanted.metrics)} on "
+            f"{wanted.dataset}; it has {', '.join(sorted(have)) or 'nothing'}"
+        )
+    return found
+
+
+def _run(
+    wanted: Description,
+    given: Mapping[str, Any],
+    results: Sequence[str | Path],
+    plugins: Sequence[str | Path],
+    cite: str,
+) -> Column:
+    from benchmark.frame import load_results
+    from benchmark.tables.select import choose
+
+    folders = given.get("results", results)
+    rows = choose(
+        load_results(folders, plugins),
+        dataset=wanted.dataset,
+        protocol=wanted.protocol,
+        methods=[str(given["run"])],
+    )
+    if len(rows[["protocol", "config"]].drop_duplicates()) > 1:
+        have = rows[["name", "protocol"]].drop_duplicates().itertuples(index=False)
+        lines = "\n  ".join(f"run: {n}  (protocol: {p})" for n, p in have)
+        raise SettingsError(f"column run: {given['run']} could be several:\n  {lines}")
+    row = rows.iloc[0]
+    notes = (RANDOM,) if row["random_weights"] else ()
+    head = str(given.get("name", row["name"]))
+    return Column(head, f"run here, {row['protocol']}", cite, {}, rows, notes)
+
+
+def _blocks(runs: Sequence[Column]) -> set[tuple[str, str]]:
+    frames = [c.rows for c in runs if c.rows is not None]
+    return {(r["protocol"], r["window"]) for f in frames for _, r in f.iterrows()}
+
+
+def _line(wanted: Description, columns: Sequence[Column], over: Sequence[str], label: str) -> Row:
+    """Best among the runs of one block alone: published numbers have protocols of their own."""
+    values = [[_value(wanted, c, m, over) for m in wanted.metrics] for c in columns]
+    runs = [c.rows is not None for c in columns]
+    ranked = len(_blocks([c for c in columns if c.rows is not None])) == 1 and sum(runs) > 1
+    cells = []
+    for mine, run in zip(values, runs, strict=True):
+        parts = []
+        for j, value in enumerate(mine):
+            rivals = [v[j].mean for v, r in zip(values, runs, strict=True) if r]
+            rivals = [round(v, wanted.decimals) for v in rivals if not math.isnan(v)]
+            best = ranked and run and len(rivals) > 1
+            best = best and round(value.mean, wanted.decimals) == max(rivals)
+            parts.append(Part(value.text(wanted.decimals), best))
+        cells.append(Cell(tuple(parts)))
+    return Row((cell(label), *cells))
+
+
+def _value(wanted: Description, column: Column, metric: str, over: Sequence[str]) -> Value:
+    factor = 100.0 if wanted.percent else 1.0
+    if column.rows is not None:
+        value = over_seeds(column.rows, metric, over)
+        spread = None if value.spread is None else value.spread * factor
+        return Value(value.mean * factor, spread)
+    numbers = [column.numbers.get((c, metric)) for c in over]
+    known = [n.fraction for n in numbers if n is not None]
+    if not known or len(known) < len(numbers):
+        return Value(math.nan)
+    return Value(sum(known) / len(known) * factor)

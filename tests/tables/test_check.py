@@ -1,0 +1,145 @@
+"""--check: planted errors are found, and what cannot be derived is said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmark.measure import measure
+from benchmark.tables import make
+from benchmark.tables.check import check
+from benchmark.tables.command import Request
+from benchmark.tables.stored import Images, Stored, one_seed
+
+from .conftest import TOY, Record, keep_scores
+
+Bench = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def measured(record: Record, toy: Path, results: Path) -> Path:
+    """Two configurations on two categories, their metrics measured from their scores."""
+    import benchmark
+
+    scores = {1: [1, 5, 3, 0, 4, 2, 9, 8], 2: [1, 2, 3, 4, 5, 6, 7, 8], 3: [8, 1, 7, 2, 6, 3, 5, 4]}
+    for k, category, order in ((5, "nut", 1), (5, "pin", 2), (9, "nut", 2), (9, "pin", 3)):
+        path = record(category, settings={"k": k}, **TOY)
+        keep_scores(path, toy, scores[order])
+        frame = benchmark.load_results(results)
+        stored = Stored(frame[frame["path"] == str(path)].iloc[0])
+        values, _ = measure(
+            stored.scores, stored.maps, Images(toy).category("folder", category), stored.geometry
+        )
+        edit(path, **values)
+    assert len(one_seed(benchmark.load_results(results))) == 4
+    return results
+
+
+def edit(path: Path, **metrics: object) -> None:
+    text = json.loads(path.read_text())
+    text["metrics"].update(metrics)
+    path.write_text(json.dumps(text))
+
+
+@pytest.mark.parametrize("form", ["markdown", "csv"])
+@pytest.mark.parametrize("name", ["per-category", "summary"])
+def test_a_true_table_passes(
+    measured: Path, toy: Path, tmp_path: Path, name: str, form: str
+) -> None:
+    saved = tmp_path / "table"
+    saved.write_text(make(name, results=[measured], form=form))
+    report = check(Request(name, results=[measured]), saved, str(toy))
+    assert report.ok and report.checked >= 6 and not report.unverified, report.text()
+
+
+def test_swapped_columns_are_found(measured: Path, toy: Path, tmp_path: Path) -> None:
+    text = make("per-category", results=[measured], form="csv")
+    head, *rows = text.splitlines()
+    swapped = [f"{label},{b},{a}" for label, a, b in (row.split(",") for row in rows)]
+    saved = tmp_path / "table.csv"
+    saved.write_text("\n".join([head, *swapped]))
+    report = check(Request("per-category", results=[measured]), saved, str(toy))
+    assert len(report.wrong) == 6
+    assert "printed 0.812, should be 1.000" in report.text()
+
+
+def test_swapped_headings_are_found_in_markdown_too(
+    measured: Path, toy: Path, tmp_path: Path
+) -> None:
+    text = make("per-category", results=[measured])
+    saved = tmp_path / "table.md"
+    saved.write_text(text.replace("(k=5)", "(k=?)").replace("(k=9)", "(k=5)").replace("?", "9"))
+    assert not check(Request("per-category", results=[measured]), saved, str(toy)).ok
+
+
+def test_a_stale_average_is_found(measured: Path, toy: Path, tmp_path: Path, bench: Bench) -> None:
+    text = make("per-category", results=[measured], form="csv")
+    saved = tmp_path / "table.csv"
+    saved.write_text(text.replace("Average over 2,0.", "Average over 2,0.1"))
+    status, said = bench(
+        "table", "per-category", "--results", measured, "--check", saved, "--data-root", toy
+    )
+    assert status == 1 and "WRONG: Average over 2, SPADE (k=9): printed 0.1" in said
+
+
+@pytest.mark.parametrize("metric", ["image_auroc", "pro"])
+def test_an_edited_record_is_found(measured: Path, toy: Path, metric: str) -> None:
+    edit(min(measured.rglob("nut-seed0.json")), **{metric: 0.99})
+    report = check(Request("per-category", results=[measured], metric=[metric]), None, str(toy))
+    assert f"{metric} is 0.99, its scores give" in report.text()
+    assert any(w.startswith("nut, SPADE") for w in report.wrong)
+
+
+def test_edited_maps_and_missing_scores_are_said(measured: Path, toy: Path, bench: Bench) -> None:
+    maps = min(measured.rglob("nut-*.maps.npy"))
+    maps.write_bytes(maps.read_bytes()[:-4] + b"1234")
+    min(measured.rglob("pin-*.npz")).unlink()
+    status, said = bench("table", "summary", "--results", measured, "--check", "--data-root", toy)
+    assert "differs from what its record cites" in said
+    assert "scores cannot be read" in said
+    assert status == 0
+
+
+def test_without_the_data_set_pixel_metrics_are_not_claimed(measured: Path, bench: Bench) -> None:
+    status, said = bench("table", "summary", "--results", measured, "--check")
+    assert status == 0 and "pixel metrics: data set 'folder' needs a folder" in said
+
+
+@pytest.mark.parametrize(
+    "name", ["spade-3", "dsr-3", "rd4ad-2", "rd4ad-3", "igd-1", "igd-2", "igd-5"]
+)
+@pytest.mark.parametrize("view", ["published", "both"])
+def test_papers_tables_pass(record: Record, results: Path, name: str, view: str) -> None:
+    for seed in (0, 1):
+        for category in ("bottle", "screw"):
+            record(category, 0.9 + 0.01 * seed, seed=seed)
+            record(category, 0.91, method="padim", seed=seed)
+    report = check(Request(name, results=[results], view=view), None)  # type: ignore[arg-type]
+    assert report.ok and report.checked > 4, report.text()
+
+
+def test_a_swap_of_published_columns_is_found(tmp_path: Path) -> None:
+    text = make("rd4ad-2", view="published", form="csv")
+    saved = tmp_path / "t.csv"
+    saved.write_text(
+        text.replace("SPADE [7]", "X")
+        .replace("PaDiM [8]", "SPADE [7]")
+        .replace("X", "PaDiM [8]", 1)
+    )
+    report = check(Request("rd4ad-2", view="published"), saved)
+    assert len(report.wrong) > 30
+
+
+def test_a_difference_is_checked_against_both_sides(
+    record: Record, results: Path, tmp_path: Path
+) -> None:
+    record("bottle", 0.96)
+    text = make("spade-3", results=[results], form="csv")
+    saved = tmp_path / "t.csv"
+    saved.write_text(text.replace("+0.5", "−0.5"))
+    assert check(Request("spade-3", results=[results]), None).ok
+    report = check(Request("spade-3", results=[results]), saved)
+    assert report.wrong == ["Bottle, SPADE Δ: printed −0.5, should be +0.5"]

@@ -1,0 +1,110 @@
+"""bench compare: two runs, and runs against published numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import wilcoxon
+
+import benchmark
+from benchmark.errors import StoreError
+from benchmark.metrics import image_metrics
+from benchmark.tables.compare import bootstrap, side, two_runs
+from benchmark.tables.mvtec import ALL
+
+from .conftest import TOY, Record, keep_scores
+
+Bench = Callable[..., tuple[int, str]]
+
+
+def pair(results: Path) -> tuple[object, object]:
+    frame = benchmark.load_results(results)
+    return side(frame, "SPADE (k=5)"), side(frame, "SPADE (k=9)")
+
+
+def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
+    random = np.random.default_rng(1)
+    labels = np.repeat([0, 1], [60, 60])
+    hits = 0
+    for _ in range(40):  # two sides of equal quality: the true difference is 0
+        a, b = (random.normal(labels * 1.0) for _ in range(2))
+        low, high = bootstrap([(a, labels)], [(b, labels)], "image_auroc")
+        hits += low <= 0 <= high
+    assert 34 <= hits <= 40
+
+
+@pytest.mark.parametrize("metric", ["image_auroc", "image_ap"])
+def test_a_clear_difference_is_clear_and_ties_count_half(metric: str) -> None:
+    labels = np.repeat([0, 1], [30, 30])
+    good, bad = labels.astype(float), np.zeros(60)
+    low, high = bootstrap([(good, labels)], [(bad, labels)], metric)
+    exact = [getattr(image_metrics(s, labels), metric) for s in (good, bad)]
+    assert low == high == pytest.approx(exact[0] - exact[1])
+
+
+def test_seeds_are_averaged_within_a_draw() -> None:
+    random = np.random.default_rng(0)
+    labels = np.repeat([0, 1], [40, 40])
+    runs = [(random.normal(labels * 1.5), labels) for _ in range(4)]
+    low, high = bootstrap(runs, list(reversed(runs)), "image_auroc")
+    assert low == pytest.approx(0, abs=1e-12) and high == pytest.approx(0, abs=1e-12)
+
+
+def test_two_runs_print_difference_and_interval(record: Record, toy: Path, bench: Bench) -> None:
+    for k, value, order in ((5, 0.9, range(8)), (9, 0.8, [3, 1, 2, 4, 5, 0, 7, 6])):
+        path = record("nut", value, settings={"k": k}, **TOY)
+        keep_scores(path, toy, order)
+    root = path.parents[3]
+    status, said = bench("compare", "SPADE (k=5)", "SPADE (k=9)", "--results", root)
+    assert status == 0
+    assert "+0.100 |" in said and "…" in said
+    assert "too few to tell" in said
+    status, said = bench("compare", "spade", "SPADE (k=9)", "--results", root)
+    assert status == 2 and "could be several" in said
+
+
+def test_wilcoxon_speaks_from_six_categories_on(record: Record, results: Path) -> None:
+    gains = [0.01, 0.02, -0.005, 0.03, 0.04, 0.05]
+    for category, gain in zip(ALL, gains, strict=False):
+        record(category, 0.8 + gain, settings={"k": 5})
+        record(category, 0.8, settings={"k": 9})
+    text = " ".join(two_runs(*pair(results)).notes)  # type: ignore[arg-type]
+    assert f"p = {wilcoxon(gains).pvalue:.3g}" in text
+    assert "no interval" in text  # these records keep no scores
+
+
+def test_what_cannot_be_compared_is_refused(record: Record, results: Path) -> None:
+    record("bottle", 0.9, settings={"k": 5})
+    record("bottle", 0.8, settings={"k": 9}, protocol="standard", holdout=0.1)
+    with pytest.raises(StoreError, match="differ in data set, protocol or measured pixels"):
+        two_runs(*pair(results))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict"),
+    [
+        ([0.9549], "equal after rounding"),
+        ([0.9480], "within 1 point"),
+        ([0.9480, 0.9481], "within 1 point"),
+        ([0.93, 0.95, 0.97], "within noise"),
+        ([0.90], "off"),
+    ],
+)
+def test_verdicts_against_published(
+    record: Record, results: Path, bench: Bench, values: list[float], verdict: str
+) -> None:
+    for seed, value in enumerate(values):
+        record("bottle", value, seed=seed)
+    status, said = bench("compare", "--published", "--results", results, "--format", "csv")
+    line = next(row for row in said.splitlines() if row.startswith("spade-3,SPADE,Bottle"))
+    assert status == 0 and line.endswith(verdict) and ",95.5," in line
+
+
+def test_a_record_that_differs_gets_no_verdict(record: Record, results: Path, bench: Bench) -> None:
+    record("bottle", 0.955, weights="random")
+    _, said = bench("compare", "--published", "--results", results)
+    assert "not comparable: random weights" in said
+    assert "equal" not in said
