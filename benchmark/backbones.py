@@ -8,6 +8,7 @@ for are all in it.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from benchmark import cost, environment, store
-from benchmark.context import Context, Meters, Progress
+from benchmark.context import Context, Meters, seed_of
 from benchmark.dataset import Category
 from benchmark.detector import Detector, check_prediction
 from benchmark.errors import BenchError, StoreError
@@ -107,7 +107,7 @@ class Work:
     threads: int
 
 
-def run_cell(cell: Cell, work: Work, progress: Progress) -> dict[str, Any]:
+def run_cell(cell: Cell, work: Work) -> dict[str, Any]:
     """Run a cell and write its record. The cell's lock is held by the caller.
 
     Returns:
@@ -119,7 +119,8 @@ def run_cell(cell: Cell, work: Work, progress: Progress) -> dict[str, Any]:
     environment.reset_peak_memory(context.device)
     cell.path.sweep(keep=_cited(store.read(cell.path.record)))
     detector = cell.method.new()
-    torch.manual_seed(abs(int(context.generator("torch").initial_seed())) % (1 << 62))
+    # methods draw from context.rng; a library that draws from the global state repeats itself too
+    torch.manual_seed(seed_of(*context.purpose, "global") >> 1)
 
     train = work.images.train.subset(work.train)
     start = time.perf_counter()

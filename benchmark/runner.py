@@ -282,7 +282,7 @@ def _category(run: Run, name: str) -> None:
                     run.config.maps,
                     run.threads,
                 )
-                _finish(run, Result(cell, "ok", run_cell(cell, work, run.console)))
+                _finish(run, Result(cell, "ok", run_cell(cell, work)))
         except Exception as error:  # whatever a method does, the other cells go on
             _fail(run, cell, _friendly(error), context)
 

@@ -1,0 +1,153 @@
+"""The feature cache: one pass per image, exact, bounded, spilling to disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark.backbones import Backbone, WeightsFrom
+from benchmark.errors import WeightsError
+from benchmark.features import FeatureSpec, FrozenFeatures, union
+from benchmark.geometry import Geometry
+from benchmark.loading import ImageSet
+
+CPU = torch.device("cpu")
+RANDOM = WeightsFrom(mode="random")
+GEOMETRY = Geometry(resize=64)
+
+
+def images(count: int) -> ImageSet:
+    pixels = np.random.default_rng(0).integers(0, 255, (count, 64, 64, 3), np.uint8)
+    return ImageSet(pixels, [f"key{i}" for i in range(count)])
+
+
+def test_a_backbone_runs_once_per_image() -> None:
+    features = FrozenFeatures(RANDOM, CPU)
+    part = images(6)
+    layers = ["layer1", "layer2"]
+    features.extract(part.batches(4), GEOMETRY, "resnet18", layers)
+    assert features.counts.images == 6
+    for name in layers:
+        features.read(part.batch([5, 0]), GEOMETRY, "resnet18", [name])
+    features.extract(part.batches(4), GEOMETRY, "resnet18", layers)
+    assert features.counts.images == 6
+    features.fresh(part.batch([0]), "resnet18", layers)
+    assert (features.counts.images, features.counts.probe_images) == (6, 1)
+
+
+def test_flips_and_geometries_are_kept_apart() -> None:
+    features = FrozenFeatures(RANDOM, CPU)
+    batch = images(1).batch([0])
+    straight = features.read(batch, GEOMETRY, "resnet18", ["layer1"])[0]
+    flipped = features.read(batch.flipped(), GEOMETRY, "resnet18", ["layer1"])[0]
+    assert not torch.allclose(straight, flipped)
+    features.read(batch, Geometry(resize=64, crop=32), "resnet18", ["layer1"])
+    assert features.counts.images == 3
+
+
+@pytest.mark.parametrize(
+    ("memory", "disk"), [(1 << 30, 0), (300_000, 1 << 30), (0, 1 << 30), (0, 0)]
+)
+def test_reading_back_is_exact_wherever_it_was_kept(memory: int, disk: int) -> None:
+    features = FrozenFeatures(RANDOM, CPU, memory_bytes=memory, disk_bytes=disk)
+    part = images(6)
+    layers = ["layer1", "pooled"]
+    features.extract(part.batches(6), GEOMETRY, "resnet18", layers)
+    want = features.fresh(part.batch(range(6)), "resnet18", layers)
+    got = features.read(part.batch(range(6)), GEOMETRY, "resnet18", layers)
+    for a, b in zip(got, want, strict=True):
+        assert torch.equal(a, b)
+    assert features._held <= memory
+    assert features.counts.images == (6 if memory or disk else 12)
+
+
+def test_a_full_disk_costs_time_not_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.pwrite", full)
+    features = FrozenFeatures(RANDOM, CPU, memory_bytes=0)
+    part = images(2)
+    features.extract(part.batches(2), GEOMETRY, "resnet18", ["layer1"])
+    assert features.read(part.batch([0]), GEOMETRY, "resnet18", ["layer1"])[0].shape == (
+        1,
+        64,
+        16,
+        16,
+    )
+
+
+def test_the_union_names_each_layer_once() -> None:
+    features = FrozenFeatures(RANDOM, CPU)
+    specs = [FeatureSpec("resnet18", (1, 2)), FeatureSpec("resnet18", ("pooled", "layer2"), True)]
+    (both,) = union(specs, features)
+    assert both == FeatureSpec("resnet18", ("layer1", "layer2", "pooled"), True)
+
+
+def test_layers_are_those_of_the_plain_model() -> None:
+    backbone = Backbone("resnet18", RANDOM, CPU)
+    pixels = torch.rand(2, 3, 64, 64)
+    got = backbone(pixels, ["layer2", "layer1", "pooled"])
+    mean = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
+    std = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+    model = backbone.model
+    with torch.no_grad():
+        x = model.maxpool(model.act1(model.bn1(model.conv1((pixels - mean) / std))))
+        layer1 = model.layer1(x)
+        layer2 = model.layer2(layer1)
+        pooled = model.layer4(model.layer3(layer2)).mean((2, 3))
+    for a, b in zip(got, [layer2, layer1, pooled], strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_a_torchvision_model_gives_pooled_features() -> None:
+    backbone = Backbone("squeezenet1_1", RANDOM, CPU)
+    pooled, middle = backbone(torch.rand(2, 3, 64, 64), ["pooled", "features.5"])
+    assert pooled.shape == (2, 512) and middle.shape[0] == 2
+
+
+def test_unknown_names_are_explained() -> None:
+    with pytest.raises(WeightsError, match="unknown backbone 'resnet81'"):
+        Backbone("resnet81", RANDOM, CPU)
+    backbone = Backbone("resnet18", RANDOM, CPU)
+    with pytest.raises(WeightsError, match="indices: 0 "):
+        backbone.resolve([9])
+    with pytest.raises(
+        WeightsError, match="unknown layer of resnet18: 'layer11', did you mean 'layer1"
+    ):
+        backbone.resolve(["layer11"])
+
+
+def test_identity_covers_the_tensors_that_matter_and_no_others() -> None:
+    a, b = Backbone("resnet18", RANDOM, CPU), Backbone("resnet18", RANDOM, CPU)
+    assert a.identity(["layer1"]) == b.identity(["layer1"]) != a.identity(["layer2"])
+    with torch.no_grad():
+        b.model.get_submodule("layer3.0.conv1").weight += 1
+    assert a.identity(["layer2"]) == b.identity(["layer2"])
+    assert a.identity(["layer3"]) != b.identity(["layer3"])
+
+
+def test_a_pickle_with_code_is_refused(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return print, ("ran",)
+
+    torch.save({"conv1.weight": Evil()}, tmp_path / "resnet18.pth")
+    with pytest.raises(WeightsError, match="cannot be read as weights"):
+        Backbone("resnet18", WeightsFrom(tmp_path), CPU)
+
+
+def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
+    import timm
+
+    torch.save(timm.create_model("resnet34").state_dict(), tmp_path / "resnet18.pth")
+    Backbone("resnet18", WeightsFrom(tmp_path), CPU)  # a superset with equal names and shapes
+    torch.save(timm.create_model("resnet50").state_dict(), tmp_path / "resnet18.pth")
+    with pytest.raises(WeightsError, match="is not this model's"):
+        Backbone("resnet18", WeightsFrom(tmp_path), CPU)
+    torch.save({"other": torch.ones(1)}, tmp_path / "resnet18.pth")
+    with pytest.raises(WeightsError, match="none of its 1 tensors"):
+        Backbone("resnet18", WeightsFrom(tmp_path), CPU)
