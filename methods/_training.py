@@ -17,7 +17,9 @@ from benchmark.errors import DetectorError
 LOOK_EVERY = 50
 """Steps between two looks at the losses; each look waits for the device."""
 SAVE_SECONDS = 30.0
-"""Least time between two checkpoints; when saving is slow, twenty times what it takes."""
+"""Least time between two checkpoints."""
+SAVE_SHARE = 0.05
+"""Share of the time that saving may take: where it is slow, it is done less often."""
 
 
 class Training:
@@ -97,7 +99,7 @@ class Training:
                 start = time.monotonic()
                 self._save()
                 saved_at = time.monotonic()
-                pause = max(SAVE_SECONDS, 20 * (saved_at - start))
+                pause = max(SAVE_SECONDS, (saved_at - start) / SAVE_SHARE)
         self._look()
 
     def learn(self, loss: Tensor) -> None:

@@ -13,8 +13,8 @@ What it buys, beside sorting with NumPy as PyPI builds it: a fifth to a sixth of
 copy of the scores. tests/speed/metrics.py measures both ways.
 """
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import numba
 import numpy as np
@@ -33,7 +33,16 @@ _LOW = _U((1 << SEGMENT_BITS) - 1)
 _BITS = _U(SEGMENT_BITS)
 
 
-@numba.njit(inline="always")
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _compiled(**options: Any) -> Callable[[_F], _F]:
+    """numba.njit with a type that does not depend on numba being installed."""
+    compile: Callable[[_F], _F] = numba.njit(nogil=True, **options)
+    return compile
+
+
+@_compiled(inline="always")
 def _cell(bits: Any, base: Any, shift: Any) -> Any:
     """The cell of a float32 given by its bits; never falls where the score rises."""
     if bits == _SIGN:
@@ -43,7 +52,7 @@ def _cell(bits: Any, base: Any, shift: Any) -> Any:
     return base[segment] + ((key & _LOW) >> shift[segment])
 
 
-@numba.njit(cache=True, nogil=True)
+@_compiled(cache=True)
 def _index_cells(bits: Any, base: Any, shift: Any, first: Any) -> None:
     """first[c]: twice the number of values before cell c, plus one if it holds any itself."""
     filled = 0
@@ -57,7 +66,7 @@ def _index_cells(bits: Any, base: Any, shift: Any, first: Any) -> None:
     first[filled:] = _U(2 * bits.size)
 
 
-@numba.njit(cache=True, nogil=True)
+@_compiled(cache=True)
 def _count(
     scores: Any,
     bits: Any,

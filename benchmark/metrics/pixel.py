@@ -78,9 +78,9 @@ def pixel_metrics(
     >>> found.pixel_auroc, found.regions, found.normal_pixels
     (1.0, 1, 7)
     """
-    tally = Tally(fpr_limit, variants, curves, usable_threads(threads))
     whole = _as_one(maps)
-    tally.expected = 0 if whole is None else whole.size
+    expected = 0 if whole is None else whole.size
+    tally = Tally(fpr_limit, variants, curves, usable_threads(threads), expected)
     pieces: dict[bool, list[Floats]] = {True: [], False: []}
     for examined in tally.examine(blocks(maps, masks, ids)):
         if whole is None:

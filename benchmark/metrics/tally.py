@@ -46,13 +46,18 @@ class Examined:
 
 
 class Tally:
-    """Counts and anomalous scores of the images examined so far; holds no normal score."""
+    """Counts and anomalous scores of the images examined so far; holds no normal score.
 
-    def __init__(self, fpr_limit: float, variants: bool, curves: bool, threads: int) -> None:
+    expected: the number of pixels to come, 0 if not known.
+    """
+
+    def __init__(
+        self, fpr_limit: float, variants: bool, curves: bool, threads: int, expected: int = 0
+    ) -> None:
         if not 0 < fpr_limit <= 1:
             raise MetricInputError(f"fpr_limit {fpr_limit}: allowed is 0 < fpr_limit <= 1.")
         self.is_anomalous: list[bool] = []
-        self.expected = 0  # pixels in all, where known beforehand
+        self._expected = expected
         self._fpr_limit = fpr_limit
         self._variants = variants
         self._curves = curves
@@ -103,7 +108,7 @@ class Tally:
         if not normal:
             return None, None
         ordered = order_scores(scores, region, sizes)
-        counted = count_below([image], ordered.values, expected=self.expected or self._pixels)
+        counted = count_below([image], ordered.values, expected=self._expected or self._pixels)
         ranking = ordered.ranking(*counted, normal)
         end = _last_alarms(ranking, image, ordered.values[::-1], self._fpr_limit * normal)
         return auroc(ranking), overlap_area(ranking, end) if end else None

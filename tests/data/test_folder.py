@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from benchmark.datasets.folder import FolderData
 
 from benchmark.dataset import Category
+from benchmark.datasets.folder import FolderData
 from benchmark.errors import DataError
 
 Tree = Callable[..., Path]

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from benchmark.datasets.mvtec import MvtecAD
 
+from benchmark.datasets.mvtec import MvtecAD
 from benchmark.errors import DataError
 
 Tree = Callable[..., Path]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmark.datasets import synthetic
-from benchmark.datasets.synthetic import Synthetic, draw
 from scipy.ndimage import binary_dilation
 
 from benchmark.dataset import digest
+from benchmark.datasets import synthetic
+from benchmark.datasets.synthetic import Synthetic, draw
 from benchmark.errors import DataError
 
 

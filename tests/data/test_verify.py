@@ -8,11 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from benchmark.datasets.folder import FolderData
-from benchmark.datasets.mvtec import MvtecAD
 from PIL import Image
 
 from benchmark.dataset import ArraySource, Category, Dataset, Sample
+from benchmark.datasets.folder import FolderData
+from benchmark.datasets.mvtec import MvtecAD
 from benchmark.errors import DataError
 from benchmark.verify import CategoryReport, verify
 
