@@ -72,7 +72,7 @@ def blocks(maps: Any, masks: Any, ids: Sequence[str] | None) -> Iterator[Block]:
     if len(shape) != 3 or mask_shape != shape:
         raise MetricInputError(
             f"maps of shape {shape} and masks of shape {mask_shape}; both must be (N, H, W). "
-            "Drop a channel axis with maps[:, 0]."
+            "Add the axis of a single image with maps[None], drop a channel axis with maps[:, 0]."
         )
     step = max(1, BLOCK_PIXELS // max(1, shape[1] * shape[2]))
     for i in range(0, count, step):

@@ -38,8 +38,8 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 def _compiled(**options: Any) -> Callable[[_F], _F]:
     """numba.njit with a type that does not depend on numba being installed."""
-    compile: Callable[[_F], _F] = numba.njit(nogil=True, **options)
-    return compile
+    decorator: Callable[[_F], _F] = numba.njit(nogil=True, **options)
+    return decorator
 
 
 @_compiled(inline="always")
