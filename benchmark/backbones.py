@@ -205,7 +205,13 @@ def layer_names(model: nn.Module, name: str, layers: Sequence[int | str]) -> tup
                 )
             layer = stages[layer]
         elif layer != POOLED and layer not in modules:
-            raise WeightsError(unknown(f"layer of {name}", layer, [*modules, POOLED]))
+            near = difflib.get_close_matches(layer, modules, n=1)
+            top = ", ".join([*(m for m in modules if "." not in m), POOLED])
+            raise WeightsError(
+                f"unknown layer of {name}: {layer!r}"
+                + (f", did you mean {near[0]!r}?" if near else ";")
+                + f" top-level modules: {top} (and the modules inside them)"
+            )
         out.append(layer)
     return tuple(out)
 
