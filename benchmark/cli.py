@@ -6,7 +6,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from benchmark import __version__
 from benchmark.errors import BenchError
@@ -162,7 +161,12 @@ def _compare(p: argparse.ArgumentParser) -> None:
 
 
 def _plot(p: argparse.ArgumentParser) -> None:
-    p.add_argument("what", choices=["gallery"], help="gallery: worst misses and false alarms first")
+    p.add_argument(
+        "what",
+        choices=["gallery", "histograms", "curves", "cost", "defects"],
+        help="gallery: worst misses and false alarms first; defects: recall by defect type",
+    )
+    p.add_argument("--metric", default="image_auroc", metavar="NAME", help="for cost")
     p.add_argument("--results", nargs="+", default=["results/runs"], metavar="DIR")
     p.add_argument("--dataset", metavar="NAME")
     p.add_argument("--protocol", metavar="LABEL", help="as in the results folder")
@@ -218,12 +222,6 @@ def _pretrain(p: argparse.ArgumentParser) -> None:
     p.add_argument("--set", action="extend", nargs="+", default=[], metavar="ASSET.NAME=VALUE")
     p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py")
     p.add_argument("--force", action="store_true", help="build it again")
-
-
-def run_options(given: argparse.Namespace) -> dict[str, Any]:
-    """The options of ``bench run`` that were given, by the names of RunConfig."""
-    skip = {"command", "config"}
-    return {k: v for k, v in vars(given).items() if k not in skip and v is not None}
 
 
 if __name__ == "__main__":

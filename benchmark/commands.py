@@ -11,7 +11,6 @@ from typing import Any
 
 from tabulate import tabulate
 
-from benchmark.cli import run_options
 from benchmark.errors import DataError
 from benchmark.registry import Registry
 
@@ -20,7 +19,7 @@ def run(given: Namespace) -> int:
     """Run methods on a data set."""
     from benchmark.config import RunConfig
 
-    config = RunConfig.build(run_options(given), given.config)
+    config = RunConfig.build(_run_options(given), given.config)
     registry = Registry([Path(p) for p in config.plugin])
     for name in config.methods:  # names are checked before anything slow is imported
         registry.entry("method", name)
@@ -207,6 +206,12 @@ COMMANDS: Mapping[str, Callable[[Namespace], int]] = {
     "check": check,
     "pretrain": pretrain,
 }
+
+
+def _run_options(given: Namespace) -> dict[str, Any]:
+    """The options of ``bench run`` that were given, by the names of RunConfig."""
+    skip = {"command", "config"}
+    return {k: v for k, v in vars(given).items() if k not in skip and v is not None}
 
 
 def _records(given: Namespace) -> Iterator[tuple[Path, dict[str, Any]]]:
