@@ -6,16 +6,22 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from benchmark.errors import SettingsError
+from benchmark.errors import SettingsError, unknown
+from benchmark.metric_names import METRICS
 
 
 def plot(given: Namespace) -> int:
     """Draw what was asked for; prints the files written."""
     from benchmark.frame import load_results
+    from benchmark.plots.bars import cost, defects
+    from benchmark.plots.curves import curves
     from benchmark.plots.gallery import gallery
+    from benchmark.plots.histograms import histograms
     from benchmark.tables.select import choose
     from benchmark.tables.stored import Images
 
+    if given.metric not in METRICS:
+        raise SettingsError(unknown("metric", given.metric, METRICS))
     if given.count < 1:
         raise SettingsError(f"--count {given.count}: at least one image is needed")
     frame = choose(
@@ -27,7 +33,17 @@ def plot(given: Namespace) -> int:
     )
     out = Path(given.out) if given.out else Path(given.results[0]) / "pictures"
     images = Images(given.data_root, given.plugin)
-    written = gallery(frame, out, images, count=given.count, form=given.format, say=_warn)
+    form = given.format
+    if given.what == "gallery":
+        written = gallery(frame, out, images, count=given.count, form=form, say=_warn)
+    elif given.what == "histograms":
+        written = histograms(frame, out, form=form, say=_warn)
+    elif given.what == "curves":
+        written = curves(frame, out, images, form=form, say=_warn)
+    elif given.what == "defects":
+        written = defects(frame, out, form=form, say=_warn)
+    else:
+        written = cost(frame, out, metric=given.metric, form=form, say=_warn)
     for path in written:
         print(path)
     return 0 if written else 1

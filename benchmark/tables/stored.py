@@ -38,9 +38,20 @@ class Stored:
         return f"{self.row['name']}, {self.row['category']}"
 
     @cached_property
+    def record(self) -> Mapping[str, Any]:
+        """The whole record."""
+        return store.read(self.path) or {}
+
+    @property
     def files(self) -> Mapping[str, Any]:
-        record = store.read(self.path) or {}
-        return record.get("files") or {}
+        """What score files it cites."""
+        return self.record.get("files") or {}
+
+    @property
+    def threshold(self) -> float | None:
+        """Set on the held-out normal images; None where the protocol holds out none."""
+        value = self.record.get("metrics", {}).get("threshold")
+        return None if value is None else float(value)
 
     @cached_property
     def scores(self) -> store.Scores:

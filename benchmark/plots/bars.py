@@ -1,0 +1,153 @@
+"""Cost against quality, and which kinds of defects are found."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmark.errors import StoreError
+from benchmark.plots.common import SERIES, figure, folder_of, save, slug, style
+from benchmark.tables.live import over_seeds
+from benchmark.tables.select import blocks, category_groups
+from benchmark.tables.stored import Stored, one_seed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FALSE_ALARMS = 0.01
+
+
+def cost(
+    frame: pd.DataFrame,
+    out: Path,
+    *,
+    metric: str = "image_auroc",
+    form: str = "png",
+    say: Callable[[str], None] = print,
+) -> list[Path]:
+    """Seconds per image against quality; the area of a point is what the method stores.
+
+    One picture per comparable block and device: times of two machines are no comparison.
+
+    Args:
+        frame: records chosen by :func:`benchmark.tables.select.choose`.
+        out: folder of the pictures.
+        metric: averaged over the categories of the block.
+        form: ``png``, ``pdf`` or ``svg``.
+        say: told of configurations without a value.
+    """
+    written = []
+    for number, (title, part) in enumerate(blocks(frame)):
+        every = [c for _, g in category_groups(part) for c in g]
+        for device, same in part.groupby("device", dropna=False):
+            points = []
+            for name, rows in same.groupby("name", sort=False):
+                value = over_seeds(rows, metric, every).mean
+                seconds = float(rows["latency_batch_1_seconds"].mean())
+                if math.isnan(value) or math.isnan(seconds):
+                    say(
+                        f"left out {name}: no {metric} over all {len(every)} categories, or no time"
+                    )
+                    continue
+                points.append((str(name), seconds, value, float(rows["stored_bytes"].mean())))
+            if not points:
+                continue
+            made = figure(6.4, 4.4)
+            axes = made.subplots()
+            for i, (name, seconds, value, stored) in enumerate(points):
+                area = 30 + 0.8 * stored / 1e6
+                axes.scatter(seconds, value, area, color=SERIES[i % len(SERIES)], alpha=0.7)
+                axes.annotate(
+                    f"{name}\n{stored / 1e6:.0f} MB",
+                    (seconds, value),
+                    textcoords="offset points",
+                    xytext=(0, 11),
+                    ha="center",
+                    fontsize=7,
+                )
+            axes.set_xscale("log")
+            axes.margins(x=0.35, y=0.25)
+            axes.set_xlabel(f"seconds per image, one at a time, on {device}", fontsize=8)
+            axes.set_ylabel(
+                f"{metric}, mean over {', '.join(every) if len(every) < 4 else f'{len(every)} categories'}",
+                fontsize=8,
+            )
+            axes.tick_params(labelsize=7, which="both")
+            axes.grid(alpha=0.25)
+            made.suptitle(f"{title}\narea: bytes stored beyond the frozen backbone", fontsize=8)
+            name = slug("cost", metric, str(device), *([str(number)] if number else []))
+            written.append(save(made, folder_of(out, same.iloc[0]) / f"{name}.{form}"))
+    return written
+
+
+def defects(
+    frame: pd.DataFrame, out: Path, *, form: str = "png", say: Callable[[str], None] = print
+) -> list[Path]:
+    """Recall by defect type: the share of each kind's images above the threshold.
+
+    The threshold is the one set on held-out good images; where the protocol holds out none, the
+    highest that gives at most 1 % false alarms on the test images, and the picture says so.
+    """
+    written = []
+    for number, (title, part) in enumerate(blocks(frame)):
+        order = {name: i for i, name in enumerate(sorted(part["name"].unique()))}
+        for category, same in part.groupby("category"):
+            shares: dict[str, dict[str, float]] = {}
+            oracle = False
+            for stored in one_seed(same):
+                try:
+                    shares[stored.row["name"]], test_set = recall_by_type(stored)
+                except StoreError as error:
+                    say(f"left out {stored.title}: {error}")
+                    continue
+                oracle = oracle or test_set
+            kinds = list(dict.fromkeys(k for s in shares.values() for k in s))
+            if not kinds:
+                continue
+            made = figure(6.4, 0.9 + 0.22 * len(kinds) * (len(shares) + 1))
+            axes = made.subplots()
+            height = 0.8 / len(shares)
+            for i, (name, found) in enumerate(shares.items()):
+                at = np.arange(len(kinds)) + (i - (len(shares) - 1) / 2) * height
+                values = [found.get(kind, math.nan) for kind in kinds]
+                axes.barh(at, values, height, label=name, color=style(order[name])["color"])
+                for y, v in zip(at, values, strict=True):
+                    axes.text(v + 0.01, y, f"{v:.0%}", va="center", fontsize=6)
+            axes.set_yticks(range(len(kinds)), kinds, fontsize=7)
+            axes.invert_yaxis()
+            axes.set_xlim(0, 1.1)
+            axes.tick_params(axis="x", labelsize=7)
+            rule = (
+                "threshold: at most 1 % false alarms among the good test images (an oracle)"
+                if oracle
+                else "threshold set on held-out good images"
+            )
+            axes.set_xlabel(f"share of the images found; {rule}", fontsize=7)
+            made.legend(loc="outside lower center", ncols=2, fontsize=7)
+            made.suptitle(f"{category} ({title})", fontsize=8)
+            extra = [str(number)] if number else []
+            name = slug("defects", str(category), *extra)
+            written.append(save(made, folder_of(out, same.iloc[0]) / f"{name}.{form}"))
+    return written
+
+
+def recall_by_type(stored: Stored) -> tuple[dict[str, float], bool]:
+    """Share found per defect type, and whether the threshold was taken from the test images."""
+    scores = stored.scores
+    values, labels = np.asarray(scores.scores), np.asarray(scores.labels, bool)
+    threshold = stored.threshold
+    oracle = threshold is None
+    if threshold is None:
+        good = np.sort(values[~labels])
+        allowed = math.floor(FALSE_ALARMS * len(good))
+        threshold = float(good[len(good) - 1 - allowed]) if len(good) else -math.inf
+    kinds = np.asarray(scores.defects)
+    shares = {
+        str(kind): float((values[labels & (kinds == kind)] > threshold).mean())
+        for kind in sorted(set(kinds[labels]))
+    }
+    return shares, oracle

@@ -1,0 +1,132 @@
+"""ROC, precision-recall and PRO curves of several methods in one axis."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmark.errors import BenchError
+from benchmark.plots.common import figure, folder_of, save, slug, style
+from benchmark.tables.select import blocks
+from benchmark.tables.stored import Array, Images, Stored, one_seed
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from benchmark.metrics import Curves
+
+PRO_LIMIT = 0.3
+TITLES = ("image ROC", "pixel ROC", "pixel precision-recall", "PRO, the part that counts")
+AXES = (
+    ("false positive rate", "true positive rate"),
+    ("false positive rate", "true positive rate"),
+    ("recall", "precision"),
+    ("false positive rate", "per-region overlap"),
+)
+
+
+def curves(
+    frame: pd.DataFrame,
+    out: Path,
+    images: Images,
+    *,
+    form: str = "png",
+    say: Callable[[str], None] = print,
+) -> list[Path]:
+    """One picture per comparable block and category.
+
+    Args:
+        frame: records chosen by :func:`benchmark.tables.select.choose`; the first seed is shown.
+        out: folder of the pictures.
+        images: where the data sets are: pixel curves need the masks.
+        form: ``png``, ``pdf`` or ``svg``.
+        say: told of what is missing.
+    """
+    written = []
+    for number, (title, part) in enumerate(blocks(frame)):
+        order = {name: i for i, name in enumerate(sorted(part["name"].unique()))}
+        for category, same in part.groupby("category"):
+            made = figure(13, 3.9)
+            axes = list(made.subplots(1, 4))
+            for stored in one_seed(same):
+                name = f"{stored.row['name']}"
+                try:
+                    _draw(axes, stored, images, name, order[stored.row["name"]])
+                except BenchError as error:
+                    say(f"{stored.title}: {str(error).splitlines()[0]}")
+            for place, heading, (x, y) in zip(axes, TITLES, AXES, strict=True):
+                place.set_title(heading, fontsize=9)
+                place.set_xlabel(x, fontsize=8)
+                place.set_ylabel(y, fontsize=8)
+                place.set_xlim(0, 1)
+                place.set_ylim(0, 1.01)
+                place.tick_params(labelsize=7)
+                place.grid(alpha=0.25)
+            axes[3].set_xlim(0, PRO_LIMIT)
+            handles, labels = axes[0].get_legend_handles_labels()
+            if not handles:
+                continue
+            made.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8)
+            made.suptitle(f"{category} ({title})", fontsize=9)
+            row = same.iloc[0]
+            extra = str(number) if number else ""
+            name = slug("curves", str(category), *([extra] if extra else []))
+            written.append(save(made, folder_of(out, row) / f"{name}.{form}"))
+    return written
+
+
+def _draw(axes: list[Axes], stored: Stored, images: Images, name: str, index: int) -> None:
+    """Image curve from the score file, pixel curves from maps and masks."""
+    scores = stored.scores
+    labels = np.asarray(scores.labels, bool)
+    if labels.any() and not labels.all():
+        x, y = roc(np.asarray(scores.scores), labels)
+        axes[0].plot(x, y, label=name, **style(index))  # type: ignore[arg-type]
+    found = pixel_curves(stored, images)
+    if found is None:
+        return
+    steps = ("default", "steps-pre", "default")
+    for place, curve, step in zip(axes[1:], (found.roc, found.pr, found.pro), steps, strict=True):
+        place.plot(curve.x, curve.y, drawstyle=step, **style(index))  # type: ignore[arg-type]
+
+
+def roc(scores: Array, labels: Array) -> tuple[Array, Array]:
+    """False and true positive rates at every distinct threshold, from (0, 0) to (1, 1)."""
+    order = np.argsort(-scores, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    hits, alarms = np.cumsum(labels[order])[ends], np.cumsum(~labels[order])[ends]
+    return np.r_[0, alarms / alarms[-1]], np.r_[0, hits / hits[-1]]
+
+
+def pixel_curves(stored: Stored, images: Images) -> Curves | None:
+    """Curves over all measured pixels; None without maps, masks or anomalous pixels."""
+    if stored.maps is None:
+        return None
+    from benchmark.loading import load_masks
+    from benchmark.metrics import PixelMeter
+
+    category = images.category(stored.row["source"], stored.row["category"])
+    if not category.has_masks:
+        return None
+    geometry = stored.geometry
+    meter = PixelMeter(curves=True)
+    threads = len(os.sched_getaffinity(0))
+    for i, (sample, mask) in enumerate(load_masks(category, geometry, threads)):
+        window = geometry.map_window(stored.maps[i])
+        if geometry.eval_size and window.shape != (geometry.eval_size, geometry.eval_size):
+            window = _resized(window, geometry.eval_size)
+        meter.add(window, mask if sample.label else np.zeros(window.shape, bool), ids=[sample.id])
+    return meter.result().curves
+
+
+def _resized(window: Array, side: int) -> Array:
+    import torch
+
+    from benchmark.maps import upsample
+
+    return upsample(torch.from_numpy(window.copy())[None], (side, side))[0].numpy()

@@ -1,0 +1,102 @@
+"""Pictures: what they show is right, and every kind can be written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import benchmark
+from benchmark.metrics import image_metrics
+from benchmark.plots.bars import recall_by_type
+from benchmark.plots.common import shared_range, slug
+from benchmark.plots.curves import pixel_curves, roc
+from benchmark.tables.stored import Images, Stored, one_seed
+
+from .conftest import TOY, Record, keep_scores
+
+Bench = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def runs(record: Record, toy: Path) -> Path:
+    for k in (5, 9):
+        for category in ("nut", "pin"):
+            path = record(category, 0.9, settings={"k": k}, **TOY)
+            keep_scores(path, toy, np.random.default_rng(k).normal(size=8))
+    return path.parents[3]
+
+
+@pytest.mark.parametrize(
+    ("what", "count"),
+    [("gallery", 4), ("histograms", 2), ("curves", 2), ("cost", 1), ("defects", 2)],
+)
+@pytest.mark.parametrize("form", ["png", "svg"])
+def test_every_kind_is_drawn(
+    runs: Path, toy: Path, bench: Bench, what: str, count: int, form: str
+) -> None:
+    status, said = bench(
+        "plot", what, "--results", runs, "--data-root", toy, "--format", form, "--count", "1"
+    )
+    files = [Path(line) for line in said.splitlines()]
+    assert status == 0 and len(files) == count, said
+    assert all(f.stat().st_size > 2000 and f.is_relative_to(runs / "pictures") for f in files)
+
+
+def test_the_same_picture_is_the_same_file(
+    runs: Path, toy: Path, bench: Bench, tmp_path: Path
+) -> None:
+    contents = []
+    for name in ("one", "two"):
+        _, said = bench("plot", "histograms", "--results", runs, "--out", tmp_path / name)
+        contents.append([Path(line).read_bytes() for line in said.splitlines()])
+    assert contents[0] == contents[1]
+
+
+def test_roc_has_the_area_that_the_metric_has() -> None:
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, 60).astype(bool)
+    scores = (random.integers(0, 9, 60) + labels).astype(float)  # many ties
+    x, y = roc(scores, labels)
+    assert np.trapezoid(y, x) == pytest.approx(image_metrics(scores, labels).image_auroc)
+
+
+def test_pixel_curves_have_the_area_that_the_metric_has(runs: Path, toy: Path) -> None:
+    from benchmark.measure import measure
+
+    stored = one_seed(benchmark.load_results(runs))[0]
+    images = Images(toy)
+    found = pixel_curves(stored, images)
+    assert found is not None
+    category = images.category("folder", stored.row["category"])
+    values, _ = measure(stored.scores, stored.maps, category, stored.geometry)
+    assert np.trapezoid(found.roc.y, found.roc.x) == pytest.approx(values["pixel_auroc"], abs=2e-3)
+
+
+def test_recall_by_type_uses_the_held_out_threshold_or_says_it_is_an_oracle(
+    record: Record, toy: Path
+) -> None:
+    path = record("nut", metrics={"threshold": 5.5}, **TOY)
+    keep_scores(path, toy, range(8))
+    stored = one_seed(benchmark.load_results(path.parents[3]))[0]
+    assert recall_by_type(stored) == ({"square": 0.5}, False)
+    path = record("nut", seed=1, **TOY)
+    keep_scores(path, toy, [0, 1, 2, 6.5, 4, 5, 6, 7])
+    frame = benchmark.load_results(path.parents[3])
+    assert recall_by_type(Stored(frame[frame["seed"] == 1].iloc[0])) == ({"square": 0.25}, True)
+
+
+def test_maps_share_a_range_that_outliers_do_not_set() -> None:
+    maps = np.linspace(0, 1, 100_000).reshape(10, 100, 100)
+    low, high = shared_range([maps, maps + 1])
+    assert low == pytest.approx(0, abs=0.01) and high == pytest.approx(2, abs=0.01)
+    maps[0, 0, 0] = 1e6
+    assert shared_range([maps])[1] < 2
+    assert shared_range([np.zeros((1, 4, 4))]) == (0.0, 1.0)
+
+
+def test_names_of_files_are_safe() -> None:
+    assert slug("PaDiM (resnet18)", "../x y") == "padim-resnet18-x-y"
+    assert slug("..") == "picture"
