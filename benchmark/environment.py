@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from functools import lru_cache
@@ -34,6 +35,12 @@ def choose_device(name: str) -> torch.device:
             f"device {name!r} cannot be used here; there are: {', '.join(have)} (or auto)"
         ) from error
     return device
+
+
+def cores() -> int:
+    """Threads to use: ``OMP_NUM_THREADS`` where it is set, else the cores this process may use."""
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    return int(told) if told.isdigit() and int(told) > 0 else len(os.sched_getaffinity(0))
 
 
 @lru_cache(maxsize=4)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from benchmark import store
 from benchmark.config import data_folder, folder_from
 from benchmark.console import open_console
 from benchmark.dataset import Category, Dataset
+from benchmark.environment import cores
 from benchmark.errors import BenchError, DataError
 from benchmark.geometry import Geometry
 from benchmark.loading import hash_category
@@ -30,7 +30,7 @@ def evaluate(given: Namespace) -> int:
         raise DataError(f"results folder {results}: no such folder; check --results")
     records = [r for r in store.read_all(results) if r["status"] == "ok"]
     registry = Registry([Path(p) for p in given.plugin])
-    threads = len(os.sched_getaffinity(0))
+    threads = cores()
     datasets: dict[str, Dataset] = {}
     seen: dict[tuple[str, str], tuple[Category, str]] = {}
     changed = failed = 0

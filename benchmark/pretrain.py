@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from argparse import Namespace
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from benchmark.config import folder_from, settings_by_owner
 from benchmark.console import open_console
 from benchmark.context import Checkpoint, Context
 from benchmark.dataset import Sample
-from benchmark.environment import choose_device, describe
+from benchmark.environment import choose_device, cores, describe
 from benchmark.errors import AssetError, DataError, unknown
 from benchmark.features import FrozenFeatures
 from benchmark.geometry import Geometry
@@ -40,7 +39,7 @@ def pretrain(given: Namespace) -> int:
         print(f"{path} exists already; --force builds it again")
         return 0
     images = _images(Path(given.images))
-    threads = len(os.sched_getaffinity(0))
+    threads = cores()
     keys, fingerprint = hash_samples(images, threads)
     geometry = Geometry(resize=cls.size, crop=cls.size)
     pixels = ImageSet(decode_samples(images, [geometry], threads)[geometry], keys)

@@ -7,7 +7,6 @@ touched again.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +23,7 @@ from benchmark.config import RunConfig, data_folder, folder_from
 from benchmark.console import PlainConsole
 from benchmark.context import Checkpoint, Context, Meters
 from benchmark.dataset import Category, Dataset
-from benchmark.environment import choose_device
+from benchmark.environment import choose_device, cores
 from benchmark.errors import AssetError, BenchError, DataError, StoreError, WeightsError, unknown
 from benchmark.features import EXTRACT_BATCH, FrozenFeatures, union
 from benchmark.geometry import Geometry
@@ -125,7 +124,7 @@ def prepare(config: RunConfig, registry: Registry, console: PlainConsole) -> Run
     store.check_writable(results_dir)
     device = choose_device(config.device)
     weights = WeightsFrom(folder_from(config.weights_dir, "BENCH_WEIGHTS"), config.weights)
-    threads = config.threads or len(os.sched_getaffinity(0))
+    threads = config.threads or cores()
     run = Run(
         config,
         console,

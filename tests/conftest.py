@@ -11,7 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-torch.set_num_threads(2)
+if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
 
 
 def real(variable: str, what: str) -> Path:

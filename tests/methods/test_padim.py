@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,7 @@ from benchmark.geometry import Geometry
 from benchmark.loading import ImageSet
 from benchmark.registry import Registry
 
-Padim = Registry().method("padim")[0]
+Padim: Any = Registry().method("padim")[0]
 
 
 def images(count: int, seed: int = 0, side: int = 64) -> ImageSet:

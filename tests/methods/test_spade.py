@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,7 @@ from benchmark.geometry import Geometry
 from benchmark.loading import ImageSet
 from benchmark.registry import Registry
 
-Spade = Registry().method("spade")[0]
+Spade: Any = Registry().method("spade")[0]
 LAYERS = (1, 2, 3)
 
 
