@@ -49,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     _table(commands.add_parser("table", help="print a table of results"))
     _compare(commands.add_parser("compare", help="two runs, or runs and published numbers"))
     _plot(commands.add_parser("plot", help="draw pictures of results"))
+    _report(commands.add_parser("report", help="all results as one HTML file"))
     _evaluate(commands.add_parser("evaluate", help="all metrics again from stored scores"))
     _scores(commands.add_parser("scores", help="per-image scores and decisions as CSV"))
     _data(commands.add_parser("data", help="where a data set is, and whether it is whole"))
@@ -176,6 +177,17 @@ def _plot(p: argparse.ArgumentParser) -> None:
     p.add_argument("--out", metavar="DIR", help="default: pictures/ in the results folder")
     p.add_argument("--format", choices=["png", "pdf", "svg"], default="png")
     p.add_argument("--count", type=int, default=5, metavar="N", help="gallery: images of each kind")
+    p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py")
+
+
+def _report(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--results", nargs="+", default=["results/runs"], metavar="DIR")
+    p.add_argument("--dataset", metavar="NAME")
+    p.add_argument("--protocol", metavar="LABEL", help="as in the results folder")
+    p.add_argument("--methods", nargs="+", metavar="NAME")
+    p.add_argument("--data-root", metavar="DIR", help="for pictures of the data set's images")
+    p.add_argument("--no-pictures", action="store_true", help="tables only")
+    p.add_argument("--out", metavar="FILE.html", help="default: report.html in the results folder")
     p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py")
 
 

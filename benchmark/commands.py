@@ -76,6 +76,13 @@ def compare(given: Namespace) -> int:
     return compare(given)
 
 
+def report(given: Namespace) -> int:
+    """All results as one HTML file."""
+    from benchmark.report.build import report
+
+    return report(given)
+
+
 def plot(given: Namespace) -> int:
     """Draw pictures of results."""
     from benchmark.plots.command import plot
@@ -199,6 +206,7 @@ COMMANDS: Mapping[str, Callable[[Namespace], int]] = {
     "table": table,
     "compare": compare,
     "plot": plot,
+    "report": report,
     "evaluate": evaluate,
     "scores": scores,
     "data": data,

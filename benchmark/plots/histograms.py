@@ -65,7 +65,7 @@ def histograms(
         random = "  RANDOM WEIGHTS" if row["random_weights"] else ""
         made.suptitle(
             f"{row['name']} ({row['dataset']}, protocol {row['protocol']}, seed {row['seed']})"
-            f"{random}\n{textwrap.fill(SCALING, 24 * max(columns, 2))}",
+            f"{random}\n{textwrap.fill(SCALING, 36 * max(columns, 2))}",
             fontsize=7.5,
         )
         path = folder_of(out, row) / f"{slug('histograms', row['name'])}.{form}"

@@ -1,0 +1,1 @@
+"""``bench report``: all results as one HTML file that needs no network."""

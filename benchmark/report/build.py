@@ -1,0 +1,321 @@
+"""What the report shows, put into its page."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import shlex
+import tempfile
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.errors import BenchError, StoreError
+from benchmark.metric_names import METRICS
+from benchmark.tables import TABLES
+from benchmark.tables.build import build
+from benchmark.tables.grid import Grid
+from benchmark.tables.layout import Layout
+from benchmark.tables.live import RANDOM, over_seeds
+from benchmark.tables.names import Method, changed_settings, known_methods
+from benchmark.tables.render import latex, web
+from benchmark.tables.select import blocks, category_groups, choose
+from benchmark.tables.stored import Images
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Say = Callable[[str], None]
+PICTURE_WIDTH = {"Curves": 1200}
+OTHER_WIDTH = 760
+PICTURE_QUALITY = 55
+GALLERY_ROWS = 2
+"""With these, 90 galleries and 15 sets of curves stay below 10 MB."""
+COSTS = (
+    ("fit_seconds", "fit (s)", 1.0, 1),
+    ("latency_batch_1_seconds", "one image (ms)", 1e3, 1),
+    ("latency_batch_n_seconds", "one of a batch (ms)", 1e3, 1),
+    ("stored_bytes", "stored (MB)", 1e-6, 1),
+    ("backbone_bytes", "backbone (MB)", 1e-6, 1),
+    ("peak_bytes", "peak memory (MB)", 1e-6, 0),
+)
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number and what is printed for it; ``shade`` 0…1 colours a heat table."""
+
+    value: float
+    text: str
+    best: bool = False
+    shade: float | None = None
+
+    @property
+    def sortable(self) -> str:
+        """For sorting in the browser; undefined ones come last."""
+        return "" if math.isnan(self.value) else repr(self.value)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of a leaderboard or heat table."""
+
+    name: str
+    random: bool
+    numbers: Sequence[Number]
+
+
+@dataclass(frozen=True)
+class Block:
+    """What may be ranked together."""
+
+    title: str
+    dataset: str
+    protocol: str
+    categories: Sequence[str]
+    metrics: Sequence[str]
+    board: Sequence[Line]
+    heat: Sequence[tuple[str, Sequence[Line]]]
+    costs: Sequence[tuple[str, str, Sequence[str]]]
+
+
+def report(given: Namespace) -> int:
+    """``bench report``."""
+    from benchmark.frame import load_results
+
+    frame = choose(
+        load_results(given.results, given.plugin),
+        dataset=given.dataset,
+        protocol=given.protocol,
+        methods=given.methods,
+    )
+    images = None if given.no_pictures else Images(given.data_root, given.plugin)
+    text = page(frame, known_methods(given.plugin), images)
+    out = Path(given.out) if given.out else Path(given.results[0]) / "report.html"
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"{out}: the report cannot be written ({error.strerror})") from error
+    print(out)
+    return 0
+
+
+def page(frame: pd.DataFrame, known: dict[str, Method], images: Images | None) -> str:
+    """The whole report.
+
+    Args:
+        frame: records chosen by :func:`benchmark.tables.select.choose`.
+        known: defaults of methods.
+        images: where the data sets are; None leaves the pictures out.
+    """
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    missing: list[str] = []
+    source = (resources.files("benchmark.report") / "page.html").read_text(encoding="utf-8")
+    template = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    ).from_string(source)
+    shown = [_block(title, part) for title, part in blocks(frame)]
+    tables = [(g.title, Markup(web(g)), latex(g)) for g in _paper_tables(frame, known, missing)]
+    return template.render(
+        blocks=shown,
+        datasets=sorted(set(frame["dataset"])),
+        protocols=sorted(set(frame["protocol"])),
+        names=sorted(set(frame["name"])),
+        metrics=[m for m in METRICS if frame[m].notna().any()],
+        descriptions=METRICS,
+        tables=tables,
+        pictures=_pictures(frame, images, missing.append) if images else [],
+        runs=_runs(frame, known),
+        random=RANDOM if frame["random_weights"].any() else "",
+        missing=list(dict.fromkeys(missing)),
+    )
+
+
+def _block(title: str, part: pd.DataFrame) -> Block:
+    every = [c for _, g in category_groups(part) for c in g]
+    names = list(part["name"].unique())
+    metrics = [m for m in METRICS if part[m].notna().any()]
+    board = _lines(part, names, [(m, every) for m in metrics])
+    heat = [(m, _shaded(_lines(part, names, [(m, [c]) for c in every]))) for m in metrics]
+    costs = []
+    for (name, device), rows in part.groupby(["name", "device"], dropna=False, sort=False):
+        means = [float(rows[column].mean()) * factor for column, _, factor, _ in COSTS]
+        texts = [
+            "–" if math.isnan(v) else f"{v:.{decimals}f}"
+            for v, (_, _, _, decimals) in zip(means, COSTS, strict=True)
+        ]
+        costs.append((str(name), str(device), texts))
+    return Block(
+        title,
+        str(part["dataset"].iloc[0]),
+        str(part["protocol"].iloc[0]),
+        every,
+        metrics,
+        board,
+        heat,
+        costs,
+    )
+
+
+def _lines(
+    part: pd.DataFrame, names: Sequence[str], columns: Sequence[tuple[str, Sequence[str]]]
+) -> list[Line]:
+    table = []
+    for name in names:
+        rows = part[part["name"] == name]
+        table.append([over_seeds(rows, metric, over) for metric, over in columns])
+    best = []
+    for column in zip(*table, strict=True):
+        known = [round(v.mean, 3) for v in column if not math.isnan(v.mean)]
+        best.append(max(known) if len(known) > 1 else math.inf)
+    return [
+        Line(
+            name,
+            bool(part[part["name"] == name]["random_weights"].any()),
+            [
+                Number(v.mean, v.text(), round(v.mean, 3) == b)
+                for v, b in zip(values, best, strict=True)
+            ],
+        )
+        for name, values in zip(names, table, strict=True)
+    ]
+
+
+def _shaded(lines: Sequence[Line]) -> list[Line]:
+    """Colours from the lowest to the highest number of the table."""
+    known = [n.value for line in lines for n in line.numbers if not math.isnan(n.value)]
+    low, high = min(known, default=0.0), max(known, default=1.0)
+    span = (high - low) or 1.0
+    return [
+        Line(
+            line.name,
+            line.random,
+            [
+                Number(
+                    n.value,
+                    n.text,
+                    n.best,
+                    None if math.isnan(n.value) else round((n.value - low) / span, 3),
+                )
+                for n in line.numbers
+            ],
+        )
+        for line in lines
+    ]
+
+
+def _paper_tables(frame: pd.DataFrame, known: dict[str, Method], missing: list[str]) -> list[Grid]:
+    """Those of the papers' tables for which there is a record."""
+    grids = []
+    for layout in TABLES.values():
+        if not isinstance(layout, Layout):
+            continue
+        wanted = {e.reference.method for e in layout.entries if e.reference}
+        sources = {slot.dataset for slot in layout.slots}
+        if not (wanted & set(frame["method"]) and sources & set(frame["source"])):
+            continue
+        try:
+            grids.append(build(layout, frame, known, "both"))
+        except BenchError as error:
+            missing.append(str(error))
+    return grids
+
+
+def _pictures(frame: pd.DataFrame, images: Images, say: Say) -> list[tuple[str, str, str]]:
+    """Kind, name and data address of every picture, small enough for one file."""
+    from benchmark.plots.bars import cost, defects
+    from benchmark.plots.curves import curves
+    from benchmark.plots.gallery import gallery
+    from benchmark.plots.histograms import histograms
+
+    out = []
+    with tempfile.TemporaryDirectory() as folder:
+        kinds: tuple[tuple[str, Callable[[Path], list[Path]]], ...] = (
+            ("Curves", lambda d: curves(frame, d, images, say=say)),
+            ("Score histograms", lambda d: histograms(frame, d, say=say)),
+            ("Recall by defect type", lambda d: defects(frame, d, say=say)),
+            ("Cost against quality", lambda d: cost(frame, d, say=say)),
+            ("Galleries", lambda d: gallery(frame, d, images, count=GALLERY_ROWS, say=say)),
+        )
+        for kind, draw in kinds:
+            for path in draw(Path(folder)):
+                name = " / ".join((*path.parts[-3:-1], path.stem))
+                out.append((kind, name, _data_address(path, PICTURE_WIDTH.get(kind, OTHER_WIDTH))))
+    return out
+
+
+def _data_address(path: Path, width: int) -> str:
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        small = picture.convert("RGB")
+    if small.width > width:
+        height = round(small.height * width / small.width)
+        small = small.resize((width, height), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    small.save(buffer, "WEBP", quality=PICTURE_QUALITY, method=4)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _runs(frame: pd.DataFrame, known: dict[str, Method]) -> list[dict[str, Any]]:
+    """Per configuration: what it was, where it ran, and the command that runs it again."""
+    out = []
+    for _, rows in frame.groupby(["dataset", "protocol", "config"], sort=True):
+        row = rows.iloc[0]
+        out.append(
+            {
+                "name": row["name"],
+                "dataset": row["dataset"],
+                "protocol": row["protocol"],
+                "pixels": row["window"],
+                "cells": len(rows),
+                "settings": row["settings"],
+                "weights": [f"{w['backbone']}: {w['source']}" for w in row["weights"]],
+                "devices": sorted({str(d) for d in rows["device"]}),
+                "command": command(rows, known.get(row["method"])),
+            }
+        )
+    return out
+
+
+def command(rows: pd.DataFrame, method: Method | None) -> str:
+    """The ``bench run`` that makes these records again.
+
+    Args:
+        rows: records of one configuration.
+        method: its defaults; None names every setting.
+    """
+    row = rows.iloc[0]
+    name = str(row["method"])
+    parts = ["bench", "run", "--methods", name, "--dataset", str(row["source"])]
+    if row["dataset"] != row["source"]:
+        parts += ["--name", str(row["dataset"])]
+    parts += ["--categories", *sorted(set(rows["category"]))]
+    parts += ["--seeds", *map(str, sorted(set(rows["seed"])))]
+    parts += ["--protocol", str(row["protocol_name"])]
+    if row["image_size"] is not None and not math.isnan(row["image_size"]):
+        parts += ["--image-size", str(int(row["image_size"]))]
+    if "holdout" in str(row["protocol"]):
+        parts += ["--holdout", f"{row['holdout']:g}"]
+    if row["precision"] != "float32":
+        parts += ["--precision", str(row["precision"])]
+    if row["random_weights"]:
+        parts += ["--weights", "random"]
+    given = row["settings"]
+    changed = changed_settings(given, method.defaults) if method else given
+    if changed:
+        parts += ["--set", *(f"{name}.{k}={_yaml(v)}" for k, v in sorted(changed.items()))]
+    return shlex.join(parts)
+
+
+def _yaml(value: Any) -> str:
+    import yaml
+
+    return yaml.safe_dump(value, default_flow_style=True).split("\n")[0].strip()
