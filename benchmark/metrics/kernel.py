@@ -45,8 +45,6 @@ def _compiled(**options: Any) -> Callable[[_F], _F]:
 @_compiled(inline="always")
 def _cell(bits: Any, base: Any, shift: Any) -> Any:
     """The cell of a float32 given by its bits; never falls where the score rises."""
-    if bits == _SIGN:
-        bits = _U(0)  # -0.0 equals 0.0
     key = _U(bits ^ (_SIGN | _U(_U(0) - (bits >> _U(31)))))
     segment = key >> _BITS
     return base[segment] + ((key & _LOW) >> shift[segment])
@@ -105,6 +103,7 @@ def _count(
                     index = middle + _U(1)
                 else:
                     end = middle
+        # Compared even if the cell holds no value: that of -0.0 lies right before that of 0.0.
         counts[_U(2) * index + _U(values[index] == score)] += _U(1)
 
 
@@ -112,7 +111,7 @@ class Cells:
     """Distinct float32 values, rising, made ready for counting scores between them."""
 
     def __init__(self, values: NDArray[np.float32]) -> None:
-        values = values + np.float32(0)  # -0.0 becomes 0.0
+        values = values + np.float32(0)  # -0.0 becomes 0.0, the later of the two
         bits = values.view(np.uint32)
         key = bits ^ np.where(bits >> 31 != 0, _U(0xFFFFFFFF), _SIGN)
         held = np.bincount(key >> SEGMENT_BITS, minlength=4096)

@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.metrics.inputs import Floats
+from benchmark.metrics.store import ScoresOnDisk
 
 Ints = NDArray[np.int64]
+Scores = Floats | ScoresOnDisk
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -30,12 +32,15 @@ KERNEL_ONCE_LOADED_FROM = 1 << 13
 # Scores sorted at once, over all threads: a gigabyte of float32.
 SORTED_AT_ONCE = 1 << 28
 
+# Read from disk at once beside the buffer they go to.
+READ_AT_ONCE = 1 << 20
+
 # Searching this many neighbouring values at a time stays within a few cached pages.
 SEARCHED_AT_ONCE = 1 << 12
 
 
 def count_below(
-    pieces: Iterable[Floats],
+    pieces: Iterable[Scores],
     values: Floats,
     *,
     threads: int = 1,
@@ -63,11 +68,13 @@ def count_below(
         through = np.cumsum(np.sum(counted, axis=0, dtype=np.int64))
         return through[: 2 * len(values) : 2], through[1 : 2 * len(values) : 2]
 
-    def count_sorted(group: list[Floats]) -> tuple[Ints, Ints]:
+    def count_sorted(group: list[Scores]) -> tuple[Ints, Ints]:
         below, up_to = np.zeros(len(values), np.int64), np.zeros(len(values), np.int64)
-        in_place = overwrite and len(group) == 1 and _sortable(group[0], values.dtype)
         most = SORTED_AT_ONCE // threads
-        for run in group if in_place else packed(group, most, dtype=values.dtype):
+        runs: Iterable[Floats] = packed(group, most, dtype=values.dtype)
+        if overwrite and len(group) == 1 and _sortable(group[0], values.dtype):
+            runs = [np.asarray(group[0])]
+        for run in runs:
             run.sort()
             _search(run, values, below, up_to)
         return below, up_to
@@ -95,7 +102,7 @@ def usable_threads(threads: int | None) -> int:
 
 
 def packed(
-    pieces: Sequence[Floats], size: int, dtype: np.dtype[Any] | None = None
+    pieces: Sequence[Scores], size: int, dtype: np.dtype[Any] | None = None
 ) -> Iterator[Floats]:
     """The scores of all pieces in arrays of at most `size`.
 
@@ -110,12 +117,12 @@ def packed(
         while begin < len(piece):
             rest = len(piece) - begin
             if dtype is None and not filled and rest >= size // 2:
-                yield piece[begin : begin + size]
+                yield np.asarray(piece[begin : begin + size])
                 begin += size
                 continue
             if not len(buffer):
                 buffer = np.empty(min(size, total), dtype=dtype or piece.dtype)
-            take = min(rest, len(buffer) - filled)
+            take = min(rest, len(buffer) - filled, READ_AT_ONCE)
             buffer[filled : filled + take] = piece[begin : begin + take]
             filled, begin = filled + take, begin + take
             if filled == len(buffer):
@@ -125,8 +132,8 @@ def packed(
         yield buffer[:filled]
 
 
-def _sortable(piece: Floats, dtype: np.dtype[Any]) -> bool:
-    return piece.flags.writeable and piece.dtype == dtype
+def _sortable(piece: Scores, dtype: np.dtype[Any]) -> bool:
+    return isinstance(piece, np.ndarray) and piece.flags.writeable and piece.dtype == dtype
 
 
 def _search(run: Floats, values: Floats, below: Ints, up_to: Ints) -> None:
@@ -140,10 +147,10 @@ def _search(run: Floats, values: Floats, below: Ints, up_to: Ints) -> None:
         up_to[part] += begin + np.searchsorted(window, wanted, "right")
 
 
-def _split(pieces: list[Floats], groups: int) -> list[list[Floats]]:
+def _split(pieces: list[Scores], groups: int) -> list[list[Scores]]:
     """The pieces in order, cut into groups of about equal size."""
     share = -(-sum(len(piece) for piece in pieces) // groups)
-    split: list[list[Floats]] = [[]]
+    split: list[list[Scores]] = [[]]
     room = share
     for piece in pieces:
         while len(piece):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Lock
 from typing import IO, Any
 
 import numpy as np
@@ -24,7 +25,8 @@ class ScoreStore:
         self._held: list[tuple[bool, Floats]] = []
         self._bytes = 0
         self._file: IO[bytes] | None = None
-        self._spilled: list[tuple[bool, np.dtype[Any], int, int]] = []
+        self._lock = Lock()
+        self._spilled: list[tuple[bool, ScoresOnDisk]] = []
 
     def append(self, key: bool, scores: Floats) -> None:
         """Keep a copy of flat scores."""
@@ -33,27 +35,50 @@ class ScoreStore:
         if self._bytes > self._limit:
             self._spill()
 
-    def pieces(self, key: bool) -> Iterator[Floats]:
-        """All arrays under a key, those on disk as memory maps."""
-        if self._file is not None:
-            self._file.flush()
-            for owner, dtype, offset, count in self._spilled:
-                if owner == key:
-                    yield np.memmap(self._file, dtype, "r", offset, (count,))
+    def pieces(self, key: bool) -> Iterator[Floats | ScoresOnDisk]:
+        """All scores under a key."""
+        yield from (scores for owner, scores in self._spilled if owner == key)
         yield from (scores for owner, scores in self._held if owner == key)
 
     def _spill(self) -> None:
         if self._file is None:
             self._file = tempfile.TemporaryFile(dir=self._dir)  # noqa: SIM115 - lives as long as the store
-        # Arrays of one key and type follow each other, so that they can be read as one.
-        self._held.sort(key=lambda item: (item[0], item[1].dtype.itemsize))
         for key, scores in self._held:
             offset = self._file.seek(0, 2)
             self._file.write(scores.data)
-            last = self._spilled[-1] if self._spilled else None
-            if last and last[:2] == (key, scores.dtype):
-                self._spilled[-1] = (key, scores.dtype, last[2], last[3] + len(scores))
-            else:
-                self._spilled.append((key, scores.dtype, offset, len(scores)))
+            on_disk = ScoresOnDisk(self._file, self._lock, scores.dtype, offset, len(scores))
+            self._spilled.append((key, on_disk))
         self._held.clear()
         self._bytes = 0
+
+
+class ScoresOnDisk:
+    """A part of a file, read when it is asked for as an array, and not kept.
+
+    A memory map would do with less code, but each page of it that was read counts as memory of
+    the process, and reading it costs twice the time.
+    """
+
+    def __init__(
+        self, file: IO[bytes], lock: Lock, dtype: np.dtype[Any], offset: int, count: int
+    ) -> None:
+        self.dtype = dtype
+        self._file = file
+        self._lock = lock
+        self._offset = offset
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, part: slice) -> ScoresOnDisk:
+        begin, end, _ = part.indices(self._count)
+        offset = self._offset + begin * self.dtype.itemsize
+        return ScoresOnDisk(self._file, self._lock, self.dtype, offset, max(0, end - begin))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Floats:
+        with self._lock:
+            self._file.seek(self._offset)
+            data = self._file.read(self._count * self.dtype.itemsize)
+        read: Floats = np.frombuffer(data, dtype=self.dtype)
+        return read if dtype is None else read.astype(dtype, copy=False)

@@ -20,7 +20,7 @@ from benchmark.metrics.curves import (
     thinned_curves,
 )
 from benchmark.metrics.inputs import Block, Bools, Floats, MetricInputError
-from benchmark.metrics.ranking import count_below, each
+from benchmark.metrics.ranking import Scores, count_below, each
 from benchmark.metrics.regions import label_regions
 
 Ints = NDArray[np.int64]
@@ -126,7 +126,7 @@ class Tally:
         self._per_image.extend(examined.per_image)
 
     def measure(
-        self, anomalous: Iterable[Floats], good: Iterable[Floats], overwrite: bool = False
+        self, anomalous: Iterable[Scores], good: Iterable[Scores], overwrite: bool = False
     ) -> dict[str, Any]:
         """The fields of PixelMetrics, given the scores of the anomalous and of the good images.
 

@@ -278,7 +278,7 @@ def test_torch_tensors(counting: str) -> None:
     assert pixel_metrics(tensor, marks) == expected
     assert pixel_metrics(tensor.requires_grad_(), marks.to(torch.uint8) * 255) == expected
     assert pixel_metrics(list(tensor), list(marks)) == expected
-    rounded = tensor.detach().to(torch.bfloat16)
+    rounded = tensor.detach().mul(1e30).to(torch.bfloat16)  # beyond the range of float16
     assert pixel_metrics(rounded, marks) == pixel_metrics(rounded.float().numpy(), masks)
 
 
@@ -341,6 +341,9 @@ def test_non_finite_scores_name_the_image(value: float) -> None:
 @pytest.mark.parametrize("grey", [2, 128, 254, -1])
 def test_grey_masks_name_the_image(grey: int) -> None:
     maps, masks = example(16)
+    if grey > 0:
+        with pytest.raises(MetricInputError, match=f"image 1: the mask holds 0, {grey};"):
+            pixel_metrics(maps, masks.astype(np.uint8) * grey)
     for top in (1, 255):
         marks = masks.astype(np.int16) * top
         marks[1, 0, 0] = grey

@@ -58,6 +58,16 @@ def test_pieces_stay_as_they_are_unless_overwriting(counting: str) -> None:
     assert np.array_equal(scores, before)
 
 
+@pytest.mark.parametrize("zero", [0.0, -0.0])
+@pytest.mark.parametrize("others", [[], [-1e-45, 1e-45], [-1.0, 1.0]])
+def test_zeros_of_both_signs_are_one_value(counting: str, zero: float, others: list[float]) -> None:
+    values = np.array(sorted([zero, *others]), dtype=np.float32)
+    scores = np.array([-2.0, -0.0, 0.0, -0.0, 2.0], dtype=np.float32)
+    below, up_to = ranking.count_below([scores], values)
+    at = len(others) // 2
+    assert (below[at], up_to[at]) == (1, 4)
+
+
 def test_no_pieces(counting: str) -> None:
     below, up_to = ranking.count_below([], np.array([1.0], dtype=np.float32), threads=4)
     assert (below.tolist(), up_to.tolist()) == ([0], [0])
