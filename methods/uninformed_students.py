@@ -95,7 +95,7 @@ class UninformedStudents(Detector):
                 f"uninformed_students: the asset has teachers for {teacher_fields}, fields is "
                 f"{fields}; add to teacher_fields what is missing"
             )
-        if min(students, epochs, batch, steps or 1) < 1 or not 0 < validation < 1:
+        if min(students, epochs, batch, 1 if steps is None else steps) < 1 or not 0 < validation < 1:
             raise SettingsError(
                 f"uninformed_students: students is {students}, epochs {epochs}, batch {batch}, "
                 f"steps {steps}: all must be positive; validation is {validation}: allowed is "

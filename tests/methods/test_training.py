@@ -99,7 +99,7 @@ def test_goes_on_after_a_kill_as_if_nothing_had_happened(
     assert second.meters.curves == whole.context.meters.curves
     resumed.take_best()
     whole.take_best()
-    assert torch.equal(whole.module.weight, resumed.module.weight)  # type: ignore[arg-type]
+    assert torch.equal(whole.module.weight, resumed.module.weight)
 
 
 def test_the_best_weights_come_back() -> None:
@@ -108,10 +108,10 @@ def test_the_best_weights_come_back() -> None:
         training.learn(training.module(X[indices]).square().mean())
         if training.epoch_ends:
             if training.epoch == 2:
-                kept = training.module.weight.clone()  # type: ignore[operator]
+                kept = training.module.weight.clone()
             training.offer(abs(training.epoch - 2) + 0.5)
     training.take_best()
-    assert torch.equal(training.module.weight, kept)  # type: ignore[arg-type]
+    assert torch.equal(training.module.weight, kept)
     assert training.facts()["epoch_chosen"] == 2
     assert training.facts()["validation"] == 0.5
 
