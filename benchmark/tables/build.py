@@ -136,7 +136,9 @@ class Builder:
 
     def _shortened(self, slot: Slot) -> bool:
         categories = self.over[slot.head + slot.category]
-        return not isinstance(slot.over, int) and categories != slot.over
+        if categories is None or isinstance(slot.over, int):
+            return False
+        return categories != slot.over
 
     def _lines(self, entry: Entry, view: View) -> list[Line]:
         found = [self.match(entry, slot) for slot in self.layout.slots]
