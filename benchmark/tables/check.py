@@ -203,6 +203,6 @@ def plain(cell: str) -> str:
     'SPADE_x'
     """
     text = re.sub(r"(?<!\\)\*", "", cell.strip())
-    text = re.sub(r"(?<=.)\s*(?<!\\)\[[^\]]*\]$", "", text)
     text = re.sub(r"\\(.)", r"\1", text)
+    text = re.sub(r"(?<=.)(\s*\[[^\]]*\])+$", "", text)  # citations and footnotes
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")

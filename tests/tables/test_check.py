@@ -122,6 +122,14 @@ def test_papers_tables_pass(record: Record, results: Path, name: str, view: str)
     assert report.ok and report.checked > 4, report.text()
 
 
+@pytest.mark.parametrize("name", ["rd4ad-2", "dsr-3", "igd-1"])
+def test_a_papers_table_saved_as_markdown_passes(tmp_path: Path, name: str) -> None:
+    saved = tmp_path / "t.md"
+    saved.write_text(make(name, view="published"))
+    report = check(Request(name, view="published"), saved)
+    assert report.ok and report.checked > 50, report.text()
+
+
 def test_a_swap_of_published_columns_is_found(tmp_path: Path) -> None:
     text = make("rd4ad-2", view="published", form="csv")
     saved = tmp_path / "t.csv"
