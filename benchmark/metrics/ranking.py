@@ -59,6 +59,8 @@ def count_below(
     """
     groups = _split(list(pieces), threads)
     total = sum(len(piece) for group in groups for piece in group)
+    if not total:
+        return np.zeros(len(values), np.int64), np.zeros(len(values), np.int64)
     kernel = _kernel_for(max(total, expected)) if values.dtype == np.float32 else None
     if kernel is not None:
         cells = kernel.Cells(values)

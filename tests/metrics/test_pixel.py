@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import label
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from benchmark.metrics import MetricInputError, PixelMetrics, pixel_metrics
+from benchmark.metrics import MetricInputError, PixelMetrics, curves, pixel_metrics
 
 POOLED = ("pixel_auroc", "pixel_ap", "pro", "pixel_f1_max", "pixel_iou_max")
 VARIANTS = ("pixel_auroc_per_image", "pixel_auroc_anomalous", "pro_per_image")
@@ -151,6 +151,16 @@ def test_pro_at_any_limit(limit: float, levels: int | None) -> None:
     pros = [slow_pro_of_image(m, k, limit) for m, k in zip(maps, masks, strict=True) if k.any()]
     defined = [pro for pro in pros if pro is not None]
     assert found.pro_per_image == (pytest.approx(np.mean(defined), abs=1e-9) if defined else None)
+
+
+@pytest.mark.parametrize("step", [1, 2, 7])
+def test_pro_summed_in_steps(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(curves, "STEP", step)
+    for levels in (None, 8):
+        maps, masks = example(3, levels=levels)
+        for limit in (0.02, 0.3, 1.0):
+            found = pixel_metrics(maps, masks, fpr_limit=limit).pro
+            assert found == pytest.approx(slow_pro(list(maps), list(masks), limit), abs=1e-12)
 
 
 def test_scores_of_all_magnitudes(counting: str) -> None:
