@@ -1,4 +1,4 @@
-"""What student-teacher methods share: the networks' input and the distance of their features."""
+"""What student-teacher methods share: input, distance of features, statistics of descriptors."""
 
 from __future__ import annotations
 
@@ -35,3 +35,25 @@ def cosine_gap(a: Tensor, b: Tensor) -> Tensor:
     """
     difference = F.normalize(a.float(), dim=1) - F.normalize(b.float(), dim=1)
     return difference.square().sum(1) / 2
+
+
+class Moments:
+    """Running mean and standard deviation per channel, in float64 on the values' device."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.total: Tensor | float = 0.0
+        self.squares: Tensor | float = 0.0
+
+    def add(self, values: Tensor) -> None:
+        """``values``: (B, C, h, w)."""
+        flat = values.double().transpose(0, 1).flatten(1)  # (C, B h w)
+        self.count += flat.shape[1]
+        self.total = self.total + flat.sum(1)
+        self.squares = self.squares + flat.square().sum(1)
+
+    def mean_and_std(self) -> Tensor:
+        """float32 (2, C); a channel that never changes gets a spread that is tiny, not zero."""
+        mean = torch.as_tensor(self.total) / self.count
+        variance = torch.as_tensor(self.squares) / self.count - mean.square()
+        return torch.stack([mean, variance.clamp(min=1e-12).sqrt()]).float()

@@ -11,7 +11,7 @@ from benchmark.context import Context
 from benchmark.detector import Images, State
 from benchmark.errors import AssetError
 
-from ._distillation import ImageNetInput
+from ._distillation import ImageNetInput, Moments
 from ._patch_networks import LAYERS, WIDTH, patch_networks
 from ._training import Training, seeded
 
@@ -21,10 +21,15 @@ class UsTeacher(Asset):
 
     Section 3.1 of the paper with the losses it used for MVTec AD: the distance of a decoded
     descriptor to the pre-trained network's, and the correlation of the descriptor's dimensions over
-    the batch, summed over all pairs. The triplet loss, whose weight was zero there, is left out.
-    Patches are a sixteenth to a quarter of the image's side wide, resized to p × p, and grey once in
-    ten times. All receptive fields are trained side by side, each on its own view of the same
-    windows.
+    the batch. The triplet loss, whose weight was zero there, is left out. Patches are a sixteenth to
+    a quarter of the image's side wide, resized to p × p, and grey once in ten times. All receptive
+    fields are trained side by side, each on its own view of the same windows.
+
+    Two readings keep a descriptor from shrinking to a few directions that students regress on
+    anything. The paper sums the correlations of all pairs of dimensions, which dimensions of equal
+    and opposite sign satisfy; here their squares are summed, per dimension. And the pre-trained
+    descriptor is standardised first, or its mean and its few largest dimensions would be all that a
+    short training sees.
 
     Args:
         backbone: the pre-trained network.
@@ -64,11 +69,10 @@ class UsTeacher(Asset):
 
     def build(self, images: Images, context: Context) -> State:
         pretrained = context.features_of.backbone(self.backbone)
-        layers = pretrained.resolve((self.layer,))
-        pretrained.identity(layers)  # says so when the weights lack something
-        with torch.no_grad():
-            example = images.batch([0]).pixels[:, :, : max(self.fields), : max(self.fields)]
-            width = pretrained(example, layers)[0].shape[1]
+        pretrained.identity(pretrained.resolve((self.layer,)))  # says so when weights are missing
+        width = self._described(
+            torch.zeros(1, 3, max(self.fields), max(self.fields)), context
+        ).shape[1]
         with seeded(context, "teacher"):
             teachers = patch_networks(self.fields)
             decoders = nn.ModuleList(nn.Linear(WIDTH, width) for _ in self.fields)
@@ -78,6 +82,7 @@ class UsTeacher(Asset):
             networks.parameters(), self.learning_rate, weight_decay=self.weight_decay
         )
         batch = min(self.batch, len(images))
+        scale = self._scale(images, batch, context)
         training = Training(
             context,
             networks,
@@ -93,9 +98,11 @@ class UsTeacher(Asset):
             pixels = images.batch(indices).pixels.to(context.device)
             windows = Windows(len(indices), context.generator(f"windows {training.done}"))
             losses = []
-            for field, teacher, decoder in zip(self.fields, teachers, decoders, strict=True):
+            for field, teacher, decoder, (mean, std) in zip(
+                self.fields, teachers, decoders, scale, strict=True
+            ):
                 patches = windows.cut(pixels, field)
-                wanted = pretrained(patches, layers)[0].view(len(indices), width, -1).mean(2)
+                wanted = (self._described(patches, context) - mean) / std
                 with context.autocast():
                     descriptors = teacher(normal(patches))
                     decoded = decoder(descriptors)
@@ -104,6 +111,25 @@ class UsTeacher(Asset):
             training.learn(torch.stack(losses).sum())
         tensors = {k: v.detach().cpu() for k, v in teachers.state_dict().items()}
         return State(tensors, training.facts())
+
+    def _described(self, patches: Tensor, context: Context) -> Tensor:
+        """The pre-trained network's descriptors of patches, (B, C)."""
+        pretrained = context.features_of.backbone(self.backbone)
+        features = pretrained(patches, pretrained.resolve((self.layer,)))[0]
+        return features.view(*features.shape[:2], -1).mean(2)
+
+    def _scale(self, images: Images, batch: int, context: Context) -> Tensor:
+        """Mean and spread of the pre-trained descriptors over one pass, (F, 2, C)."""
+        moments = [Moments() for _ in self.fields]
+        steps = -(-len(images) // batch)
+        tracked = context.progress.track(images.batches(batch), "descriptor statistics", steps)
+        for i, part in enumerate(tracked):
+            pixels = part.pixels.to(context.device)
+            windows = Windows(len(part), context.generator(f"statistics {i}"))
+            for field, moment in zip(self.fields, moments, strict=True):
+                descriptors = self._described(windows.cut(pixels, field), context)
+                moment.add(descriptors[:, :, None, None])
+        return torch.stack([moment.mean_and_std() for moment in moments])
 
 
 class Windows:
@@ -139,11 +165,12 @@ class Windows:
 
 
 def correlation(descriptors: Tensor) -> Tensor:
-    """Sum of the correlation coefficients of all pairs of different dimensions, over a batch.
+    """Squared correlation coefficients of all pairs of different dimensions, summed, per dimension.
 
     Args:
         descriptors: float32 (B, D), B at least 2.
     """
     centred = descriptors - descriptors.mean(0)
     unit = F.normalize(centred, dim=0)  # a dimension that never changes correlates with none
-    return unit.sum(1).square().sum() - unit.square().sum()
+    table = unit.T @ unit
+    return (table.square().sum() - table.diagonal().square().sum()) / table.shape[0]

@@ -14,7 +14,7 @@ from benchmark.errors import SettingsError
 from benchmark.geometry import Geometry
 from benchmark.maps import upsample
 
-from ._distillation import ImageNetInput
+from ._distillation import ImageNetInput, Moments
 from ._patch_networks import LAYERS, PatchNetwork, patch_networks
 from ._training import Training, seeded, split_off
 from ._us_teacher import UsTeacher
@@ -95,7 +95,10 @@ class UninformedStudents(Detector):
                 f"uninformed_students: the asset has teachers for {teacher_fields}, fields is "
                 f"{fields}; add to teacher_fields what is missing"
             )
-        if min(students, epochs, batch, 1 if steps is None else steps) < 1 or not 0 < validation < 1:
+        if (
+            min(students, epochs, batch, 1 if steps is None else steps) < 1
+            or not 0 < validation < 1
+        ):
             raise SettingsError(
                 f"uninformed_students: students is {students}, epochs {epochs}, batch {batch}, "
                 f"steps {steps}: all must be positive; validation is {validation}: allowed is "
@@ -231,25 +234,3 @@ class UninformedStudents(Detector):
                 moment.add(values)
         spread = torch.stack([moment.mean_and_std() for moment in moments])
         self.spread_ = spread.view(*spread.shape, 1, 1)  # (F, 2, 2, 1, 1)
-
-
-class Moments:
-    """Running mean and standard deviation per channel, in float64 on the values' device."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.total: Tensor | float = 0.0
-        self.squares: Tensor | float = 0.0
-
-    def add(self, values: Tensor) -> None:
-        """``values``: (B, C, h, w)."""
-        flat = values.double().transpose(0, 1).flatten(1)  # (C, B h w)
-        self.count += flat.shape[1]
-        self.total = self.total + flat.sum(1)
-        self.squares = self.squares + flat.square().sum(1)
-
-    def mean_and_std(self) -> Tensor:
-        """float32 (2, C); a channel that never changes gets a spread that is tiny, not zero."""
-        mean = torch.as_tensor(self.total) / self.count
-        variance = torch.as_tensor(self.squares) / self.count - mean.square()
-        return torch.stack([mean, variance.clamp(min=1e-12).sqrt()]).float()
