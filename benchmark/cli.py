@@ -79,6 +79,7 @@ def _run(p: argparse.ArgumentParser) -> None:
         metavar="METHOD.NAME=VALUE",
         help="a method's setting, for instance spade.k=5",
     )
+    p.add_argument("--table", metavar="NAME", help="run what a paper's table needs")
     p.add_argument("--config", type=Path, metavar="FILE.yaml", help="the same names in a file")
     p.add_argument("--name", metavar="NAME", help="name of the data set in results")
     p.add_argument("--force", action="store_true", default=None, help="redo finished cells")

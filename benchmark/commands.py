@@ -11,15 +11,40 @@ from typing import Any
 
 from tabulate import tabulate
 
-from benchmark.errors import DataError
+from benchmark.config import RunConfig
+from benchmark.errors import DataError, SettingsError, unknown
 from benchmark.registry import Registry
 
 
 def run(given: Namespace) -> int:
     """Run methods on a data set."""
-    from benchmark.config import RunConfig
+    options = _run_options(given)
+    if given.table is None:
+        return _run(RunConfig.build(options, given.config))
+    from benchmark.tables import TABLES
+    from benchmark.tables.layout import Layout
+    from benchmark.tables.match import needed
 
-    config = RunConfig.build(_run_options(given), given.config)
+    layout = TABLES.get(given.table)
+    if not isinstance(layout, Layout):  # the others are views of whatever has been run
+        papers = [name for name, entry in TABLES.items() if isinstance(entry, Layout)]
+        raise SettingsError(unknown("paper's table", given.table, papers))
+    fixed = ("methods", "dataset", "protocol", "holdout", "image_size", "set")
+    if stray := [f"--{name.replace('_', '-')}" for name in fixed if name in options]:
+        raise SettingsError(f"--table {given.table} sets {', '.join(stray)} itself; leave it out")
+    registry = Registry([Path(p) for p in given.plugin or ()])
+    seeds = options.get("seeds", (0,))
+    runs = needed(layout, registry.names("method"), seeds)
+    known = [r for r in runs if r["dataset"] in registry.entries["dataset"]]
+    for run in runs:
+        if run not in known:
+            print(f"skipped: there is no data set {run['dataset']!r} (yet)")
+    if not known:
+        raise SettingsError(f"table {given.table}: none of the methods it measures is known here")
+    return max([_run(RunConfig.build({**options, **run}, given.config)) for run in known])
+
+
+def _run(config: RunConfig) -> int:
     registry = Registry([Path(p) for p in config.plugin])
     for name in config.methods:  # names are checked before anything slow is imported
         registry.entry("method", name)
@@ -218,7 +243,7 @@ COMMANDS: Mapping[str, Callable[[Namespace], int]] = {
 
 def _run_options(given: Namespace) -> dict[str, Any]:
     """The options of ``bench run`` that were given, by the names of RunConfig."""
-    skip = {"command", "config"}
+    skip = {"command", "config", "table"}
     return {k: v for k, v in vars(given).items() if k not in skip and v is not None}
 
 

@@ -369,3 +369,12 @@ def test_config_file_and_options_say_the_same(bench: Bench, toy: Path, tmp_path:
 def test_wrong_use_says_what_is_allowed(run: Bench, arguments: list[str], says: str) -> None:
     status, out = run(*arguments)
     assert status == 2 and says in out, out
+
+
+def test_a_tables_own_runs(bench: Bench, tmp_path: Path) -> None:
+    status, out = bench("run", "--table", "spade-3", "--data-root", tmp_path / "nowhere")
+    assert status == 2 and "nowhere" in out  # it got as far as looking for mvtec
+    status, out = bench("run", "--table", "spade-9")
+    assert status == 2 and "unknown paper's table 'spade-9'" in out
+    status, out = bench("run", "--table", "spade-3", "--methods", "padim")
+    assert status == 2 and "--methods" in out
