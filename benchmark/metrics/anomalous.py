@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from benchmark.metrics.curves import Ranking
 from benchmark.metrics.inputs import Floats
+from benchmark.metrics.ranking import each
 
 Ints = NDArray[np.int64]
 RegionIds = NDArray[np.integer[Any]]
@@ -44,7 +45,7 @@ class OrderedScores:
         )
 
 
-def order_scores(scores: Floats, region: RegionIds, sizes: Ints) -> OrderedScores:
+def order_scores(scores: Floats, region: RegionIds, sizes: Ints, threads: int = 1) -> OrderedScores:
     """Order anomalous scores (P,), at least one, each with its region out of sizes (K,).
 
     >>> ordered = order_scores(np.array([0.5, 0.2, 0.5]), np.array([0, 0, 1]), np.array([2, 1]))
@@ -52,7 +53,7 @@ def order_scores(scores: Floats, region: RegionIds, sizes: Ints) -> OrderedScore
     (array([0.2, 0.5]), array([1.  , 0.75]))
     """
     if scores.dtype == np.float32:
-        scores, region = _sort_float32(scores, region)
+        scores, region = _sort_float32(scores, region, threads)
     else:
         order = np.lexsort((region, scores))  # ties by region, so that sums are added alike
         scores, region = scores[order], region[order]
@@ -64,7 +65,7 @@ def order_scores(scores: Floats, region: RegionIds, sizes: Ints) -> OrderedScore
     )
 
 
-def _sort_float32(scores: Floats, region: RegionIds) -> tuple[Floats, RegionIds]:
+def _sort_float32(scores: Floats, region: RegionIds, threads: int) -> tuple[Floats, RegionIds]:
     """Both sorted by score, then region.
 
     Sorting the two in one integer takes a fifth of the time of argsort and two gathers. Flipping
@@ -74,7 +75,9 @@ def _sort_float32(scores: Floats, region: RegionIds) -> tuple[Floats, RegionIds]
     sign = np.uint32(1 << 31)
     key = (bits ^ np.where(bits >= sign, ~np.uint32(0), sign)).astype(np.uint64)
     key = (key << np.uint64(32)) | region.astype(np.uint64)
-    key.sort()
+    each(np.ndarray.sort, np.array_split(key, threads), threads)
+    if threads > 1:
+        key.sort(kind="stable")  # finds the sorted parts and merges them, in a tenth of the time
     region = (key & np.uint64(0xFFFFFFFF)).astype(np.uint32)
     bits = (key >> np.uint64(32)).astype(np.uint32)
     bits ^= np.where(bits < sign, ~np.uint32(0), sign)

@@ -154,7 +154,10 @@ class Tally:
         if not hits or not normal:
             return found
         ordered = order_scores(
-            np.concatenate(self._scores), np.concatenate(self._region), np.concatenate(self._sizes)
+            np.concatenate(self._scores),
+            np.concatenate(self._region),
+            np.concatenate(self._sizes),
+            self._threads,
         )
         count = partial(
             count_below,
