@@ -81,7 +81,7 @@ class Padim(Detector):
         if self.solver == "auto":  # bytes per position: factor, or features and factor (float64)
             woodbury = 4 * len(train) * count + 8 * len(train) ** 2 < 4 * count**2
             self.solver_ = "woodbury" if woodbury else "cholesky"
-        steps = context.progress.track(train.batches(32), "statistics", -(-len(train) // 32))
+        steps = context.progress.track(train.batches(16), "statistics", -(-len(train) // 16))
         batches = (self._drawn(batch, context) for batch in steps)
         if self.solver_ == "cholesky":
             self._fit_cholesky(batches, len(train))
@@ -93,7 +93,7 @@ class Padim(Detector):
         self.check_fitted()
         x = self._drawn(batch, context)
         solve = self._cholesky if self.solver_ == "cholesky" else self._woodbury
-        squared = torch.cat([solve(x[part], part) for part in _chunks(len(x))])
+        squared = torch.cat([solve(x[part], part) for part in _chunks(len(x), len(self.chosen_))])
         maps = squared.clamp_(min=0).sqrt_().T.reshape(len(batch), *self.grid_)
         maps = smooth(upsample(maps, batch.size), self.sigma)
         return Prediction(maps.flatten(1).amax(1), maps)
@@ -125,7 +125,7 @@ class Padim(Detector):
         mean = total / count
         self.mean_ = (shift + mean).squeeze(1)  # (P, d)
         eye = self.regulariser * torch.eye(moment.shape[2], dtype=torch.float64, device=mean.device)
-        for part in _chunks(len(moment)):
+        for part in _chunks(len(moment), moment.shape[2]):
             centre = mean[part].double()
             spread = moment[part].double() - count * (centre.mT @ centre)
             moment[part] = torch.linalg.cholesky(spread / max(count - 1, 1) + eye).float()
@@ -150,7 +150,7 @@ class Padim(Detector):
         self.bank_ = bank.sub_(self.mean_[:, None])  # (P, N, d)
         self.gram_factor_ = torch.empty(len(bank), count, count, dtype=torch.float64)
         eye = self.regulariser * max(count - 1, 1) * torch.eye(count, dtype=torch.float64)
-        for part in _chunks(len(bank)):
+        for part in _chunks(len(bank), max(bank.shape[1:])):
             a = self.bank_[part].double()
             self.gram_factor_[part] = torch.linalg.cholesky(a @ a.mT + eye.to(a.device)).cpu()
 
@@ -162,6 +162,7 @@ class Padim(Detector):
         return ((x.square().sum(2) - inside.square().sum(1)) / self.regulariser).float()
 
 
-def _chunks(count: int, size: int = 128) -> Iterator[slice]:
-    """Positions a few at a time: bounds the working memory in float64."""
+def _chunks(count: int, side: int) -> Iterator[slice]:
+    """Positions a few at a time: matrices of this side in float64 stay within 32 MB."""
+    size = max(1, (32 << 20) // (8 * side**2))
     return (slice(start, start + size) for start in range(0, count, size))
