@@ -146,7 +146,7 @@ class RichConsole(PlainConsole):
         self._bars.stop()
 
     def say(self, text: str) -> None:
-        self._bars.console.print(text, markup=False, highlight=False)
+        self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def cells(self, total: int) -> None:
         super().cells(total)
