@@ -1,6 +1,6 @@
 """How long the pixel metrics take, and how much memory, beside sorting and beside other packages.
 
-Usage: python tests/speed/metrics.py [--quick] [--repeat N] [--only SIZE] [--no-slow]
+Usage: python tests/speed/metrics.py [--case CASE] [--kind KIND] [--repeat N] [--no-slow] [--threads]
 
 Each measurement is a process of its own, one after another, and the rounds take turns, so that a
 busy machine troubles all alike; the table shows medians of CPU seconds and their ratio to one
@@ -21,15 +21,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from metrics_workload import workload
 
 Maps = NDArray[np.float32]
 Masks = NDArray[np.bool_]
@@ -41,6 +37,47 @@ CASES = {
     "160x256, 7 %": (160, 256, 0.07),
     "160x1024": (160, 1024, 0.014),
 }
+
+
+def workload(
+    images: int, size: int, *, anomalous: float = 0.014, kind: str = "noise", seed: int = 0
+) -> tuple[Maps, Masks]:
+    """Maps (images, size, size) float32 and masks bool with about `anomalous` of them marked.
+
+    Two thirds of the images carry one to four elliptic defects. "smooth" maps are what detectors
+    make (coarse features, interpolated); "noise" maps draw each pixel by itself, which spoils every
+    cache: the hardest case for a ranking.
+    """
+    rng = np.random.default_rng(seed)
+    maps = np.empty((images, size, size), dtype=np.float32)
+    masks = np.zeros((images, size, size), dtype=np.bool_)
+    row, column = np.mgrid[:size, :size].astype(np.float32)
+    for i in range(images):
+        if i % 3:
+            number = int(rng.integers(1, 5))
+            # Shares of the image so that the mean over all images comes out as asked.
+            area = 1.5 * anomalous * size * size * rng.dirichlet(np.full(number, 4.0))
+            for pixels in area:
+                aspect = rng.uniform(0.5, 2.0)
+                high, wide = np.sqrt(pixels / np.pi * aspect), np.sqrt(pixels / np.pi / aspect)
+                y, x = rng.uniform(0.1 * size, 0.9 * size, 2)
+                masks[i] |= ((row - y) / high) ** 2 + ((column - x) / wide) ** 2 <= 1
+        if kind == "noise":
+            rng.standard_normal(out=maps[i], dtype=np.float32)
+        else:
+            maps[i] = _interpolate(rng.standard_normal((size // 8 + 1, size // 8 + 1)), size)
+        maps[i] += np.float32(2.5) * masks[i]
+    return maps, masks
+
+
+def _interpolate(coarse: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    """Bilinear interpolation of a square grid to (size, size)."""
+    place = np.linspace(0, len(coarse) - 1, size)
+    low = np.minimum(place.astype(int), len(coarse) - 2)
+    share = (place - low)[:, None]
+    rows = coarse[low] * (1 - share) + coarse[low + 1] * share
+    columns = rows[:, low] * (1 - share.T) + rows[:, low + 1] * share.T
+    return np.asarray(columns)
 
 
 def sort(maps: Maps, masks: Masks) -> Runner:
@@ -84,22 +121,21 @@ def streamed(maps: Maps, masks: Masks) -> Runner:
 
 def adeval(maps: Maps, masks: Masks) -> Runner:
     if not hasattr(np, "trapz"):  # adeval still calls it by the name NumPy 2.4 removed
-        np.trapz = np.trapezoid  # type: ignore[attr-defined]
-    from adeval import mem_effic  # type: ignore[import-not-found]
-
-    return lambda: mem_effic.auroc_aupr_aupro(maps, masks.view(np.uint8))
+        vars(np)["trapz"] = np.trapezoid
+    package: Any = import_module("adeval.mem_effic")
+    return lambda: package.auroc_aupr_aupro(maps, masks.view(np.uint8))
 
 
 def anomalib(maps: Maps, masks: Masks) -> Runner:
     import torch
-    from anomalib.metrics.aupr import _AUPR  # type: ignore[import-not-found]
-    from anomalib.metrics.aupro import _AUPRO  # type: ignore[import-not-found]
-    from anomalib.metrics.auroc import _AUROC  # type: ignore[import-not-found]
 
+    names = {"aupr": "_AUPR", "aupro": "_AUPRO", "auroc": "_AUROC"}
+    metrics = [getattr(import_module(f"anomalib.metrics.{k}"), v) for k, v in names.items()]
     torch.set_num_threads(1)
 
     def run() -> None:
-        for metric in (_AUROC(), _AUPR(), _AUPRO()):
+        for kind in metrics:
+            metric = kind()
             metric.update(torch.from_numpy(maps), torch.from_numpy(masks).int())
             metric.compute()
 
@@ -119,10 +155,9 @@ def scikit_learn(maps: Maps, masks: Masks) -> Runner:
 
 def usual_aupro(maps: Maps, masks: Masks, steps: int = 200, limit: float = 0.3) -> float:
     """PRO as most repositories compute it: `steps` thresholds, all regions at each."""
-    from skimage.measure import label, regionprops
-
+    measure: Any = import_module("skimage.measure")
     regions = [(m, *r.coords.T) for m, k in zip(maps, masks, strict=True)
-               for r in regionprops(label(k))]  # fmt: skip
+               for r in measure.regionprops(measure.label(k))]  # fmt: skip
     normal = ~masks
     rates, overlaps = [], []
     for threshold in np.linspace(maps.min(), maps.max(), steps, endpoint=False):
@@ -162,8 +197,8 @@ def measure(row: str, case: str, kind: str) -> dict[str, float | str]:
     except ImportError as error:
         return {"missing": str(error)}
     maps, masks = workload(images, size, anomalous=share, kind=kind)
-    if maps.size >= 1 << 22 and row.startswith("ours") and "without" not in row:
-        # Loading the compiled code is no part of the measurement: once per process.
+    if row.startswith("ours") and "without" not in row:
+        # Loading numba and the compiled code, half a second once per process, is left out.
         large, marks = workload(65, 256, kind=kind)
         ROWS[row](large, marks)()
     run = ROWS[row](maps, masks)
@@ -204,6 +239,37 @@ def table(case: str, kind: str, rows: list[str], repeat: int) -> None:
         print(f"{row:32}{cpu:9.3f}{wall:9.3f}{cpu / sorting:9.2f}{memory:10.0f}", flush=True)
 
 
+def two_threads(repeat: int) -> None:
+    """Wall seconds of one thread over two, beside two sorts in turn and at once.
+
+    The second line says what the machine had to give: below 1.9 it was busy with other things.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    maps, masks = workload(64, 1024, kind="smooth")
+    halves = maps.reshape(2, -1)[:, :4_000_000]
+
+    def sorts(threads: int) -> None:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(np.sort, halves))
+
+    rows: dict[str, Callable[[int], Any]] = {
+        "ours": lambda threads: ours(variants=False, threads=threads)(maps, masks)(),
+        "two sorts": sorts,
+    }
+    print(f"\n64x1024, one thread over two, wall, {repeat} rounds\n{'':16}{'median':>9}{'best':>9}")
+    for row, call in rows.items():
+        seconds: dict[int, list[float]] = {1: [], 2: []}
+        for turn in range(repeat + 1):
+            for threads in (1, 2):
+                begin = time.perf_counter()
+                call(threads)
+                if turn:  # the first loads the compiled code
+                    seconds[threads].append(time.perf_counter() - begin)
+        median = statistics.median(seconds[1]) / statistics.median(seconds[2])
+        print(f"{row:16}{median:9.2f}{min(seconds[1]) / min(seconds[2]):9.2f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--repeat", type=int, default=5, help="rounds; the table shows medians")
@@ -212,12 +278,16 @@ def main() -> None:
         "--kind", choices=["noise", "smooth"], action="append", help="default: both"
     )
     parser.add_argument("--no-slow", action="store_true", help="leave out the slowest packages")
+    parser.add_argument("--threads", action="store_true", help="only what a second thread gains")
     parser.add_argument("--one", nargs=3, metavar=("ROW", "CASE", "KIND"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         print(json.dumps(measure(*options.one)))
         return
     print(f"NumPy {np.__version__}, Python {sys.version.split()[0]}")
+    if options.threads:
+        two_threads(options.repeat)
+        return
     rows = [row for row in ROWS if not (options.no_slow and row in SLOW)]
     for case in options.case or CASES:
         for kind in options.kind or ["noise", "smooth"]:
