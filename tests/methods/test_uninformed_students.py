@@ -253,6 +253,15 @@ def test_windows_show_the_same_place_at_every_resolution() -> None:
     assert torch.equal(grey[:, 0], grey[:, 2])
 
 
+def test_windows_lie_anywhere_in_the_image_and_not_beyond() -> None:
+    windows = Windows(2000, torch.Generator().manual_seed(0))
+    for centre in (windows.x, windows.y):  # -1 and 1 are the image's edges
+        assert bool((centre.abs() + windows.share <= 1 + 1e-6).all())
+        assert float(centre.min()) < -0.9 and float(centre.max()) > 0.9
+        assert abs(float(centre.mean())) < 0.05
+    assert 0.07 < float(windows.grey.mean()) < 0.13
+
+
 def test_teachers_come_from_the_asset(tmp_path: Path) -> None:
     place = Context.alone(geometry=Geometry(resize=SIDE), assets_dir=tmp_path)
     settings = {
