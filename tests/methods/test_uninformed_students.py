@@ -308,6 +308,7 @@ def test_distillation_learns() -> None:
     settings = {**TEACHER, "fields": (33,), "steps": 30, "batch": 8, "compactness": 0.0}
     UsTeacher(**settings, learning_rate=1e-3).build(flat, place)
     losses = [value for _, value in place.meters.curves["loss"]]
+    assert losses[0] == pytest.approx(64, rel=0.5), "one per standardised dimension of layer1"
     assert np.mean(losses[-5:]) < 0.5 * losses[0]
 
 
