@@ -18,7 +18,7 @@ def duration(seconds: float) -> str:
     """Seconds for people.
 
     >>> duration(8), duration(75), duration(7300)
-    ('8 s', '1 min 15 s', '2 h 02 min')
+    ('8 s', '1 min 15 s', '2 h 01 min')
     """
     if seconds < 60:
         return f"{seconds:.0f} s"

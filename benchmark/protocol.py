@@ -71,8 +71,8 @@ def split(ids: Sequence[str], fraction: float, *purpose: str) -> tuple[list[int]
     Seeded by ``purpose`` (data set and category) and the sorted ids alone: the same images for
     every method and seed.
 
-    >>> split(["a", "b", "c", "d"], 0.25, "toy", "nut")[1]
-    [0]
+    >>> split(["a", "b", "c", "d"], 0.25, "toy", "nut")
+    ([0, 2, 3], [1])
     """
     count = round(fraction * len(ids))
     if fraction > 0 and len(ids) > 1:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -283,23 +283,33 @@ def test_random_weights_are_labelled(run: Bench, tmp_path: Path) -> None:
     assert record["key"]["weights"][0]["source"] == "random"
 
 
-def test_two_runs_on_one_folder_share_the_work(toy: Path, tmp_path: Path) -> None:
-    slow = plugin(
-        tmp_path, "slow", "total = sum", "import time\n        time.sleep(1.5)\n        total = sum"
-    )
-    command = [sys.executable, "-m", "benchmark.cli", "run", "--methods", "slow", "--plugin"]
-    command += [str(slow), "--dataset", "folder", "--data-root", str(toy)]
-    command += ["--results", str(tmp_path / "shared")]
-    first = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not [*(tmp_path / "shared").rglob("*.lock")] and time.monotonic() < deadline:
-        time.sleep(0.05)
-    second = subprocess.run(command, capture_output=True, text=True, check=False)
-    out, _ = first.communicate()
-    assert first.returncode == 0, out
-    assert "another run is working on it" in second.stdout
+def test_a_cell_that_another_run_holds_is_left_to_it(run: Bench, tmp_path: Path) -> None:
+    run()
+    results = tmp_path / "results"
+    (record,) = results.rglob("nut-seed0.json")
+    record.unlink()
+    with (record.parent / ".nut-seed0.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        status, out = run()
+        assert status == 1 and "another run is working on it" in out
+        assert "mean_colour pin seed 0: already done" in out
+        assert not record.exists()
+    assert run()[0] == 0 and record.exists()
+
+
+def test_two_runs_at_once_end_with_whole_records(toy: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmark.cli", "run", "--methods", "mean_colour"]
+    command += ["--plugin", str(PLUGIN), "--dataset", "folder", "--data-root", str(toy)]
+    command += ["--seeds", "0", "1", "2", "--results", str(tmp_path / "shared")]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    outs = [process.communicate()[0] for process in both]
+    assert all("FAILED" not in out for out in outs), outs
     found = records(tmp_path / "shared")
-    assert [r["status"] for r in found.values()] == ["ok", "ok"]
+    assert [r["status"] for r in found.values()] == ["ok"] * 6
+    for name, record in found.items():
+        for file in record["files"].values():
+            assert ((tmp_path / "shared" / name).parent / file["name"]).exists()
+    assert len([*(tmp_path / "shared").rglob("*.npz")]) == 6
 
 
 def test_only_good_images_run_with_dashes(run: Bench, toy: Path) -> None:
