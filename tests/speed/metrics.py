@@ -246,7 +246,7 @@ def two_threads(repeat: int) -> None:
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    maps, masks = workload(64, 1024, kind="smooth")
+    maps, masks = workload(160, 1024, kind="smooth")
     halves = maps.reshape(2, -1)[:, :4_000_000]
 
     def sorts(threads: int) -> None:
@@ -257,7 +257,7 @@ def two_threads(repeat: int) -> None:
         "ours": lambda threads: ours(variants=False, threads=threads)(maps, masks)(),
         "two sorts": sorts,
     }
-    print(f"\n64x1024, one thread over two, wall, {repeat} rounds\n{'':16}{'median':>9}{'best':>9}")
+    print(f"\n160x1024, one thread over two, wall, {repeat} rounds\n{'':16}{'median':>9}{'best':>9}")
     for row, call in rows.items():
         seconds: dict[int, list[float]] = {1: [], 2: []}
         for turn in range(repeat + 1):
