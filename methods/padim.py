@@ -112,7 +112,7 @@ class Padim(Detector):
         return torch.cat(out, 1).flatten(2).permute(2, 0, 1).contiguous()
 
     def _fit_cholesky(self, batches: Iterable[Tensor], count: int) -> None:
-        """Streaming moments in one pass, then the factors in the covariances' own memory."""
+        """Streaming moments in one pass, then their whitening matrices in the same memory."""
         shift = total = moment = torch.empty(0)
         for i, x in enumerate(batches):
             if i == 0:  # moments around the first batch's mean: large means would cancel in float32
@@ -124,18 +124,18 @@ class Padim(Detector):
             torch.baddbmm(moment, x.mT, x, out=moment)
         mean = total / count
         self.mean_ = (shift + mean).squeeze(1)  # (P, d)
-        eye = self.regulariser * torch.eye(moment.shape[2], dtype=torch.float64, device=mean.device)
+        eye = torch.eye(moment.shape[2], dtype=torch.float64, device=mean.device)
         for part in _chunks(len(moment), moment.shape[2]):
             centre = mean[part].double()
             spread = moment[part].double() - count * (centre.mT @ centre)
-            moment[part] = torch.linalg.cholesky(spread / max(count - 1, 1) + eye).float()
-        self.factor_ = moment  # (P, d, d), lower
+            factor = torch.linalg.cholesky(spread / max(count - 1, 1) + self.regulariser * eye)
+            # inverted once, in float64: a product per image instead of a slow triangular solve
+            moment[part] = torch.linalg.solve_triangular(factor, eye, upper=False).float()
+        self.whitener_ = moment  # (P, d, d), lower
 
     def _cholesky(self, x: Tensor, part: slice) -> Tensor:
         x = x - self.mean_[part, None].to(x.device)
-        factor = self.factor_[part].to(x.device)
-        whitened: Tensor = torch.linalg.solve_triangular(factor, x.mT, upper=False)
-        return whitened.square().sum(1)
+        return (self.whitener_[part].to(x.device) @ x.mT).square().sum(1)
 
     def _fit_woodbury(self, batches: Iterable[Tensor], count: int) -> None:
         """S = r I + A'A/(N-1) for the centred features A, so S⁻¹ needs only an N × N factor."""

@@ -1,6 +1,7 @@
 """What a cell costs beside its backbone pass, and SPADE beside its matrix products.
 
     python tests/speed/cells.py --data-root DATA --weights-dir WEIGHTS [--categories bottle screw]
+        [--methods padim spade]
 
 Runs PaDiM and SPADE together with one backbone under the protocol paper into a temporary folder and
 prints, from their records and from measurements in the same process:
@@ -77,18 +78,19 @@ def main() -> None:
     parser.add_argument("--weights-dir", required=True)
     parser.add_argument("--categories", nargs="+", default=["bottle", "screw"])
     parser.add_argument("--backbone", default="mobilenetv2_100")
+    parser.add_argument("--methods", nargs="+", default=["padim", "spade"])
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         config = RunConfig.build(
             {
-                "methods": ["padim", "spade"],
+                "methods": given.methods,
                 "dataset": "mvtec",
                 "categories": given.categories,
                 "data_root": given.data_root,
                 "weights_dir": given.weights_dir,
                 "protocol": "paper",
                 "results": folder,
-                "set": {m: {"backbone": given.backbone} for m in ("padim", "spade")},
+                "set": {m: {"backbone": given.backbone} for m in given.methods},
             }
         )
         job = runner.prepare(config, Registry(), PlainConsole())
