@@ -29,3 +29,12 @@ if has wide_resnet50_2; then
   run paper --methods padim spade
   run standard --methods padim spade
 fi
+
+# trained methods: the papers' schedules on a GPU, short ones (said in the settings) on a CPU
+if command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1; then
+  run paper --methods stfpm
+  run paper --methods rd4ad --set rd4ad.backbone=resnet18
+else
+  run paper --methods stfpm --set stfpm.epochs=8
+  run paper --methods rd4ad --set rd4ad.backbone=resnet18 rd4ad.epochs=5
+fi
