@@ -257,7 +257,9 @@ def two_threads(repeat: int) -> None:
         "ours": lambda threads: ours(variants=False, threads=threads)(maps, masks)(),
         "two sorts": sorts,
     }
-    print(f"\n160x1024, one thread over two, wall, {repeat} rounds\n{'':16}{'median':>9}{'best':>9}")
+    print(
+        f"\n160x1024, one thread over two, wall, {repeat} rounds\n{'':16}{'median':>9}{'best':>9}"
+    )
     for row, call in rows.items():
         seconds: dict[int, list[float]] = {1: [], 2: []}
         for turn in range(repeat + 1):
