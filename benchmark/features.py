@@ -60,7 +60,7 @@ class FrozenFeatures:
         weights: WeightsFrom,
         device: torch.device,
         *,
-        memory_bytes: int = 1 << 30,
+        memory_bytes: int = 1 << 29,
         disk_bytes: int = 64 << 30,
     ) -> None:
         self.weights = weights
