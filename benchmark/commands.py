@@ -168,6 +168,11 @@ def data(given: Namespace) -> int:
         root = folder_from(given.data_root, "BENCH_DATA")
         where = root or "nowhere: neither --data-root nor BENCH_DATA is given"
         print(f"  looked   {where} (itself, or {given.name}/ in it)")
+        if given.download:
+            if root is None:
+                raise DataError("nowhere to download to; pass --data-root DIR or set BENCH_DATA")
+            root.mkdir(parents=True, exist_ok=True)
+            cls(root).download()
         folder = data_folder(root, [given.name])
         print(f"  found    {folder}")
     with open_console() as console:

@@ -17,6 +17,8 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from benchmark.errors import DataError
+
 Array = npt.NDArray[Any]
 Offer = Literal["image labels", "masks", "defect types"]
 
@@ -111,6 +113,10 @@ class Dataset(ABC):
         """Like :meth:`category`, but without refusing a category whose masks are incomplete:
         ``bench data`` lists and counts what is wrong instead of stopping at it."""
         return self.category(name)
+
+    def download(self) -> None:
+        """Fetch the official files into the root, where their terms allow that. Raises DataError."""
+        raise DataError(f"{self.title} cannot be fetched by this program; {self.origin}")
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,7 @@ class Registry:
                 continue
             source = Path(package.__path__[0]) / f"{module.name}.py"
             summary, presets = _described(source, kind)
+            summary = summary or _first_line(source)  # its base class is a sibling's
             load = partial(importlib.import_module, f"{_PACKAGE[kind]}.{module.name}")
             self._add(kind, module.name, summary, "built in", load, presets)
 
@@ -175,6 +176,12 @@ def _described(source: Path, kind: Kind) -> tuple[str, Sequence[str]]:
                 presets = [str(k.value) for k in value.keys if isinstance(k, ast.Constant)]
         return text.splitlines()[0], presets
     return "", ()
+
+
+def _first_line(source: Path) -> str:
+    """Of a file's docstring."""
+    text = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8")))
+    return text.splitlines()[0] if text else ""
 
 
 def _class_in(entry: Entry, base: type) -> Any:
