@@ -29,6 +29,18 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
 
+PUBLISHED = {
+    "mobilenet_v2": ("b0353104",),
+    "mobilenetv2_100": ("32ac4f25",),  # batch normalisation folded, without the classifier
+    "resnet18": ("f37072fd", "70c01f54"),  # the second folded, up to layer3
+    "resnet50": ("0676ba61",),
+    "squeezenet1_1": ("b8a52dc0", "102fa02e"),
+    "wide_resnet50_2": ("95faca4d",),
+}
+"""How the SHA-256 of files with the published ImageNet weights begin: torchvision's first weights,
+whose file names carry it, and copies that were found to compute the same. A file that is not among
+them may be as good, but no published number stands for it."""
+
 
 @dataclass(frozen=True)
 class WeightsFrom:
@@ -49,6 +61,7 @@ class Backbone:
         name: the model's name.
         source: ``random``, ``hub`` or the file's name, for records.
         loaded: the names of the tensors that the weights held; None when all were initialised.
+        published: whether these are the ImageNet weights that papers use: a hub's, or a known file.
     """
 
     def __init__(self, name: str, weights: WeightsFrom, device: torch.device) -> None:
@@ -58,6 +71,7 @@ class Backbone:
         self._where = (
             weights.folder / self.source if self.loaded and weights.folder else self.source
         )
+        self.published = self.source == "hub" or _is_published(name, self._where)
         self.model.eval().requires_grad_(False).to(device)
         if device.type == "cuda":
             self.model.to(memory_format=torch.channels_last)
@@ -303,6 +317,14 @@ def _find(name: str, folder: Path | None) -> Path | None:
             if (path := folder / f"{stem}{suffix}").is_file():
                 return path
     return None
+
+
+def _is_published(name: str, file: Path | str) -> bool:
+    known = PUBLISHED.get(name.partition(".")[0], ())
+    if not known or not isinstance(file, Path):
+        return False
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest().startswith(known)
 
 
 def _fill(model: nn.Module, path: Path) -> set[str]:

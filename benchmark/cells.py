@@ -35,6 +35,8 @@ class MethodPlan:
         geometry: of its input under the run's protocol.
         weights: per frozen backbone: name, layers, source, SHA-256 over the tensors used.
         assets: name -> SHA-256.
+        provenance: where the pre-trained parts come from: whether the weights of every backbone are
+            the published ones, and per asset its settings, images and backbones.
         error: why the method cannot run at all; its cells fail with it.
     """
 
@@ -44,6 +46,7 @@ class MethodPlan:
     geometry: Geometry
     weights: list[dict[str, Any]] = field(default_factory=list)
     assets: dict[str, str] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
     precision: str = "float32"
     error: BenchError | None = None
 
@@ -96,6 +99,7 @@ class Work:
         context: lent to the detector.
         keep_maps: whether the maps stay after they were measured.
         threads: for decoding masks.
+        official: numbers of images the category should have, if there are any.
     """
 
     category: Category
@@ -105,6 +109,18 @@ class Work:
     context: Context
     keep_maps: bool
     threads: int
+    official: Mapping[str, int] | None = None
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        """Images of the category, and what its data set should have."""
+        defective = sum(bool(s.label) for s in self.category.test)
+        found = {
+            "train": len(self.category.train),
+            "good": len(self.category.test) - defective,
+            "defective": defective,
+        }
+        return {"found": found, "official": dict(self.official) if self.official else None}
 
 
 def run_cell(cell: Cell, work: Work) -> dict[str, Any]:
@@ -161,6 +177,7 @@ def run_cell(cell: Cell, work: Work) -> dict[str, Any]:
         "key": cell.key,
         "settings": as_json(cell.method.settings),
         "facts": detector.facts(),
+        "provenance": {**cell.method.provenance, "images": work.counts},
         "metrics": metrics,
         "undefined": undefined,
         "cost": {

@@ -44,6 +44,7 @@ COLUMNS = (
     "random_weights",
     "weights",
     "assets",
+    "provenance",
     "precision",
     "version",
     "data",
@@ -93,6 +94,7 @@ def _row(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     path = Path(record["path"])
     key = record["key"]
     metrics, cost = record.get("metrics", {}), record.get("cost", {})
+    provenance = record.get("provenance", {})
     return {
         "dataset": key["dataset"],
         "source": key["source"],
@@ -108,9 +110,10 @@ def _row(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "holdout": key["protocol"]["holdout"],
         "image_size": key["protocol"]["image_size"],
         "settings": key["settings"],
-        "random_weights": any(w["source"] == "random" for w in key["weights"]),
+        "random_weights": _random(key["weights"], provenance),
         "weights": key["weights"],
         "assets": key["assets"],
+        "provenance": provenance,
         "precision": key["precision"],
         "version": key["version"],
         "data": key["data"],
@@ -120,6 +123,14 @@ def _row(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         **{name: metrics.get(name) for name in METRICS},
         **{name: cost.get(name) for name in COST},
     }
+
+
+def _random(weights: Iterable[Mapping[str, Any]], provenance: Mapping[str, Any]) -> bool:
+    """Whether a backbone, or one that an asset was taught by, is not pre-trained."""
+    sources = [w["source"] for w in weights]
+    for asset in (provenance.get("assets") or {}).values():
+        sources += (asset.get("backbones") or {}).values()
+    return "random" in sources
 
 
 def window(geometry: Mapping[str, Any]) -> str:

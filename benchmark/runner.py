@@ -207,6 +207,7 @@ def _plan(run: Run, registry: Registry, name: str) -> MethodPlan:
     geometry = run.protocol.geometry(type(run.dataset), cls.paper)
     plan = MethodPlan(name, cls, settings, geometry, precision=run.config.precision)
     detector = plan.new()
+    published = True
     try:
         for spec in detector.needs():
             backbone = run.features.backbone(spec.backbone)
@@ -219,8 +220,14 @@ def _plan(run: Run, registry: Registry, name: str) -> MethodPlan:
                     "sha256": backbone.identity(layers),
                 }
             )
+            published = published and backbone.published
+        plan.provenance["published_weights"] = published
         for asset in detector.assets():
-            plan.assets[asset.name] = assets_of.load(asset, run.assets_dir).sha256
+            loaded = assets_of.load(asset, run.assets_dir)
+            plan.assets[asset.name] = loaded.sha256
+            kept = ("settings", "images", "backbones")
+            origin = {name: loaded.info.get(name) for name in kept}
+            plan.provenance.setdefault("assets", {})[asset.name] = origin
     except (WeightsError, AssetError) as error:
         plan.error = error
     return plan
@@ -280,6 +287,7 @@ def _category(run: Run, name: str) -> None:
                     context,
                     run.config.maps,
                     run.threads,
+                    type(run.dataset).official.get(category.name),
                 )
                 _finish(run, Result(cell, "ok", run_cell(cell, work)))
         except Exception as error:  # whatever a method does, the other cells go on

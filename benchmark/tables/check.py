@@ -8,13 +8,10 @@ hand are all seen.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import math
 import os
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +19,10 @@ from typing import TYPE_CHECKING, Any
 from benchmark.errors import BenchError, SettingsError, StoreError
 from benchmark.metric_names import IMAGE_METRICS, METRICS, PIXEL_METRICS
 from benchmark.tables.command import Request, grids, records
-from benchmark.tables.derive import UNKNOWABLE, Derivation, derivations
+from benchmark.tables.derive import UNKNOWABLE, Derivation, derivations, own_cells
+from benchmark.tables.grid import Grid
 from benchmark.tables.render import render
+from benchmark.tables.saved import parse
 from benchmark.tables.stored import Images, Stored
 
 if TYPE_CHECKING:
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-6
 """Larger than what other machines' rounding does to a metric, smaller than any printed digit."""
-Cells = dict[tuple[str, str], str]
-"""(row, column) as printed -> text of the cell."""
 
 
 @dataclass
@@ -65,30 +62,47 @@ def check(request: Request, saved: Path | None, data_root: str | None = None) ->
 
     Args:
         request: which table.
-        saved: a table written earlier, as Markdown or CSV; None for the one made now.
+        saved: a table written earlier, in any of the formats; None for the one made now.
         data_root: of the data set, for the masks of pixel metrics.
 
     Raises:
         BenchError: the table cannot be made at all.
     """
-    if request.own or request.name == "bibliography":
-        raise SettingsError("--check knows the built-in tables; a table of yours cannot be checked")
+    if request.name == "bibliography":
+        raise SettingsError("--check is for tables; the bibliography has nothing to derive")
     report = Report()
-    frame = records(request)
-    made = grids(request, frame)
-    truth = frame
-    if frame is not None:
-        truth = rederive(frame, Images(data_root, request.plugin), report)
+    images = Images(data_root, request.plugin)
+    if request.own:
+        made, derived = _own(request, images, report)
+    else:
+        frame = records(request)
+        made = grids(request, frame)
+        truth = None if frame is None else rederive(frame, images, report)
+        derived = derivations(request, truth)
     now = parse(render(made, "csv"), made[0].stub)
     found = parse(saved.read_text(encoding="utf-8"), made[0].stub) if saved else now
     if len(found) != len(now):
         report.wrong.append(f"{len(found)} tables in the file, {len(now)} are made from records")
-    for cells, complete, derive in zip(found, now, derivations(request, truth), strict=False):
+    for cells, complete, derive in zip(found, now, derived, strict=False):
         for row, column in complete.keys() - cells.keys():
             report.wrong.append(f"{row}, {column}: missing")
         for (row, column), text in cells.items():
             _hold(row, column, text, derive, report)
     return report
+
+
+def _own(
+    request: Request, images: Images, report: Report
+) -> tuple[list[Grid], Iterable[Derivation]]:
+    """A table of the user's, and what its cells should say."""
+    from benchmark.tables import own
+
+    file = Path(request.name)
+    wanted = own.read(file)
+    columns = own.resolved(wanted, request.results, request.plugin)
+    made = [own.own_table(file, request.results, request.plugin)]
+    truths = [None if c.rows is None else rederive(c.rows, images, report) for c in columns]
+    return made, [own_cells(wanted, columns, truths)]
 
 
 def _hold(row: str, column: str, text: str, derive: Derivation, report: Report) -> None:
@@ -153,56 +167,3 @@ def measured(stored: Stored, images: Images) -> dict[str, Any]:
     threads = len(os.sched_getaffinity(0))
     values, _ = measure(scores, maps, category, stored.geometry, threads)
     return {name: values[name] for name in (*IMAGE_METRICS, *PIXEL_METRICS) if name in METRICS}
-
-
-def parse(text: str, stub: int) -> list[Cells]:
-    """The tables of a Markdown or CSV text, without bold marks and footnotes.
-
-    Args:
-        text: one table or several.
-        stub: how many columns hold labels.
-    """
-    if not any(line.startswith("|") for line in text.splitlines()):
-        blocks = [list(csv.reader(io.StringIO(block))) for block in text.split("\n\n")]
-        return [
-            _cells([row[1:] if rows[0][0] == "group" else row for row in rows], stub)
-            for rows in blocks
-            if rows
-        ]
-    tables: list[list[list[str]]] = [[]]
-    for line in text.splitlines():
-        if line.startswith("|"):
-            tables[-1].append(re.split(r"(?<!\\)\|", line)[1:-1])
-        elif tables[-1]:
-            tables.append([])
-    return [_cells([rows[0], *rows[2:]], stub) for rows in tables if rows]
-
-
-def _cells(rows: Sequence[Sequence[str]], stub: int) -> Cells:
-    """Cells by row and column words; rows of equal words are told apart by a stroke."""
-    out: Cells = {}
-    head = [plain(c) for c in rows[0]]
-    seen: set[str] = set()
-    for row in rows[1:]:
-        values = [plain(c) for c in row]
-        if not any(values[stub:]):  # a group's heading
-            continue
-        label = " ".join(values[:stub])
-        while label in seen:
-            label += "'"
-        seen.add(label)
-        for name, value in zip(head[stub:], values[stub:], strict=True):
-            out[label, name] = value
-    return out
-
-
-def plain(cell: str) -> str:
-    """A cell's words.
-
-    >>> plain("**SPADE\\\\_x** [a]")
-    'SPADE_x'
-    """
-    text = re.sub(r"(?<!\\)\*", "", cell.strip())
-    text = re.sub(r"\\(.)", r"\1", text)
-    text = re.sub(r"(?<=.)(\s*\[[^\]]*\])+$", "", text)  # citations and footnotes
-    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")

@@ -16,6 +16,8 @@ from benchmark.metric_names import METRICS
 from benchmark.tables.layout import Entry, Layout, Slot
 from benchmark.tables.match import match
 from benchmark.tables.names import known_methods
+from benchmark.tables.own import Column, Description, shown
+from benchmark.tables.saved import plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,12 +89,49 @@ def _summary(part: Rows, metrics: Sequence[str], common: bool) -> Derivation:
     return derive
 
 
+def own_cells(
+    wanted: Description, columns: Sequence[Column], truths: Sequence[pd.DataFrame | None]
+) -> Derivation:
+    """Of a table that a user described.
+
+    Args:
+        wanted, columns: from :mod:`benchmark.tables.own`.
+        truths: the records of each column, measured again; None for published numbers.
+    """
+    categories = shown(wanted, columns)
+    rows: dict[str, Sequence[str]] = {str(wanted.names.get(c, c)): (c,) for c in categories}
+    rows[f"Average over {len(categories)}"] = categories
+    factor = 100 if wanted.percent else 1
+    heads = {
+        plain(f"{column.origin}: {column.head}"): (column, truth)
+        for column, truth in zip(columns, truths, strict=True)
+    }
+
+    def derive(row: str, column: str) -> str | None:
+        if row not in rows or column not in heads:
+            return None
+        source, truth = heads[column]
+        parts = []
+        for metric in wanted.metrics:
+            if truth is not None:
+                mean, spread = _mean(truth.to_dict("records"), metric, rows[row])  # type: ignore[arg-type]
+                spread = None if spread is None else spread * factor
+                parts.append(_text(mean * factor, spread, wanted.decimals))
+                continue
+            numbers = [source.numbers.get((c, metric)) for c in rows[row]]
+            known = [float(n.fraction) for n in numbers if n is not None]
+            whole = known and len(known) == len(numbers)
+            mean = statistics.fmean(known) * factor if whole else math.nan
+            parts.append(_text(mean, None, wanted.decimals))
+        return "/".join(parts)
+
+    return derive
+
+
 class _Printed:
     """The cells of a paper's table."""
 
     def __init__(self, layout: Layout, truth: pd.DataFrame | None, request: Request) -> None:
-        from benchmark.tables.check import plain
-
         self.layout, self.common = layout, request.common
         file = resources.files("benchmark.published") / "published.csv"
         self.numbers = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
@@ -105,7 +144,7 @@ class _Printed:
                     self.rows[i, dataset] = [] if found is None else found.to_dict("records")  # type: ignore[assignment]
         self.lines: dict[str, tuple[int, str]] = {}
         for i, entry in enumerate(layout.entries):
-            for side, label in _labels(request, layout, entry, plain).items():
+            for side, label in _labels(request, layout, entry).items():
                 while label in self.lines:
                     label += "'"
                 self.lines[label] = (i, side)
@@ -184,9 +223,7 @@ class _Printed:
         return mean * factor, None if spread is None else spread * factor
 
 
-def _labels(
-    request: Request, layout: Layout, entry: Entry, plain: Callable[[str], str]
-) -> dict[str, str]:
+def _labels(request: Request, layout: Layout, entry: Entry) -> dict[str, str]:
     """What stands over (or before) an entry's numbers, per side."""
     head = plain(f"{entry.head} {entry.cite}".strip())
     if entry.labels:

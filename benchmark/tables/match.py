@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +52,7 @@ def match(
         return Match()
     rows = frame[(frame["method"] == reference.method) & (frame["source"] == dataset)]
     found = [
-        Match(part, tuple(differences(part.iloc[0], reference, known.get(reference.method))))
+        Match(part, _differences(part, reference, known.get(reference.method)))
         for _, part in rows.groupby(["dataset", "protocol", "config"], sort=True)
     ]
     for tier in (
@@ -65,6 +65,14 @@ def match(
         if tier:
             raise StoreError(_several(layout, entry, tier))
     return Match()
+
+
+def _differences(
+    rows: pd.DataFrame, reference: Reference, method: Method | None
+) -> tuple[str, ...]:
+    """Of a configuration, and of the images in any of its categories."""
+    found = differences(rows.iloc[0], reference, method)
+    return (*found, *sorted({text for _, row in rows.iterrows() for text in _images(row)}))
 
 
 def differences(
@@ -82,8 +90,7 @@ def differences(
         if name in wanted and wanted[name] != value:
             theirs = setting_text(name, wanted[name])
             out.append(f"{setting_text(name, value)} instead of {theirs}")
-    if row["random_weights"]:
-        out.append("random weights: the backbone is not pre-trained")
+    out += _pretrained(row)
     if row["protocol_name"] != reference.protocol:
         out.append(f"protocol {row['protocol_name']}")
     if row["holdout"] != reference.holdout:
@@ -98,6 +105,33 @@ def differences(
     if row["precision"] != "float32":
         out.append(str(row["precision"]))
     return out
+
+
+def _pretrained(row: Mapping[str, Any] | pd.Series[Any]) -> list[str]:
+    """How the pre-trained parts differ from the published ones."""
+    if row["random_weights"]:
+        return ["random weights: the backbone is not pre-trained"]
+    out = []
+    files = [w["source"] for w in row["weights"] if w["source"] != "hub"]
+    if files and not row["provenance"].get("published_weights"):
+        out.append(f"weights from {', '.join(files)}, not known to be the published ones")
+    assets = row["provenance"].get("assets") or {}
+    for name in row["assets"]:
+        info = assets.get(name) or {}
+        if info.get("official"):
+            continue
+        count = (info.get("images") or {}).get("count")
+        out.append(f"{name} built here" + (f" from {count} images" if count else ""))
+    return out
+
+
+def _images(row: Mapping[str, Any] | pd.Series[Any]) -> Iterator[str]:
+    """Which of a category's official images are missing, or what is too many."""
+    images = row["provenance"].get("images") or {}
+    official = images.get("official") or {}
+    for name, count in official.items():
+        if (found := images["found"][name]) != count:
+            yield f"{row['category']}: {found} of officially {count} {name} images"
 
 
 def needed(

@@ -116,11 +116,9 @@ def own_table(
         plugins: files that define methods, for their readable names.
     """
     wanted = read(file)
-    columns = [_column(wanted, c, results, plugins) for c in wanted.columns]
+    columns = resolved(wanted, results, plugins)
     runs = [c for c in columns if c.rows is not None]
-    found = [c for run in runs if run.rows is not None for c in run.rows["category"]]
-    printed = [c for column in columns for c, _ in column.numbers if not c.startswith("mean")]
-    categories = wanted.categories or tuple(dict.fromkeys(found)) or tuple(dict.fromkeys(printed))
+    categories = shown(wanted, columns)
     body = [_line(wanted, columns, (c,), str(wanted.names.get(c, c))) for c in categories]
     if wanted.average and len(categories) > 1:
         line = _line(wanted, columns, categories, f"Average over {len(categories)}")
@@ -136,6 +134,20 @@ def own_table(
     if len(_blocks(runs)) > 1:
         notes.append("Runs differ in protocol or measured pixels and are not ranked.")
     return Grid(wanted.title, head, body, notes)
+
+
+def resolved(
+    wanted: Description, results: Sequence[str | Path], plugins: Sequence[str | Path] = ()
+) -> list[Column]:
+    """The columns with their numbers or records."""
+    return [_column(wanted, given, results, plugins) for given in wanted.columns]
+
+
+def shown(wanted: Description, columns: Sequence[Column]) -> tuple[str, ...]:
+    """The categories that are rows: those asked for, else those of the runs, else the printed."""
+    found = [c for run in columns if run.rows is not None for c in run.rows["category"]]
+    printed = [c for column in columns for c, _ in column.numbers if not c.startswith("mean")]
+    return wanted.categories or tuple(dict.fromkeys(found)) or tuple(dict.fromkeys(printed))
 
 
 def _column(

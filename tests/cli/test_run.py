@@ -57,6 +57,11 @@ def test_a_run_writes_whole_records_and_prints_a_table(run: Bench, tmp_path: Pat
         for file in record["files"].values():
             assert (folder / file["name"]).exists()
         assert record["metrics"]["held_out_images"] == 1
+        found_here = {"train": 10, "good": 4, "defective": 4}
+        assert record["provenance"] == {
+            "published_weights": True,
+            "images": {"found": found_here, "official": None},
+        }
 
 
 def test_finished_cells_are_kept_and_force_redoes_them(run: Bench, tmp_path: Path) -> None:

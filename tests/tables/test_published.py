@@ -94,8 +94,27 @@ def test_a_difference_is_given_for_the_reference_alone(record: Record, results: 
         ({"protocol": "standard", "holdout": 0.1}, "protocol standard; 10% of the training images"),
         ({"image_size": 128}, "128 px instead of the paper's size"),
         ({"dataset": "noisy", "source": "mvtec"}, "run under the name noisy"),
+        ({"weights": "mine.pth"}, "weights from mine.pth, not known to be the published ones"),
+        (
+            {"assets": {"a": "00"}, "provenance": {"assets": {"a": {"images": {"count": 7}}}}},
+            "a built here from 7 images",
+        ),
+        (
+            {"provenance": {"images": {"found": {"train": 9}, "official": {"train": 209}}}},
+            "bottle: 9 of officially 209 train images",
+        ),
     ],
-    ids=["backbone", "setting", "weights", "protocol", "size", "data"],
+    ids=[
+        "backbone",
+        "setting",
+        "random weights",
+        "protocol",
+        "size",
+        "data",
+        "other weights",
+        "asset",
+        "incomplete data",
+    ],
 )
 def test_a_record_that_differs_has_a_footnote_and_no_difference(
     record: Record, results: Path, other: dict[str, object], words: str
@@ -106,6 +125,23 @@ def test_a_record_that_differs_has_a_footnote_and_no_difference(
     assert "SPADE here [a]" in text
     assert "96.0" in text
     assert "SPADE Δ" not in text
+
+
+def test_parts_known_to_be_the_published_ones_are_no_difference(
+    record: Record, results: Path
+) -> None:
+    assets = {"a": {"official": True}}
+    images = {"found": {"train": 209}, "official": {"train": 209}}
+    provenance = {"published_weights": True, "assets": assets, "images": images}
+    record("bottle", weights="known.pth", assets={"a": "00"}, provenance=provenance)
+    assert "SPADE Δ" in make("spade-3", results=[results])
+
+
+def test_an_asset_taught_by_random_weights_is_labelled(record: Record, results: Path) -> None:
+    provenance = {"assets": {"a": {"backbones": {"resnet18": "random"}}}}
+    record("bottle", assets={"a": "00"}, provenance=provenance)
+    assert "random weights" in make("spade-3", results=[results])
+    assert "random weights" in make("per-category", results=[results])
 
 
 def test_with_common_both_sides_average_the_same_categories(record: Record, results: Path) -> None:
