@@ -161,6 +161,7 @@ def _compare(p: argparse.ArgumentParser) -> None:
     p.add_argument("--results", nargs="+", default=["results/runs"], metavar="DIR")
     p.add_argument("--dataset", metavar="NAME")
     p.add_argument("--protocol", metavar="LABEL", help="as in the results folder")
+    p.add_argument("--data-root", metavar="DIR", help="masks, for intervals of pixel metrics")
     p.add_argument("--common", action="store_true", help="averages over common categories")
     p.add_argument("--format", choices=["markdown", "latex", "csv", "html"], default="markdown")
     p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py", help="for readable names")

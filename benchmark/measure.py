@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.dataset import Category
+from benchmark.dataset import Category, Sample
 from benchmark.errors import DataError
 from benchmark.geometry import Geometry
 from benchmark.loading import load_masks
@@ -57,15 +58,7 @@ def measure(
         return values, why | dict.fromkeys(PIXEL_METRICS, reason)
     assert maps is not None
     meter = PixelMeter()
-    for i, (sample, mask) in enumerate(load_masks(category, geometry, threads)):
-        if sample.id != scores.ids[i]:
-            raise DataError(
-                f"test image {i} is {sample.id!r} now and was {scores.ids[i]!r} when scored; the "
-                "data set has changed: run the cell again with --force"
-            )
-        window = _at_eval_size(geometry.map_window(maps[i]), geometry)
-        if not sample.label:
-            mask = np.zeros(window.shape, bool)
+    for sample, window, mask in measured_pixels(scores, maps, category, geometry, threads):
         meter.add(window, mask, ids=[sample.id])
     pixel = meter.result()
     for name in PIXEL_METRICS:
@@ -73,6 +66,27 @@ def measure(
         if values[name] is None:
             why[name] = "no normal or no anomalous pixel in the part that is measured"
     return values, why
+
+
+def measured_pixels(
+    scores: Scores, maps: Array, category: Category, geometry: Geometry, threads: int = 1
+) -> Iterator[tuple[Sample, Array, Array]]:
+    """The pixels that count, image by image in the order of the scores, in bounded memory.
+
+    Yields:
+        (sample, part of its map (h, w), ground truth bool (h, w), empty for a good image).
+
+    Raises:
+        DataError: the test split is not the one that was scored; a mask is unusable.
+    """
+    for i, (sample, mask) in enumerate(load_masks(category, geometry, threads)):
+        if sample.id != scores.ids[i]:
+            raise DataError(
+                f"test image {i} is {sample.id!r} now and was {scores.ids[i]!r} when scored; the "
+                "data set has changed: run the cell again with --force"
+            )
+        window = _at_eval_size(geometry.map_window(maps[i]), geometry)
+        yield sample, window, mask if sample.label else np.zeros(window.shape, bool)
 
 
 def _no_pixels(maps: Array | None, category: Category) -> str:

@@ -107,26 +107,15 @@ def pixel_curves(stored: Stored, images: Images) -> Curves | None:
     """Curves over all measured pixels; None without maps, masks or anomalous pixels."""
     if stored.maps is None:
         return None
-    from benchmark.loading import load_masks
+    from benchmark.measure import measured_pixels
     from benchmark.metrics import PixelMeter
 
     category = images.category(stored.row["source"], stored.row["category"])
     if not category.has_masks:
         return None
-    geometry = stored.geometry
     meter = PixelMeter(curves=True)
     threads = len(os.sched_getaffinity(0))
-    for i, (sample, mask) in enumerate(load_masks(category, geometry, threads)):
-        window = geometry.map_window(stored.maps[i])
-        if geometry.eval_size and window.shape != (geometry.eval_size, geometry.eval_size):
-            window = _resized(window, geometry.eval_size)
-        meter.add(window, mask if sample.label else np.zeros(window.shape, bool), ids=[sample.id])
+    pixels = measured_pixels(stored.scores, stored.maps, category, stored.geometry, threads)
+    for sample, window, mask in pixels:
+        meter.add(window, mask, ids=[sample.id])
     return meter.result().curves
-
-
-def _resized(window: Array, side: int) -> Array:
-    import torch
-
-    from benchmark.maps import upsample
-
-    return upsample(torch.from_numpy(window.copy())[None], (side, side))[0].numpy()

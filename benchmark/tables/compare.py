@@ -6,10 +6,9 @@ import math
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from benchmark.errors import BenchError, SettingsError, StoreError, unknown
 from benchmark.metric_names import METRICS
@@ -19,19 +18,16 @@ from benchmark.tables.grid import DASH, Grid, Row, cell
 from benchmark.tables.layout import Entry, Layout, Slot
 from benchmark.tables.live import over_seeds
 from benchmark.tables.select import blocks, category_groups, choose
-from benchmark.tables.stored import Stored
+from benchmark.tables.stored import Images, Stored
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from benchmark.tables.names import Method
 
-Array = npt.NDArray[Any]
-RESAMPLES = 2000
 WILCOXON_FROM = 6
 """Below six pairs a two-sided signed-rank test cannot reach 5 %."""
 NOISE_FROM = 3
-BOOTSTRAPPED = ("image_auroc", "image_ap", "image_f1_max")
 
 
 def compare(given: Namespace) -> int:
@@ -53,7 +49,7 @@ def compare(given: Namespace) -> int:
                 "name two runs, as in: bench compare spade padim; or use --published"
             )
         a, b = (side(frame, name, given.plugin) for name in given.runs)
-        grid = two_runs(a, b, given.metric)
+        grid = two_runs(a, b, given.metric, Images(given.data_root, given.plugin))
     print(render([grid], given.format))
     return 0
 
@@ -79,16 +75,30 @@ def side(frame: pd.DataFrame, name: str, plugins: Sequence[str | Path] = ()) -> 
     return rows
 
 
-def two_runs(a: pd.DataFrame, b: pd.DataFrame, metric: str = "image_auroc") -> Grid:
+def two_runs(
+    a: pd.DataFrame,
+    b: pd.DataFrame,
+    metric: str = "image_auroc",
+    images: Images | None = None,
+) -> Grid:
     """Per category the difference A − B with a bootstrap interval over the test images.
 
     Within a category seeds are averaged first: every resample of the images gives one difference
     of the two means over seeds. Over the categories a Wilcoxon signed-rank test, from six on.
 
+    Args:
+        a, b: records of one configuration each.
+        metric: any.
+        images: where the ground truth of pixel metrics is; None for ``BENCH_DATA``.
+
     Raises:
         StoreError: the two were not run on the same images under the same protocol.
     """
     import pandas as pd
+
+    from benchmark.tables.resample import RESAMPLES, interval
+
+    images = images or Images()
 
     if metric not in METRICS:
         raise SettingsError(unknown("metric", metric, METRICS))
@@ -109,86 +119,30 @@ def two_runs(a: pd.DataFrame, b: pd.DataFrame, metric: str = "image_auroc") -> G
     for category in shared:
         one, two = (over_seeds(f, metric, [category]) for f in (a, b))
         difference = one.mean - two.mean
-        interval = DASH
-        if metric in BOOTSTRAPPED and not math.isnan(difference):
+        between = DASH
+        if not math.isnan(difference):
+            one_side, other_side = (_runs(f[f["category"] == category]) for f in (a, b))
             try:
-                low, high = bootstrap(
-                    _scores(a[a["category"] == category]),
-                    _scores(b[b["category"] == category]),
-                    metric,
-                )
-                interval = f"{_signed(low)} … {_signed(high)}"
-            except StoreError as error:
-                notes.append(f"{category}: no interval, {error}")
+                low, high = interval(one_side, other_side, metric, images)
+                between = f"{_signed(low)} … {_signed(high)}"
+            except BenchError as error:
+                notes.append(f"{category}: no interval, {str(error).splitlines()[0]}")
         if not math.isnan(difference):
             differences.append(difference)
-        shown = (one.text(), two.text(), _signed(difference), interval)
+        shown = (one.text(), two.text(), _signed(difference), between)
         rows.append(Row((cell(category), *map(cell, shown))))
     if len(differences) > 1:
         mean = float(np.mean(differences))
         row = ("Average", DASH, DASH, _signed(mean), DASH)
         rows.append(Row(tuple(map(cell, row)), "average"))
     notes.append(_wilcoxon(differences))
-    if metric in BOOTSTRAPPED:
-        notes.append(f"Interval: 95 % of {RESAMPLES} resamples of the test images, seeds averaged.")
-    else:
-        notes.append(f"No interval for {metric}: it is not computed from image scores.")
+    notes.append(f"Interval: 95 % of {RESAMPLES} resamples of the test images, seeds averaged.")
     head = [[cell("Category"), *map(cell, (*names, "A − B", "95 % interval"))]]
     return Grid(f"{metric}: {names[0]} against {names[1]}, {parts[0][0]}", head, rows, notes)
 
 
-def bootstrap(
-    a: Sequence[tuple[Array, Array]], b: Sequence[tuple[Array, Array]], metric: str
-) -> tuple[float, float]:
-    """95 % interval of the difference of two means over seeds.
-
-    Args:
-        a, b: per seed the scores (N,) and labels (N,) of the same images in the same order.
-        metric: one that image scores give.
-
-    Good and defective images are drawn apart, so that no resample lacks one kind, and the same
-    draw serves both sides: the images' own difficulty cancels.
-    """
-    labels = a[0][1].astype(bool)
-    for _, other in (*a, *b):
-        if not np.array_equal(other.astype(bool), labels):
-            raise StoreError("the two sides were not scored on the same images")
-    random = np.random.default_rng(0)
-    bad, good = np.flatnonzero(labels), np.flatnonzero(~labels)
-    draws = [
-        np.stack([random.choice(kind, len(kind)) for _ in range(RESAMPLES)]) for kind in (bad, good)
-    ]
-    values = [
-        np.mean([_resampled(scores, metric, draws) for scores, _ in runs], axis=0)
-        for runs in (a, b)
-    ]
-    low, high = np.quantile(values[0] - values[1], (0.025, 0.975))
-    return float(low), float(high)
-
-
-def _resampled(scores: Array, metric: str, draws: Sequence[Array]) -> Array:
-    bad, good = (scores[draw] for draw in draws)  # (R, P), (R, N)
-    if metric == "image_auroc":
-        out = np.empty(len(bad))
-        for i, (p, n) in enumerate(zip(bad, np.sort(good, axis=1), strict=True)):
-            below = np.searchsorted(n, p, "left") + np.searchsorted(n, p, "right")
-            out[i] = below.mean() / (2 * len(n))
-        return out
-    from benchmark.metrics import image_metrics
-
-    labels = np.r_[np.ones(bad.shape[1], bool), np.zeros(good.shape[1], bool)]
-    both = np.concatenate([bad, good], axis=1)
-    return np.array([getattr(image_metrics(row, labels), metric) for row in both])
-
-
-def _scores(rows: pd.DataFrame) -> list[tuple[Array, Array]]:
-    """Scores and labels per seed, images in the order of their ids."""
-    out = []
-    for _, row in rows.sort_values("seed").iterrows():
-        scores = Stored(row).scores
-        order = np.argsort(scores.ids)
-        out.append((np.asarray(scores.scores)[order], np.asarray(scores.labels)[order]))
-    return out
+def _runs(rows: pd.DataFrame) -> list[Stored]:
+    return [Stored(row) for _, row in rows.sort_values("seed").iterrows()]
 
 
 def _wilcoxon(differences: Sequence[float]) -> str:

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from scipy.stats import wilcoxon
 
 import benchmark
 from benchmark.errors import StoreError
-from benchmark.metrics import image_metrics
-from benchmark.tables.compare import bootstrap, side, two_runs
+from benchmark.metrics import image_metrics, pixel_metrics
+from benchmark.tables.compare import side, two_runs
 from benchmark.tables.mvtec import ALL
+from benchmark.tables.resample import Draws, histograms, image_values, pixel_values
+from benchmark.tables.stored import Images, Stored
 
 from .conftest import TOY, Record, keep_scores
 
+Array = npt.NDArray[Any]
 Bench = Callable[..., tuple[int, str]]
+
+
+def between(a: list[Array], b: list[Array], labels: Array, metric: str) -> tuple[float, float]:
+    """95 % interval of the difference of two sides, each with scores per seed."""
+    draws = Draws.of(labels.astype(bool))
+    sides = [np.mean([image_values(s, metric, draws, None) for s in side], 0) for side in (a, b)]
+    low, high = np.quantile(sides[0] - sides[1], (0.025, 0.975))
+    return float(low), float(high)
 
 
 def pair(results: Path) -> tuple[object, object]:
@@ -31,7 +44,7 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
     hits = 0
     for _ in range(40):  # two sides of equal quality: the true difference is 0
         a, b = (random.normal(labels * 1.0) for _ in range(2))
-        low, high = bootstrap([(a, labels)], [(b, labels)], "image_auroc")
+        low, high = between([a], [b], labels, "image_auroc")
         hits += low <= 0 <= high
     assert 34 <= hits <= 40
 
@@ -40,7 +53,7 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
 def test_a_clear_difference_is_clear_and_ties_count_half(metric: str) -> None:
     labels = np.repeat([0, 1], [30, 30])
     good, bad = labels.astype(float), np.zeros(60)
-    low, high = bootstrap([(good, labels)], [(bad, labels)], metric)
+    low, high = between([good], [bad], labels, metric)
     exact = [getattr(image_metrics(s, labels), metric) for s in (good, bad)]
     assert low == high == pytest.approx(exact[0] - exact[1])
 
@@ -48,8 +61,8 @@ def test_a_clear_difference_is_clear_and_ties_count_half(metric: str) -> None:
 def test_seeds_are_averaged_within_a_draw() -> None:
     random = np.random.default_rng(0)
     labels = np.repeat([0, 1], [40, 40])
-    runs = [(random.normal(labels * 1.5), labels) for _ in range(4)]
-    low, high = bootstrap(runs, list(reversed(runs)), "image_auroc")
+    runs = [random.normal(labels * 1.5) for _ in range(4)]
+    low, high = between(runs, list(reversed(runs)), labels, "image_auroc")
     assert low == pytest.approx(0, abs=1e-12) and high == pytest.approx(0, abs=1e-12)
 
 
@@ -64,6 +77,68 @@ def test_two_runs_print_difference_and_interval(record: Record, toy: Path, bench
     assert "too few to tell" in said
     status, said = bench("compare", "spade", "SPADE (k=9)", "--results", root)
     assert status == 2 and "could be several" in said
+
+
+@pytest.fixture
+def scored(record: Record, toy: Path) -> Stored:
+    """A run on eight images of the toy data whose maps see the defects through noise."""
+    path = record("nut", 0.9, **TOY)
+    keep_scores(path, toy, [5, 1, 6, 2, 7, 3, 8, 4])
+    stored = Stored(benchmark.load_results(path.parents[3]).iloc[0])
+    maps = np.lib.format.open_memmap(path.parent / stored.files["maps"]["name"], "r+")
+    category = Images(toy).category("folder", "nut")
+    truth = {s.id: s.mask.mask() if s.mask else np.zeros((48, 48), bool) for s in category.test}
+    for i, sample in enumerate(category.test):
+        maps[i] += 1.5 * truth[sample.id]
+    maps.flush()
+    return stored
+
+
+PIXEL = [
+    "pixel_auroc",
+    "pixel_ap",
+    "pixel_f1_max",
+    "pixel_iou_max",
+    "pro",
+    "pixel_auroc_anomalous",
+    "pixel_auroc_per_image",
+    "pro_per_image",
+]
+
+
+@pytest.mark.parametrize("metric", PIXEL)
+def test_a_resample_of_histograms_is_a_resample_of_images(
+    scored: Stored, toy: Path, metric: str
+) -> None:
+    images = Images(toy)
+    found = histograms(scored, images)
+    ids = scored.scores.ids
+    order = np.argsort(ids)
+    samples = {s.id: s for s in images.category("folder", "nut").test}
+    masks = [samples[i].mask for i in ids]
+    truth = [m.mask() if m else np.zeros((48, 48), bool) for m in masks]
+    labels = np.asarray(scored.scores.labels, bool)[order]
+    draws = Draws.of(labels, resamples=3)
+    weights = next(draws.weights(len(ids)))
+    assert (weights[:, labels].sum(1) == 4).all() and (weights[:, ~labels].sum(1) == 4).all()
+    assert len(np.unique(weights, axis=0)) > 1
+    for row, value in zip(weights, pixel_values(found, metric, weights), strict=True):
+        drawn = [order[i] for i in np.repeat(np.arange(len(ids)), row.astype(int))]
+        assert scored.maps is not None
+        exact = pixel_metrics([scored.maps[i] for i in drawn], [truth[i] for i in drawn])
+        assert value == pytest.approx(getattr(exact, metric), abs=1e-3)
+
+
+@pytest.mark.parametrize("metric", ["pro", "image_f1_max", "image_recall_at_0_fpr"])
+def test_every_metric_has_an_interval(record: Record, toy: Path, bench: Bench, metric: str) -> None:
+    for k, value, order in ((5, 0.9, range(8)), (9, 0.8, [3, 1, 2, 4, 5, 0, 7, 6])):
+        keep_scores(record("nut", value, settings={"k": k}, **TOY), toy, order)
+    runs = ("SPADE (k=5)", "SPADE (k=9)", "--metric", metric)
+    root = toy.parent / "runs"
+    status, said = bench("compare", *runs, "--results", root, "--data-root", toy)
+    assert status == 0 and " … " in said and "no interval" not in said, said
+    if metric == "pro":
+        assert "nut: no interval" in bench("compare", *runs, "--results", root)[1]
 
 
 def test_wilcoxon_speaks_from_six_categories_on(record: Record, results: Path) -> None:
