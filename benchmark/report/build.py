@@ -8,7 +8,7 @@ import math
 import shlex
 import tempfile
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -20,11 +20,11 @@ from benchmark.tables import TABLES
 from benchmark.tables.build import build
 from benchmark.tables.grid import Grid
 from benchmark.tables.layout import Layout
-from benchmark.tables.live import RANDOM, over_seeds
+from benchmark.tables.live import RANDOM, over_seeds, summary
 from benchmark.tables.names import Method, changed_settings, known_methods
 from benchmark.tables.render import latex, web
 from benchmark.tables.select import blocks, category_groups, choose
-from benchmark.tables.stored import Images
+from benchmark.tables.stored import Images, Stored
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,6 +81,7 @@ class Block:
     board: Sequence[Line]
     heat: Sequence[tuple[str, Sequence[Line]]]
     costs: Sequence[tuple[str, str, Sequence[str]]]
+    tex: str
 
 
 def report(given: Namespace) -> int:
@@ -161,6 +162,7 @@ def _block(title: str, part: pd.DataFrame) -> Block:
         board,
         heat,
         costs,
+        "\n\n".join(latex(grid) for grid in summary(part, metrics)),
     )
 
 
@@ -279,10 +281,21 @@ def _runs(frame: pd.DataFrame, known: dict[str, Method]) -> list[dict[str, Any]]
                 "settings": row["settings"],
                 "weights": [f"{w['backbone']}: {w['source']}" for w in row["weights"]],
                 "devices": sorted({str(d) for d in rows["device"]}),
+                "environment": _environment(Stored(row).record.get("environment") or {}),
                 "command": command(rows, known.get(row["method"])),
             }
         )
     return out
+
+
+def _environment(found: Mapping[str, Any]) -> str:
+    """What the first of its records was made with."""
+    versions = {"bench": found.get("bench"), "Python": found.get("python")}
+    texts = [f"{k} {v}" for k, v in {**versions, **found.get("packages", {})}.items() if v]
+    if found.get("commit"):
+        texts[:1] = [f"{texts[0]} (commit {found['commit']})"]
+    where = (f"{found.get('system')}, {found.get('threads')} threads",) if "system" in found else ()
+    return ", ".join((*texts, *where))
 
 
 def command(rows: pd.DataFrame, method: Method | None) -> str:
@@ -306,7 +319,7 @@ def command(rows: pd.DataFrame, method: Method | None) -> str:
         parts += ["--holdout", f"{row['holdout']:g}"]
     if row["precision"] != "float32":
         parts += ["--precision", str(row["precision"])]
-    if row["random_weights"]:
+    if any(w["source"] == "random" for w in row["weights"]):
         parts += ["--weights", "random"]
     given = row["settings"]
     changed = changed_settings(given, method.defaults) if method else given

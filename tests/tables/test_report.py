@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import html
-import json
 import re
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +13,7 @@ import benchmark
 from benchmark.report.build import command
 from benchmark.tables.names import known_methods
 
+from .browser import Browser
 from .conftest import TOY, Record, keep_scores
 
 Bench = Callable[..., tuple[int, str]]
@@ -76,64 +74,86 @@ def test_the_command_of_a_run_names_what_differs(record: Record, results: Path) 
     )
 
 
-DRIVE = """
-<script>
-const rows = (t) => [...t.tBodies[0].rows].filter((r) => !r.hidden).map((r) => r.cells[0].textContent);
-const choose = (id, v) => { const s = one(id); s.value = v; s.dispatchEvent(new Event("change")); };
-const found = {};
-const blocks = [...document.querySelectorAll("#board ~ section")];
-const board = [...document.querySelectorAll("table.sortable")]
-  .find((t) => t.caption && t.caption.textContent.startsWith("mvtec"));
-const auroc = board.querySelectorAll("th button")[1];
-auroc.focus(); auroc.click(); found.down = rows(board);
-auroc.click(); found.up = rows(board);
-choose("method", "SPADE (k=2)"); found.method = rows(board);
-choose("method", "");
-choose("dataset", "toy");
-found.visible = [...document.querySelectorAll("section.block")].filter((b) => !b.hidden)
-  .every((b) => b.dataset.dataset === "toy");
-found.hidden = board.closest("section").hidden;
-choose("dataset", ""); choose("metric", "pro");
-found.metrics = [...board.tHead.rows[0].cells].filter((c) => !c.hidden).map((c) => c.textContent);
-found.wide = document.documentElement.scrollWidth > document.documentElement.clientWidth;
-document.title = "FOUND" + JSON.stringify(found) + "END";
-</script>
-"""
+ROWS = "[...{}.tBodies[0].rows].filter((r) => !r.hidden).map((r) => r.cells[0].textContent)"
+BOARD = """[...document.querySelectorAll("table.sortable")]
+  .find((t) => t.caption && t.caption.textContent.startsWith("mvtec"))"""
 
 
-@pytest.mark.parametrize("width", [1280, 500], ids=["desktop", "phone"])
-def test_it_works_in_a_browser(report: Path, tmp_path: Path, width: int) -> None:
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("no chromium on this machine (Debian: chromium)")
-    driven = tmp_path / "driven.html"
-    driven.write_text(report.read_text().replace("</body>", DRIVE + "</body>"))
-    done = subprocess.run(
-        [
-            browser,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            f"--window-size={width},900",
-            f"--user-data-dir={tmp_path / 'profile'}",
-            "--enable-logging=stderr",
-            "--dump-dom",
-            driven.as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
+def choose(browser: Browser, name: str, option: str) -> None:
+    browser.value(
+        f"one({name!r}).value = {option!r}; one({name!r}).dispatchEvent(new Event('change'))"
     )
-    assert "CONSOLE" not in done.stderr, done.stderr
-    match = re.search(r"FOUND(\{.*?\})END", html.unescape(done.stdout))
-    assert match is not None
-    found = json.loads(match.group(1))
-    scored = [n for n in found["down"] if n.startswith("SPADE")]
-    assert scored == ["SPADE (k=2)", "SPADE (k=3)", "SPADE (k=1)"]
-    assert [n for n in found["up"] if n.startswith("SPADE")] == scored[::-1]
-    assert found["up"][-1] == found["down"][-1]  # without a value: last both ways
-    assert found["method"] == ["SPADE (k=2)"]
-    assert found["visible"] and found["hidden"]
-    assert found["metrics"] == ["Method", "pro"]
-    assert not found["wide"], "the page scrolls sideways"
+
+
+@pytest.mark.parametrize("width", [1280, 390], ids=["desktop", "phone"])
+def test_it_works_in_a_browser(report: Path, tmp_path: Path, width: int) -> None:
+    with Browser(report, tmp_path / "profile", width) as page:
+        rows = ROWS.format(BOARD)
+
+        def scored() -> list[str]:
+            return [name for name in page.value(rows) if name.startswith("SPADE")]
+
+        page.value(f"{BOARD}.querySelectorAll('th button')[1].focus()")
+        page.press("Enter")  # sorting, by keyboard
+        assert scored() == ["SPADE (k=2)", "SPADE (k=3)", "SPADE (k=1)"]
+        last = page.value(rows)[-1]
+        page.press("Enter")
+        assert scored() == ["SPADE (k=1)", "SPADE (k=3)", "SPADE (k=2)"]
+        assert page.value(rows)[-1] == last  # without a value: last both ways
+
+        choose(page, "method", "SPADE (k=2)")
+        assert page.value(rows) == ["SPADE (k=2)"]
+        choose(page, "method", "")
+        choose(page, "dataset", "toy")
+        shown = "[...document.querySelectorAll('section.block')].filter((b) => !b.hidden)"
+        assert set(page.value(f"{shown}.map((b) => b.dataset.dataset)")) == {"toy"}
+        choose(page, "dataset", "")
+        choose(page, "metric", "pro")
+        heads = f"[...{BOARD}.tHead.rows[0].cells].filter((c) => !c.hidden)"
+        assert page.value(f"{heads}.map((c) => c.textContent)") == ["Method", "pro"]
+        choose(page, "metric", "")
+
+        assert page.value("document.documentElement.scrollWidth") <= width, "it scrolls sideways"
+        page.picture(tmp_path / "report.png")
+        assert (tmp_path / "report.png").stat().st_size > 20_000
+        assert not page.requests and not page.complaints
+
+
+def test_everything_is_reached_by_keyboard(report: Path, tmp_path: Path) -> None:
+    with Browser(report, tmp_path / "profile", 1280) as page:
+        parts = "a[href], select, summary, button, [tabindex='0']"
+        seen = f"[...document.querySelectorAll({parts!r})].filter((e) => e.checkVisibility())"
+        reached = set()
+        for _ in range(page.value(f"{seen}.length")):
+            page.press("Tab")
+            reached.add(page.value(f"{seen}.indexOf(document.activeElement)"))
+        assert reached == set(range(len(reached))) and len(reached) > 20
+        page.value("one('method').focus()")
+        page.press("ArrowDown")
+        assert page.value("one('method').value")  # a method was chosen, and the rest hidden
+        assert page.value("[...document.querySelectorAll('tr[data-method]')].some((r) => r.hidden)")
+        assert not page.complaints
+
+
+def test_tables_are_copied_as_latex(
+    record: Record, results: Path, bench: Bench, tmp_path: Path
+) -> None:
+    record("bottle", 0.96)
+    _, said = bench("report", "--results", results, "--no-pictures")
+    with Browser(Path(said.strip()), tmp_path / "profile", 1280) as page:
+        page.value(
+            "var copied = []; Object.defineProperty(navigator, 'clipboard', "
+            "{value: {writeText: async (t) => copied.push(t)}})"
+        )
+        page.value("document.querySelectorAll('details').forEach((d) => d.open = true)")
+        for index in range(page.value("document.querySelectorAll('button.copy').length")):
+            page.value(f"document.querySelectorAll('button.copy')[{index}].focus()")
+            page.press("Enter")
+        copied = page.value("copied")
+        assert len(copied) >= 2  # the leaderboard, and a paper's table
+        assert all(r"\begin{tabular}" in text for text in copied)
+        assert "0.960" in copied[0] and any("95.5" in text for text in copied)
+        page.value("navigator.clipboard.writeText = async () => { throw new Error('no') }")
+        page.value("document.querySelector('button.copy').focus()")
+        page.press("Enter")
+        assert page.value("getSelection().toString()").startswith("% needs")
