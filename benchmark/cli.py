@@ -141,13 +141,16 @@ def _table(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--common", action="store_true", help="average over the categories that all methods have"
     )
+    p.add_argument(
+        "--ensemble", action="store_true", help="also the mean scores over seeds, as detectors"
+    )
     p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py", help="for readable names")
     p.add_argument(
         "--check",
         nargs="?",
         const="",
         metavar="FILE",
-        help="re-derive every cell from the score files; FILE: a saved table (Markdown or CSV)",
+        help="re-derive every cell from the score files; FILE: a saved table, in any format",
     )
     p.add_argument("--data-root", metavar="DIR", help="for --check of pixel metrics")
 

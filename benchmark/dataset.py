@@ -90,6 +90,9 @@ class Dataset(ABC):
     offers: ClassVar[frozenset[Offer]] = frozenset({"image labels", "masks", "defect types"})
     size: ClassVar[int | None] = None
     """Side of the standard protocol's square input; None keeps each image at its native size."""
+    small: ClassVar[bool] = False
+    """Whether its images are so small (28 or 32 pixels) that papers take them as they are: the paper
+    protocol then reads them at native size instead of a method's published one."""
     holds_out: ClassVar[bool] = True
     """Whether the standard protocol holds out normal training images (one-class sets: no)."""
     needs_root: ClassVar[bool] = True

@@ -54,7 +54,7 @@ class Protocol:
     def geometry(self, dataset: type[Dataset], paper: Geometry) -> Geometry:
         """The geometry of a method (``paper`` is its published one) on a data set."""
         if self.name == "paper" and self.image_size is None:
-            return paper
+            return Geometry(resize=None) if dataset.small else paper
         side = self.image_size or dataset.size
         return Geometry(resize=(side, side) if side else None)
 

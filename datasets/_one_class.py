@@ -47,6 +47,7 @@ class OneClass(Dataset):
     """Base of the three sets: finds the arrays, checks them, lists a class as a category."""
 
     offers: ClassVar[frozenset[Offer]] = frozenset({"image labels", "defect types"})
+    small = True
     holds_out = False
     classes: ClassVar[Sequence[str]]
     """Names of the labels 0, 1, …"""

@@ -12,13 +12,13 @@ import hashlib
 import math
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import BenchError, SettingsError, StoreError
 from benchmark.metric_names import IMAGE_METRICS, METRICS, PIXEL_METRICS
-from benchmark.tables.command import Request, grids, records
+from benchmark.tables.command import Request, grids, records, with_ensembles
 from benchmark.tables.derive import UNKNOWABLE, Derivation, derivations, own_cells
 from benchmark.tables.grid import Grid
 from benchmark.tables.render import render
@@ -75,9 +75,11 @@ def check(request: Request, saved: Path | None, data_root: str | None = None) ->
     if request.own:
         made, derived = _own(request, images, report)
     else:
-        frame = records(request)
-        made = grids(request, frame)
+        frame = records(replace(request, ensemble=False))
         truth = None if frame is None else rederive(frame, images, report)
+        if request.ensemble and frame is not None and truth is not None:
+            frame, truth = with_ensembles(frame), with_ensembles(truth)
+        made = grids(request, frame)
         derived = derivations(request, truth)
     now = parse(render(made, "csv"), made[0].stub)
     found = parse(saved.read_text(encoding="utf-8"), made[0].stub) if saved else now

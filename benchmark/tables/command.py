@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.errors import SettingsError, unknown
+from benchmark.errors import SettingsError, StoreError, unknown
 from benchmark.tables import TABLES
 from benchmark.tables.grid import Grid
 from benchmark.tables.layout import Layout
@@ -31,6 +31,7 @@ class Request:
         dataset, protocol, methods: which records; None for all.
         view: of a paper's table: ``published``, ``run`` or ``both``.
         common: average over the categories that all have, instead of a dash.
+        ensemble: of the live tables: also the mean scores over the seeds of every configuration.
         plugin: files that define methods, for their readable names.
     """
 
@@ -42,6 +43,7 @@ class Request:
     methods: Sequence[str] | None = None
     view: View = "both"
     common: bool = False
+    ensemble: bool = False
     plugin: Sequence[str | Path] = ()
 
     @property
@@ -77,12 +79,28 @@ def records(request: Request) -> pd.DataFrame | None:
 
     if request.layout is not None and request.view == "published":
         return None
-    return choose(
+    frame = choose(
         load_results(request.results, request.plugin),
         dataset=request.dataset,
         protocol=request.protocol,
         methods=request.methods,
     )
+    return with_ensembles(frame) if request.ensemble and request.layout is None else frame
+
+
+def with_ensembles(frame: pd.DataFrame) -> pd.DataFrame:
+    """Records and the ensembles over their seeds. Raises StoreError when there is none."""
+    import pandas as pd
+
+    from benchmark.tables.ensemble import ensembles
+
+    found = ensembles(frame)
+    if found.empty:
+        raise StoreError(
+            "--ensemble: no configuration has records of several seeds with their scores; run more "
+            "with bench run --seeds 0 1 2 3 4"
+        )
+    return pd.concat([frame, found], ignore_index=True)
 
 
 def grids(request: Request, frame: pd.DataFrame | None) -> list[Grid]:

@@ -66,7 +66,13 @@ IGD_1 = Layout(
         ),
         Entry("Ours", "Ours", setting="single", group="Single", reference=Reference("igd")),
         Entry("Student-Teacher", "Student-Teacher", "[8]", setting="ensemble", group="Ensemble"),
-        Entry("Ours", "Ours", setting="ensemble", group="Ensemble"),
+        Entry(
+            "Ours",
+            "Ours",
+            setting="ensemble",
+            group="Ensemble",
+            reference=Reference("igd", ensemble=5),
+        ),
     ),
     slots=tuple(
         Slot(head, "mean", CLASSES, ("image_auroc",), dataset=dataset, decimals=4)

@@ -21,6 +21,7 @@ class Reference:
         method: the method's name on the command line.
         settings: what differs from the method's defaults.
         protocol, holdout, image_size: as in ``bench run``.
+        ensemble: how many seeds' scores are averaged; 0 for single runs.
     """
 
     method: str
@@ -28,6 +29,7 @@ class Reference:
     protocol: str = "paper"
     holdout: float = 0.0
     image_size: int | None = None
+    ensemble: int = 0
 
 
 @dataclass(frozen=True, eq=False)  # compared as an object: two columns may print the same

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import StoreError
+from benchmark.tables.ensemble import ensembles
 from benchmark.tables.layout import Entry, Layout, Reference
 from benchmark.tables.names import Method, setting_text
 
@@ -51,6 +52,8 @@ def match(
     if reference is None:
         return Match()
     rows = frame[(frame["method"] == reference.method) & (frame["source"] == dataset)]
+    if reference.ensemble:
+        rows = ensembles(rows, reference.ensemble)
     found = [
         Match(part, _differences(part, reference, known.get(reference.method)))
         for _, part in rows.groupby(["dataset", "protocol", "config"], sort=True)
@@ -154,7 +157,7 @@ def needed(
             for e in layout.entries
             if e.reference and e.reference.method in methods
         ]
-        for method, settings, protocol, holdout, size in dict.fromkeys(references):
+        for method, settings, protocol, holdout, size, seeded in dict.fromkeys(references):
             # one method under two settings makes two runs: a run has one of each
             key = (dataset, protocol, holdout, size, method if settings else "")
             run = runs.setdefault(
@@ -168,19 +171,22 @@ def needed(
                     **({"image_size": size} if size else {}),
                 },
             )
-            run["methods"] += (method,)
+            run["seeds"] = tuple(dict.fromkeys((*run["seeds"], *range(seeded))))
+            if method not in run["methods"]:
+                run["methods"] += (method,)
             if settings:
                 run["set"] = {method: dict(settings)}
     return list(runs.values())
 
 
-def _frozen(reference: Reference) -> tuple[str, tuple[Any, ...], str, float, int | None]:
+def _frozen(reference: Reference) -> tuple[str, tuple[Any, ...], str, float, int | None, int]:
     return (
         reference.method,
         tuple(sorted(reference.settings.items())),
         reference.protocol,
         reference.holdout,
         reference.image_size,
+        reference.ensemble,
     )
 
 

@@ -61,7 +61,7 @@ def readable_names(rows: Sequence[Mapping[str, Any]], known: Mapping[str, Method
         groups[name].append(key)
     for name, keys in groups.items():
         for i, key in enumerate(keys[1:] if len(keys) > 1 else [], 2):
-            names[key] = _with(name, f"configuration {i}")
+            names[key] = extended(name, f"configuration {i}")
     return [names[row["method"], row["config"]] for row in rows]
 
 
@@ -97,12 +97,13 @@ def _name(row: Mapping[str, Any], known: Mapping[str, Method], varying: Sequence
         parts.append(row["precision"])
     if row["random_weights"]:
         parts.append("random weights")
-    return _with(title, *parts)
+    return extended(title, *parts)
 
 
-def _with(title: str, *parts: str) -> str:
-    """
-    >>> _with("PaDiM (resnet18)", "configuration 2")
+def extended(title: str, *parts: str) -> str:
+    """A readable name with more in its brackets.
+
+    >>> extended("PaDiM (resnet18)", "configuration 2")
     'PaDiM (resnet18, configuration 2)'
     """
     if not parts:

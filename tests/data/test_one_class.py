@@ -22,6 +22,8 @@ from benchmark.datasets.cifar10 import Cifar10
 from benchmark.datasets.fashion_mnist import FashionMnist
 from benchmark.datasets.mnist import Mnist
 from benchmark.errors import DataError
+from benchmark.geometry import Geometry
+from benchmark.protocol import Protocol
 
 TRAIN, TEST = 40, 20
 
@@ -93,6 +95,14 @@ def test_mnist_is_found_in_every_form(tmp_path: Path, official: Arrays, form: st
     assert [three.test[i].defect for i in (3, 4)] == ["good", "4"]
     assert not three.has_masks
     assert not {s.id for s in three.train} & {s.id for s in three.test}
+
+
+@pytest.mark.parametrize("protocol", [Protocol("paper"), Protocol("standard")])
+def test_every_protocol_takes_them_as_they_are(protocol: Protocol) -> None:
+    published = Geometry(resize=256, crop=224)
+    assert protocol.geometry(Mnist, published) == Geometry(resize=None)
+    assert protocol.fraction(Mnist) == 0
+    assert Protocol("paper", image_size=32).geometry(Mnist, published).resize == (32, 32)
 
 
 def test_categories_share_one_copy(tmp_path: Path, official: Arrays) -> None:
