@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 DEMO = results/demo
 
-.PHONY: demo test reference lint clean
+.PHONY: demo test reference tables lint clean
 
 demo: $(VENV)/.installed
 	$(BIN)/bench run --config docs/demo.yaml --results $(DEMO)
@@ -21,6 +21,10 @@ lint: $(VENV)/.installed-test
 # Our own committed records on real images: make reference DATA=~/data WEIGHTS=~/weights
 reference: $(VENV)/.installed
 	BENCH=$(abspath $(BIN))/bench DATA=$(DATA) WEIGHTS=$(WEIGHTS) bash results/reference/make.sh
+
+# The papers' tables in docs/tables, from these records
+tables: $(VENV)/.installed
+	$(BIN)/python docs/tables/gallery.py
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
