@@ -20,8 +20,6 @@ HERE = Path(__file__).parent
 RESULTS = HERE.parents[1] / "results" / "reference"
 AVOIDED = ("mobilenetv2_100",)
 """Where a method was run with several backbones, not these: the papers' are nearer to a ResNet."""
-AVERAGES = ("rd4ad-3",)
-"""Tables of averages alone, over the categories that all our records have: else they were dashes."""
 PAGE = r"""\documentclass{article}
 \usepackage[margin=2cm,landscape]{geometry}
 \usepackage[utf8]{inputenc}\usepackage[T1]{fontenc}\usepackage{booktabs,graphicx,amsmath,amssymb}
@@ -50,7 +48,6 @@ def main() -> None:
         if not isinstance(table, Layout):
             continue
         options: dict[str, Any] = {"results": [RESULTS], "protocol": "paper", "methods": methods}
-        options["common"] = name in AVERAGES
         text = make(name, **options)
         picture = f"\n\n![compiled]({name}.png)" if latex else ""
         (HERE / f"{name}.md").write_text(f"{text}{picture}\n")
@@ -65,11 +62,11 @@ def page(latex: str, out: Path) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "table.tex").write_text(PAGE % latex)
-        quiet = {"cwd": folder, "check": True, "stdout": subprocess.DEVNULL}
-        subprocess.run(["pdflatex", "-interaction=batchmode", "table.tex"], **quiet)  # type: ignore[call-overload]
-        subprocess.run(
-            ["pdftoppm", "-r", "110", "-png", "-singlefile", "table.pdf", "table"], **quiet
-        )  # type: ignore[call-overload]
+        for command in (
+            ["pdflatex", "-interaction=batchmode", "table.tex"],
+            ["pdftoppm", "-r", "110", "-png", "-singlefile", "table.pdf", "table"],
+        ):
+            subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
         with Image.open(Path(folder) / "table.png") as drawn:
             grey = drawn.convert("L")
     box = ImageChops.invert(grey).getbbox()
