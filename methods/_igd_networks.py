@@ -64,19 +64,18 @@ class Down(nn.Module):
         return out
 
 
-class ImageNorm(nn.Module):
-    """Layer normalisation over channels and places of an image, with a gain and an offset each."""
+class ImageNorm(nn.LayerNorm):
+    """Layer normalisation over channels and places of an image, with a gain and an offset each.
+
+    Parameters are (H, W, C), the order in memory of the channels-last layout, which is kept.
+    """
 
     def __init__(self, channels: int, sides: tuple[int, int]) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels, *sides))
-        self.bias = nn.Parameter(torch.zeros(channels, *sides))
+        super().__init__((*sides, channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        # written out so that the layout (channels last) is kept; F.layer_norm changes it
-        variance, mean = torch.var_mean(x.float(), (1, 2, 3), correction=0, keepdim=True)
-        scale = (variance + 1e-5).rsqrt()
-        return torch.addcmul(self.bias, (x - mean) * scale, self.weight).to(x.dtype)
+        """(B, C, H, W) to the same."""
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class PatchEncoder(nn.Module):

@@ -109,7 +109,7 @@ class Igd(Detector):
     smoke = {
         "backbone": "squeezenet1_1",
         "encoder": "random",
-        "epochs": 6,
+        "epochs": 1,
         "batch": 8,
         "patches": 1,
         "learning_rate": 1e-3,
@@ -264,7 +264,7 @@ class Igd(Detector):
             if name == "local":
                 self.parts_[name] = {"sides": [SIDE, SIDE], "width": width}
             else:
-                pooled = context.features(train.batch([0]), self._spec())[0]
+                pooled = context.features(next(iter(train)), self._spec())[0]
                 self.parts_[name] = {"sides": list(size), "width": pooled.shape[1]}
         with seeded(context, "models"):
             self.build()
