@@ -23,6 +23,9 @@ class Gsvdd(nn.Module):
         floor: least σ².
     """
 
+    centre: Tensor
+    variance: Tensor
+
     def __init__(self, latent: int, *, kappa: float = 0.5, floor: float = 1.0) -> None:
         super().__init__()
         self.kappa, self.floor = kappa, floor
@@ -31,11 +34,11 @@ class Gsvdd(nn.Module):
 
     def forward(self, codes: Tensor) -> Tensor:
         """(B, latent) to (B,) in [0, 1], higher is more anomalous."""
-        return 1 - torch.exp(-self.distances(codes) / self.get_buffer("variance"))
+        return 1 - torch.exp(-self.distances(codes) / self.variance)
 
     def distances(self, codes: Tensor) -> Tensor:
         """‖z - μ‖², (B,)."""
-        return (codes.float() - self.get_buffer("centre")).square().sum(1)
+        return (codes.float() - self.centre).square().sum(1)
 
     @torch.no_grad()
     def e_step(self, batches: Sequence[Tensor]) -> None:
@@ -44,14 +47,16 @@ class Gsvdd(nn.Module):
         Args:
             batches: the codes of all training images, (B, latent) each.
         """
-        self.get_buffer("centre").copy_(_mean(batches))
+        self.centre.copy_(_mean(batches))
         distances = torch.cat([self.distances(codes) for codes in batches])
-        self.get_buffer("variance").copy_((self.kappa * distances.mean()).clamp(min=self.floor))
+        self.variance.copy_((self.kappa * distances.mean()).clamp(min=self.floor))
 
 
 class PublishedGsvdd(Gsvdd):
     """The official code's E-step: σ² around the μ of before (except at first), averaged over batches
     after the lower bound was applied to each of them; coordinates of μ pushed away from zero."""
+
+    estimated: Tensor
 
     def __init__(self, latent: int, *, kappa: float = 1.0, floor: float = 1.0) -> None:
         super().__init__(latent, kappa=kappa, floor=floor)
@@ -60,13 +65,11 @@ class PublishedGsvdd(Gsvdd):
     @torch.no_grad()
     def e_step(self, batches: Sequence[Tensor]) -> None:
         mean = pushed(_mean(batches))
-        centre = self.get_buffer("centre")
-        first = self.get_buffer("estimated") == 0
-        centre.copy_(torch.where(first, mean, centre))
+        self.centre.copy_(torch.where(self.estimated == 0, mean, self.centre))
         per_batch = torch.stack([self.distances(codes).mean() for codes in batches])
-        self.get_buffer("variance").copy_((self.kappa * per_batch).clamp(min=self.floor).mean())
-        centre.copy_(mean)
-        self.get_buffer("estimated").fill_(1)
+        self.variance.copy_((self.kappa * per_batch).clamp(min=self.floor).mean())
+        self.centre.copy_(mean)
+        self.estimated.fill_(1)
 
 
 class SoftBoundary(nn.Module):
@@ -78,6 +81,10 @@ class SoftBoundary(nn.Module):
         nu: ν.
     """
 
+    centre: Tensor
+    squared_radius: Tensor
+    estimated: Tensor
+
     def __init__(self, latent: int, *, nu: float = 0.1) -> None:
         super().__init__()
         self.nu = nu
@@ -87,27 +94,27 @@ class SoftBoundary(nn.Module):
 
     def forward(self, codes: Tensor) -> Tensor:
         """The score ‖z - c‖² - R², (B,)."""
-        return self.distances(codes) - self.get_buffer("squared_radius")
+        return self.distances(codes) - self.squared_radius
 
     def loss(self, codes: Tensor) -> Tensor:
         """R² + max(0, ‖z - c‖² - R²) / ν, per code."""
-        return self.get_buffer("squared_radius") + self(codes).clamp(min=0) / self.nu
+        beyond = self.distances(codes) - self.squared_radius
+        return self.squared_radius + beyond.clamp(min=0) / self.nu
 
     def distances(self, codes: Tensor) -> Tensor:
         """‖z - c‖², (B,)."""
-        return (codes.float() - self.get_buffer("centre")).square().sum(1)
+        return (codes.float() - self.centre).square().sum(1)
 
     @torch.no_grad()
     def e_step(self, batches: Sequence[Tensor]) -> None:
         """The centre at the first call, the radius at every one."""
-        centre = self.get_buffer("centre")
-        first = self.get_buffer("estimated") == 0
-        centre.copy_(torch.where(first, pushed(_mean(batches)), centre))
+        mean = pushed(_mean(batches))
+        self.centre.copy_(torch.where(self.estimated == 0, mean, self.centre))
         distances = torch.cat([self.distances(codes) for codes in batches])
         # by sorting: torch.quantile refuses more than 16 million values
         place = min(int((1 - self.nu) * len(distances)), len(distances) - 1)
-        self.get_buffer("squared_radius").copy_(distances.sort().values[place])
-        self.get_buffer("estimated").fill_(1)
+        self.squared_radius.copy_(distances.sort().values[place])
+        self.estimated.fill_(1)
 
 
 def pushed(centre: Tensor) -> Tensor:

@@ -147,6 +147,4 @@ def padded(pixels: Tensor) -> Tensor:
     if not any(missing):
         return pixels
     top, left = missing[0] // 2, missing[1] // 2
-    return F.pad(
-        pixels, (left, missing[1] - left, top, missing[0] - top), mode="replicate"
-    )
+    return F.pad(pixels, (left, missing[1] - left, top, missing[0] - top), mode="replicate")

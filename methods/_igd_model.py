@@ -79,7 +79,7 @@ class ScaleModel(nn.Module):
         self.code = nn.Linear(width, plan.latent)
         self.decoder = Decoder(scale, sides, plan.latent)
         self.descriptor = _descriptor(plan)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.to(memory_format=torch.channels_last)
 
     def learned(self) -> list[nn.Parameter]:
         """What the generator's optimiser trains."""

@@ -8,6 +8,7 @@ inputs change only the coarsest grid.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -152,7 +153,7 @@ class Critic(nn.Module):
         else:
             self.stem = nn.Conv2d(3, 64, 3, padding=1)
         blocks: list[nn.Module] = []
-        for a, b in zip(widths, widths[1:], strict=False):
+        for a, b in pairwise(widths):
             blocks.append(Down(a, b, (height, width)))
             height, width = height // 2, width // 2
         self.blocks = nn.Sequential(*blocks, last)

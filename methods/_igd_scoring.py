@@ -28,7 +28,9 @@ class Evidence:
     maps: Tensor
 
 
-def by_equations(model: ScaleModel, x: Tensor, rebuilt: Tensor, codes: Tensor, xi: float) -> Evidence:
+def by_equations(
+    model: ScaleModel, x: Tensor, rebuilt: Tensor, codes: Tensor, xi: float
+) -> Evidence:
     """Equations 11 and 12: ξ · reconstruction + (1 - ξ) · description, per window and per pixel.
 
     Without a descriptor the reconstruction alone.

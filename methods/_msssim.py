@@ -33,6 +33,8 @@ class MsSsim(nn.Module):
         constants: K1 and K2.
     """
 
+    taps: Tensor
+
     def __init__(
         self,
         weights: Sequence[float],
@@ -108,7 +110,7 @@ class MsSsim(nn.Module):
     def _blur(self, x: Tensor) -> Tensor:
         """Gaussian mean at the valid places, one axis after the other, channels apart."""
         channels = x.shape[1]
-        column = self.get_buffer("taps").view(1, 1, -1, 1).expand(channels, -1, -1, -1)
+        column = self.taps.view(1, 1, -1, 1).expand(channels, -1, -1, -1)
         x = F.conv2d(x, column, groups=channels)
         return F.conv2d(x, column.mT, groups=channels)
 

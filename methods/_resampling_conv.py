@@ -44,4 +44,4 @@ def widened(weight: Tensor) -> Tensor:
     ones = torch.eye(side + 1, side, device=weight.device, dtype=weight.dtype)
     line = ones + ones.roll(1, 0)  # (k+1, k)
     both = torch.einsum("ai,bj->ijab", line, line).reshape(side * side, -1)
-    return (weight.flatten(2) @ both).unflatten(2, (side + 1, side + 1))
+    return (weight.flatten(2) @ both).view(*weight.shape[:2], side + 1, side + 1)

@@ -150,8 +150,8 @@ class Training:
         if not self._pending:
             return
         names = list(self._pending[0])
-        rows = torch.stack([torch.stack(list(row.values())) for row in self._pending])
-        rows = rows.float().tolist()
+        stacked = torch.stack([torch.stack(list(row.values())) for row in self._pending])
+        rows = stacked.float().tolist()
         first = self.done - len(rows)
         self._pending = []
         for i, row in enumerate(rows):

@@ -256,10 +256,11 @@ class Igd(Detector):
         size = train.batch([0]).size
         names = self._scales_for(size)
         stages = Stages(context.checkpoint)
-        body, facts = None, {}
+        body: dict[str, Tensor] | None = None
+        facts: dict[str, Any] = {}
         if "local" in names:
             body, width, facts = self._body(train, context, stages)
-        self.parts_ = {}
+        self.parts_: dict[str, dict[str, Any]] = {}
         for name in names:
             if name == "local":
                 self.parts_[name] = {"sides": [SIDE, SIDE], "width": width}
@@ -352,9 +353,7 @@ class Igd(Detector):
             return done["body"], done["width"], {"distillation": done["facts"]}
         return None, 512, {}
 
-    def _train(
-        self, name: str, train: Images, context: Context, stages: Stages
-    ) -> dict[str, Any]:
+    def _train(self, name: str, train: Images, context: Context, stages: Stages) -> dict[str, Any]:
         """Train one scale, or take it from the checkpoint; what was run."""
         model = self._model(name)
         done = stages.finished(name)

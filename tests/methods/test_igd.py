@@ -208,8 +208,7 @@ def test_reconstruction_and_adversarial_loss_by_hand() -> None:
     parts = generator_losses(net, x, rebuilt, codes, guess)
     similarity = net.similarity(x, rebuilt)
     slow = [
-        0.15 * float((x[i] - rebuilt[i]).abs().mean()) / 4.7579
-        + 0.85 * (1 - float(similarity[i]))
+        0.15 * float((x[i] - rebuilt[i]).abs().mean()) / 4.7579 + 0.85 * (1 - float(similarity[i]))
         for i in range(3)
     ]
     assert float(parts["reconstruction"]) == pytest.approx(np.mean(slow), rel=1e-5)
@@ -219,7 +218,9 @@ def test_reconstruction_and_adversarial_loss_by_hand() -> None:
 
 
 @pytest.mark.parametrize("formulation", ["equations", "public_code"])
-def test_a_step_has_the_gradients_of_two_plain_passes(formulation: str) -> None:
+def test_a_step_has_the_gradients_of_two_plain_passes(
+    formulation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One shared pass against a pass for encoder and decoder and another for the critic."""
     place = context(32)
     net = model(formulation=formulation, interpolate=True, learning_rate=0.0)
@@ -228,7 +229,7 @@ def test_a_step_has_the_gradients_of_two_plain_passes(formulation: str) -> None:
     training = ScaleTraining(net, views, net.plan, place)
     training.e_step(0)
     stepped: list[int] = []
-    training.optimiser.step = lambda: stepped.append(1)  # type: ignore[method-assign, assignment]
+    monkeypatch.setattr(training.optimiser, "step", lambda: stepped.append(1))
     critic = training.critic
     assert critic is not None and net.body is not None
     indices = np.arange(4)
@@ -403,7 +404,9 @@ def test_score_and_map_of_the_public_code_by_hand(scale: str, alone: bool) -> No
     built = 0.15 * error + 0.85 * (1 - float(net.similarity(x, rebuilt)[0]))
     described = 1 - math.exp(-float((codes[0] ** 2).sum()))
     share = 0.5 if alone else {"local": 0.9, "global": 0.1}[scale]
-    assert float(found.scores[0]) == pytest.approx(share * built + (1 - share) * described, rel=1e-5)
+    assert float(found.scores[0]) == pytest.approx(
+        share * built + (1 - share) * described, rel=1e-5
+    )
     stacked = net.similarity.stacked_gap(x, rebuilt)[0, :, 3, 8]
     mixed = (0.85 * stacked + 0.15 * gap[:, 3, 8].abs() / 4.7579).clamp(min=0)
     luma = 0.2989 * mixed[0] + 0.5870 * mixed[1] + 0.1140 * mixed[2]
