@@ -554,10 +554,12 @@ def test_rows_of_the_ablation_learn(settings: dict[str, Any]) -> None:
     place = context()
     flat = np.random.default_rng(0).integers(0, 255, (8, 1, 1, 3), np.uint8)
     train = ImageSet(np.broadcast_to(flat, (8, 28, 28, 3)).copy(), [str(i) for i in range(8)])
-    given = {**SMALL, "epochs": 6, "batch": 8, "learning_rate": 1e-3, **settings}
+    # a new critic's guesses leap at first, the more the higher the rate
+    rate = 1e-4 if settings.get("interpolate", True) else 1e-3
+    given = {**SMALL, "epochs": 8, "batch": 8, "learning_rate": rate, **settings}
     detector = Igd(**given).fit(train, place)
     curve = [v for _, v in place.meters.curves["local reconstruction"]]
-    assert min(curve[1:]) < curve[0]
+    assert curve[-1] < curve[0]
     names = {name.removeprefix("local ") for name in place.meters.curves}
     wanted = {"loss", "reconstruction"}
     wanted |= set() if settings.get("descriptor") == "none" else {"description"}
@@ -698,20 +700,20 @@ def test_finds_an_odd_class_among_real_images(real_data: Path, real_weights: Pat
     before the training."""
     with np.load(real_data / "oneclass" / "fashion_mnist.npz", allow_pickle=False) as file:
         train, labels = file["train_images"], file["train_labels"]
-        test, truth = file["test_images"][:300], file["test_labels"][:300]
+        test, truth = file["test_images"][:200], file["test_labels"][:200]
     sneakers = np.repeat(train[labels == 7][:128, ..., None], 3, 3)
     shown = np.repeat(test[..., None], 3, 3)
     aurocs = {}
-    for steps in (1, 40):
+    for steps in (1, 24):
         place = Context.alone(weights=WeightsFrom(real_weights))
         detector = Igd(encoder="random", epochs=20, batch=16, steps=steps, learning_rate=1e-3)
         detector.fit(ImageSet(sneakers, [str(i) for i in range(128)]), place)
-        batch: Batch = ImageSet(shown, [f"t{i}" for i in range(300)]).batch(range(300))
+        batch: Batch = ImageSet(shown, [f"t{i}" for i in range(200)]).batch(range(200))
         scores = detector.predict(batch, place).scores.numpy()
         good, bad = scores[truth == 7], scores[truth != 7]
         aurocs[steps] = float((bad[:, None] > good[None]).mean())
-    assert aurocs[40] > 0.85
-    assert aurocs[40] > aurocs[1]
+    assert aurocs[24] > 0.85
+    assert aurocs[24] > aurocs[1]
 
 
 def test_published_weights_are_those_of_the_scripts() -> None:
