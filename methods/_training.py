@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmark.context import Context
+from benchmark.context import Checkpoint, Context
 from benchmark.errors import DetectorError
 
 LOOK_EVERY = 50
@@ -44,6 +45,7 @@ class Training:
         images, batch, epochs: how many of each.
         steps: ends earlier than the epochs do.
         remedy: what to try when the loss is not finite any more.
+        curves: precedes the names of the recorded curves, for several trainings in one cell.
     """
 
     def __init__(
@@ -58,18 +60,19 @@ class Training:
         epochs: int,
         remedy: str,
         steps: int | None = None,
+        curves: str = "",
     ) -> None:
         self.context, self.module, self.optimiser = context, module, optimiser
         self.title, self.images, self.batch, self.remedy = title, images, batch, remedy
         self.per_epoch = images // batch + (images % batch > 1) or 1
-        self.epochs = epochs
+        self.epochs, self.curves = epochs, curves
         self.steps = min(steps or epochs * self.per_epoch, epochs * self.per_epoch)
         self.done = 0
         self.epoch_ends = False
         self.best: dict[str, Any] = {}
         self.epoch_losses: list[float] = []
-        self._losses: list[float] = []
-        self._pending: list[Tensor] = []
+        self._losses: dict[str, list[float]] = {}
+        self._pending: list[dict[str, Tensor]] = []
         saved = context.checkpoint.load()
         if saved is not None:
             self._resume(saved)
@@ -107,7 +110,12 @@ class Training:
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
-        self._pending.append(loss.detach())
+        self.note(loss=loss)
+
+    def note(self, **losses: Tensor) -> None:
+        """What a step that was taken elsewhere had as its losses, one of them called ``loss``; the
+        same names at every step. Raises as :meth:`learn` does."""
+        self._pending.append({name: value.detach() for name, value in losses.items()})
         if len(self._pending) >= LOOK_EVERY:
             self.done += 1  # so that the error names the step just taken
             self._look()
@@ -115,7 +123,7 @@ class Training:
 
     def offer(self, value: float) -> None:
         """Remember the weights if ``value`` (on held-out normal images) is the lowest so far."""
-        self.context.meters.add("validation", self.done + 1, value)
+        self.context.meters.add(f"{self.curves}validation", self.done + 1, value)
         if not self.best or value < self.best["value"]:
             weights = {k: v.detach().cpu().clone() for k, v in self.module.state_dict().items()}
             self.best = {"value": value, "epoch": self.epoch, "weights": weights}
@@ -141,25 +149,30 @@ class Training:
         """Fetch the losses since the last look."""
         if not self._pending:
             return
-        losses = torch.stack(self._pending).float().tolist()
-        first = self.done - len(losses)
+        names = list(self._pending[0])
+        stacked = torch.stack([torch.stack(list(row.values())) for row in self._pending])
+        rows = stacked.float().tolist()
+        first = self.done - len(rows)
         self._pending = []
-        for i, loss in enumerate(losses):
-            if not np.isfinite(loss):
-                step = first + i
-                raise DetectorError(
-                    f"{self.title}: training diverged, the loss is {loss} at step {step + 1} of "
-                    f"{self.steps} (epoch {step // self.per_epoch + 1} of {self.epochs}); "
-                    f"{self.remedy}"
-                )
-        self._losses += losses
+        for i, row in enumerate(rows):
+            for name, loss in zip(names, row, strict=True):
+                if not np.isfinite(loss):
+                    step = first + i
+                    raise DetectorError(
+                        f"{self.title}: training diverged, the {_loss(name)} is {loss} at step "
+                        f"{step + 1} of {self.steps} (epoch {step // self.per_epoch + 1} of "
+                        f"{self.epochs}); {self.remedy}"
+                    )
+                self._losses.setdefault(name, []).append(loss)
 
     def _close_epoch(self) -> None:
         self._look()
-        mean = float(np.mean(self._losses))
-        self.epoch_losses.append(mean)
-        self.context.meters.add("loss", self.done, mean)
-        self._losses = []
+        for name, values in self._losses.items():
+            mean = float(np.mean(values))
+            if name == "loss":
+                self.epoch_losses.append(mean)
+            self.context.meters.add(f"{self.curves}{name}", self.done, mean)
+        self._losses = {}
 
     def _save(self) -> None:
         self._look()
@@ -181,6 +194,52 @@ class Training:
         self.done, self.best = saved["done"], saved["best"]
         self._losses, self.epoch_losses = saved["losses"], saved["epoch_losses"]
         self.context.meters.curves.update(saved["curves"])
+
+
+class Stages:
+    """Several trainings, one after the other, in one cell's checkpoint.
+
+    Args:
+        checkpoint: of the cell.
+    """
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._checkpoint = checkpoint
+        self._kept: dict[str, Any] = checkpoint.load() or {}
+
+    def finished(self, name: str) -> dict[str, Any] | None:
+        """What :meth:`finish` was given for this stage, or None while it is to be done."""
+        found: dict[str, Any] | None = self._kept.get(name, {}).get("finished")
+        return found
+
+    def part(self, name: str) -> Checkpoint:
+        """The checkpoint of one stage; what finished before it is saved along."""
+        others = {k: v for k, v in self._kept.items() if "finished" in v}
+        running = self._kept.get(name, {}).get("running")
+        return _Part(self._checkpoint.path, self._checkpoint, others, name, running)
+
+    def finish(self, name: str, result: dict[str, Any]) -> None:
+        """Keep what a stage came to; its optimiser's state is let go."""
+        self._kept[name] = {"finished": result}
+        self._checkpoint.save(self._kept)
+
+
+@dataclass
+class _Part(Checkpoint):
+    whole: Checkpoint = field(default_factory=Checkpoint)
+    others: dict[str, Any] = field(default_factory=dict)
+    name: str = ""
+    running: dict[str, Any] | None = None
+
+    def save(self, state: dict[str, Any]) -> None:
+        self.whole.save({**self.others, self.name: {"running": state}})
+
+    def load(self) -> dict[str, Any] | None:
+        return self.running
+
+
+def _loss(name: str) -> str:
+    return name if name == "loss" else f"{name} loss"
 
 
 @contextmanager
