@@ -23,7 +23,7 @@ def neighbour_table(codes: Tensor) -> Tensor:
     count = codes.shape[0]
     if count > torch.iinfo(torch.int16).max:
         raise ValueError(f"{count} codes; a table of int16 numbers at most 32767")
-    return torch.cat([by_distance(part, codes).short() for part in codes.split(RANKED)])
+    return torch.cat([by_distance(part, codes).short() for part in torch.split(codes, RANKED)])
 
 
 def by_distance(features: Tensor, codes: Tensor) -> Tensor:
@@ -47,6 +47,7 @@ def random_ranks(
 @torch.no_grad()
 def replaced(
     features: Tensor,
+    nearest: Tensor,
     quantiser: Quantiser,
     strength: Tensor,
     generator: torch.Generator,
@@ -56,6 +57,7 @@ def replaced(
 
     Args:
         features: (B, D, h, w), not quantised.
+        nearest: int64 (B, h, w), their nearest codes.
         quantiser: holds the codes.
         strength: (B,) on the CPU, how far the replacing codes reach, as a share of all codes.
         generator: draws a rank per position.
@@ -63,16 +65,16 @@ def replaced(
             code, an approximation that costs one look-up. None ranks all codes by their distance
             to the feature itself, as published: a sort of K distances per position.
     """
-    size = (features.shape[2], features.shape[3])
+    size = (nearest.shape[1], nearest.shape[2])
     ranks = random_ranks(strength, size, quantiser.codes.shape[0], generator)
-    ranks = ranks.to(features.device)
+    ranks = ranks.to(nearest.device)
     if table is not None:
-        return quantiser.look_up(table[quantiser.nearest(features), ranks].long())
+        return quantiser.look_up(table[nearest, ranks].long())
     rows = as_rows(features)
     flat = ranks.flatten()[:, None]
     found = [
         by_distance(part, quantiser.codes).gather(1, rank)[:, 0]
-        for part, rank in zip(rows.split(RANKED), flat.split(RANKED), strict=True)
+        for part, rank in zip(torch.split(rows, RANKED), torch.split(flat, RANKED), strict=True)
     ]
     return quantiser.look_up(torch.cat(found).view(ranks.shape))
 

@@ -41,7 +41,7 @@ class Quantiser(nn.Module):
             half = self.codes.square().sum(1) / 2
             found = [
                 torch.addmm(half, part.float(), self.codes.T, alpha=-1).argmin(1)
-                for part in flat.split(ROWS)
+                for part in torch.split(flat, ROWS)
             ]
         batch, _, height, width = features.shape
         return torch.cat(found).view(batch, height, width)
@@ -67,15 +67,21 @@ def straight_through(features: Tensor, codes: Tensor) -> Tensor:
 
 
 class Quantised(NamedTuple):
-    """An image as the general model sees it; all (B, 128, h, w) but ``fine``, its encoder's output.
+    """Images as the general model sees them.
 
-    ``lo`` and ``hi`` are the features before quantisation, ``q_lo`` and ``q_hi`` after.
+    Attributes:
+        fine: its finer encoder's output, (B, 128, H / 4, W / 4).
+        lo, hi: features of both levels before quantisation, (B, 128, h, w).
+        at_lo, at_hi: positions of the codes that they become, int64 (B, h, w).
+        q_lo, q_hi: these codes, with the straight-through gradient.
     """
 
     fine: Tensor
     lo: Tensor
+    at_lo: Tensor
     q_lo: Tensor
     hi: Tensor
+    at_hi: Tensor
     q_hi: Tensor
 
 
@@ -127,9 +133,12 @@ class VqVae(nn.Module):
     def quantise(self, pixels: Tensor) -> Quantised:
         """All features and codes of images."""
         fine, lo = self.encode(pixels)
-        q_lo = self.quantiser_lo(lo)
+        at_lo = self.quantiser_lo.nearest(lo)
+        q_lo = straight_through(lo, self.quantiser_lo.look_up(at_lo))
         hi = self.features_hi(fine, q_lo)
-        return Quantised(fine, lo, q_lo, hi, self.quantiser_hi(hi))
+        at_hi = self.quantiser_hi.nearest(hi)
+        q_hi = straight_through(hi, self.quantiser_hi.look_up(at_hi))
+        return Quantised(fine, lo, at_lo, q_lo, hi, at_hi, q_hi)
 
     def joined(self, q_lo: Tensor, q_hi: Tensor) -> Tensor:
         """Both levels on the finer grid, (B, 256, H / 4, W / 4): what decoders read."""

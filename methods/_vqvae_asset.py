@@ -132,7 +132,8 @@ class GeneralVqVae(Asset):
             with context.autocast():
                 loss = self._loss(model, followers, pixels, step, generator)
             training.learn(loss)
-            if (step + 1) % looks == 0 or step + 1 == self.steps:
+            begun = step >= self._start  # before, codes mean nothing yet
+            if begun and ((step + 1) % looks == 0 or step + 1 == self.steps):
                 facts = self._look(model, followers, images, held, context, step + 1)
         return State(
             {k: v.detach().cpu() for k, v in model.state_dict().items()},
@@ -145,6 +146,11 @@ class GeneralVqVae(Asset):
             },
         )
 
+    @property
+    def _start(self) -> int:
+        """The first step that quantises."""
+        return min(self.warm_up, self.steps // 10)
+
     def _loss(
         self,
         model: VqVae,
@@ -154,7 +160,7 @@ class GeneralVqVae(Asset):
         generator: torch.Generator,
     ) -> Tensor:
         """Reconstruction error, in shares of the pixels' variance, and commitment."""
-        start = min(self.warm_up, self.steps // 10)
+        start = self._start
         gaps = []
 
         def level(name: str, features: Tensor) -> Tensor:
@@ -220,7 +226,9 @@ class GeneralVqVae(Asset):
         facts |= {"origin": "official", "file": path.name, "file_sha256": digest}
         return State({k: v.cpu() for k, v in model.state_dict().items()}, facts)
 
-    def _report(self, what: str, facts: dict[str, Any], shown: Image.Image, context: Context) -> None:
+    def _report(
+        self, what: str, facts: dict[str, Any], shown: Image.Image, context: Context
+    ) -> None:
         parts = [
             f"{k}: perplexity {facts[f'perplexity_{k}']:.0f}, {facts[f'dead_{k}']} of "
             f"{self.codes} codes dead"
@@ -335,10 +343,8 @@ def reconstruct(
         if len(pairs) < SHOWN:
             pairs.append(torch.cat([pixels, out], 2)[0])
         if uses is not None:
-            for name, features in (("lo", seen.lo), ("hi", seen.hi)):
-                quantiser = cast(Quantiser, getattr(model, f"quantiser_{name}"))
-                found = quantiser.nearest(features).flatten().cpu()
-                uses[name] += torch.bincount(found, minlength=len(uses[name]))
+            for name, found in (("lo", seen.at_lo), ("hi", seen.at_hi)):
+                uses[name] += torch.bincount(found.flatten().cpu(), minlength=len(uses[name]))
     wall = (torch.cat(pairs, 2).permute(1, 2, 0) * 255).round().byte().cpu().numpy()
     caption = np.full((16, *wall.shape[1:]), 255, np.uint8)
     return sum(ratios) / len(ratios), Image.fromarray(np.concatenate([caption, wall]))

@@ -277,13 +277,16 @@ class Dsr(Detector):
         flags = torch.rand(2, count, 1, 1, 1, generator=generator) < 0.5
         both, lower = flags.to(masks.device)
         at_lo, at_hi = on_grid(masks, STRIDE_LO), on_grid(masks, STRIDE_HI)
-        general = self.general_
-        other = replaced(coded.lo, general.quantiser_lo, strength[0], generator, tables["lo"])
+        general, quantiser = self.general_, self.general_.quantiser_hi
+        other = replaced(
+            coded.lo, coded.at_lo, general.quantiser_lo, strength[0], generator, tables["lo"]
+        )
         q_lo = torch.where((both | lower) & (at_lo > 0.5), other, coded.q_lo)
         # where the lower level was left alone these are the image's own features
         hi = general.features_hi(coded.fine, q_lo)
-        other = replaced(hi, general.quantiser_hi, strength[1], generator, tables["hi"])
-        q_hi = torch.where(at_hi > 0.5, other, general.quantiser_hi(hi))
+        nearest = quantiser.nearest(hi)
+        other = replaced(hi, nearest, quantiser, strength[1], generator, tables["hi"])
+        q_hi = torch.where(at_hi > 0.5, other, quantiser.look_up(nearest))
         q_hi = torch.where(lower & ~both, coded.q_hi, q_hi)
         coarse = F.interpolate(at_lo, scale_factor=STRIDE_LO)
         return (
