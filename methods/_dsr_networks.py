@@ -12,19 +12,20 @@ DEPTH = 4
 
 
 class SubspaceRestriction(nn.Sequential):
-    """Features of one level, (B, 128, h, w), to what they would be on a normal image.
+    """Features of one level, (B, D, h, w), to what they would be on a normal image.
 
     A U-Net without skips, so that nothing bypasses what it has learned of normal images; sides are
     multiples of 4.
 
     Args:
         base: half of the channels of the first stage.
+        channels: D, of the general model's codes.
     """
 
-    def __init__(self, base: int = 64) -> None:
+    def __init__(self, base: int = 64, channels: int = WIDTH) -> None:
         width = 2 * base
         super().__init__(
-            *_convs(WIDTH, width, width),
+            *_convs(channels, width, width),
             nn.MaxPool2d(2),
             *_convs(width, 2 * width, 2 * width),
             nn.MaxPool2d(2),
@@ -33,21 +34,22 @@ class SubspaceRestriction(nn.Sequential):
             *_convs(4 * width, 2 * width, 2 * width, 2 * width),
             _up(),
             *_convs(2 * width, width, width, width),
-            nn.Conv2d(width, WIDTH, 3, padding=1),
+            nn.Conv2d(width, channels, 3, padding=1),
         )
 
 
 class ObjectDecoder(nn.Sequential):
-    """The codes of both levels, (B, 256, h, w), to an image of the category, (B, 3, 4 h, 4 w).
+    """The codes of both levels, (B, 2 D, h, w), to an image of the category, (B, 3, 4 h, 4 w).
 
     Args:
         base: channels of the bottleneck, a sixteenth of the widest stage's.
+        channels: D, of the general model's codes.
     """
 
-    def __init__(self, base: int = 64) -> None:
+    def __init__(self, base: int = 64, channels: int = WIDTH) -> None:
         wide = 4 * base
         super().__init__(
-            *_convs(2 * WIDTH, wide, 2 * wide),
+            *_convs(2 * channels, wide, 2 * wide),
             nn.MaxPool2d(2),
             *_convs(2 * wide, 2 * wide, 4 * wide),
             nn.MaxPool2d(2),
@@ -100,11 +102,11 @@ class MaskNet(nn.Module):
 class DsrNetworks(nn.Module):
     """The networks of the first training of a category; ``base`` is the published 64 or thinner."""
 
-    def __init__(self, base: int = 64) -> None:
+    def __init__(self, base: int = 64, channels: int = WIDTH) -> None:
         super().__init__()
-        self.lo = SubspaceRestriction(base)
-        self.hi = SubspaceRestriction(base)
-        self.decoder = ObjectDecoder(base)
+        self.lo = SubspaceRestriction(base, channels)
+        self.hi = SubspaceRestriction(base, channels)
+        self.decoder = ObjectDecoder(base, channels)
         self.detector = MaskNet(6, base, small_weights=True)
 
 

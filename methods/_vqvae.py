@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 WIDTH = 128
-"""Channels of features and codes."""
+"""Channels of features and codes, as published."""
 ROWS = 1 << 14
 """Features compared with all codes at a time: bounds the memory of the distances."""
 STRIDE_HI, STRIDE_LO = 4, 8
@@ -70,8 +70,8 @@ class Quantised(NamedTuple):
     """Images as the general model sees them.
 
     Attributes:
-        fine: its finer encoder's output, (B, 128, H / 4, W / 4).
-        lo, hi: features of both levels before quantisation, (B, 128, h, w).
+        fine: its finer encoder's output, (B, D, H / 4, W / 4).
+        lo, hi: features of both levels before quantisation, (B, D, h, w).
         at_lo, at_hi: positions of the codes that they become, int64 (B, h, w).
         q_lo, q_hi: these codes, with the straight-through gradient.
     """
@@ -93,32 +93,33 @@ class VqVae(nn.Module):
 
     Args:
         codes: per level.
+        width: channels of features and codes, D.
     """
 
-    def __init__(self, codes: int = 4096) -> None:
+    def __init__(self, codes: int = 4096, width: int = WIDTH) -> None:
         super().__init__()
-        half = WIDTH // 2
+        half = width // 2
         self.encoder_hi = nn.Sequential(
             nn.Conv2d(3, half, 4, 2, 1),
             nn.ReLU(),
-            nn.Conv2d(half, WIDTH, 4, 2, 1),
+            nn.Conv2d(half, width, 4, 2, 1),
             nn.ReLU(),
-            nn.Conv2d(WIDTH, WIDTH, 3, 1, 1),
-            ResidualStack(),
+            nn.Conv2d(width, width, 3, 1, 1),
+            ResidualStack(width),
         )
         self.encoder_lo = nn.Sequential(
-            nn.Conv2d(WIDTH, WIDTH, 4, 2, 1),
+            nn.Conv2d(width, width, 4, 2, 1),
             nn.ReLU(),
-            nn.Conv2d(WIDTH, WIDTH, 3, 1, 1),
+            nn.Conv2d(width, width, 3, 1, 1),
             nn.ReLU(),
-            ResidualStack(),
+            ResidualStack(width),
         )
-        self.to_lo = nn.Conv2d(WIDTH, WIDTH, 1)
-        self.to_hi = nn.Conv2d(2 * WIDTH, WIDTH, 1)
-        self.quantiser_lo = Quantiser(codes)
-        self.quantiser_hi = Quantiser(codes)
-        self.up_lo = nn.ConvTranspose2d(WIDTH, WIDTH, 4, 2, 1)
-        self.decoder = image_decoder(2 * WIDTH)
+        self.to_lo = nn.Conv2d(width, width, 1)
+        self.to_hi = nn.Conv2d(2 * width, width, 1)
+        self.quantiser_lo = Quantiser(codes, width)
+        self.quantiser_hi = Quantiser(codes, width)
+        self.up_lo = nn.ConvTranspose2d(width, width, 4, 2, 1)
+        self.decoder = image_decoder(2 * width, width)
 
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """The fine features and F_lo."""
@@ -141,7 +142,7 @@ class VqVae(nn.Module):
         return Quantised(fine, lo, at_lo, q_lo, hi, at_hi, q_hi)
 
     def joined(self, q_lo: Tensor, q_hi: Tensor) -> Tensor:
-        """Both levels on the finer grid, (B, 256, H / 4, W / 4): what decoders read."""
+        """Both levels on the finer grid, (B, 2 D, H / 4, W / 4): what decoders read."""
         return torch.cat([self.up_lo(q_lo), q_hi], 1)
 
     def decode(self, q_lo: Tensor, q_hi: Tensor) -> Tensor:

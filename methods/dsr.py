@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmark.context import Checkpoint, Context, Meters
@@ -20,7 +20,7 @@ from ._anomaly_masks import perlin_masks, rotated, smudged
 from ._code_anomalies import neighbour_table, on_grid, replaced
 from ._dsr_networks import DEPTH, DsrNetworks, MaskNet, focal_loss
 from ._training import Training, seeded
-from ._vqvae import STRIDE_HI, STRIDE_LO, Quantised, VqVae, as_rows
+from ._vqvae import STRIDE_HI, STRIDE_LO, WIDTH, Quantised, VqVae, as_rows
 from ._vqvae_asset import GeneralVqVae
 
 STEP = STRIDE_LO * DEPTH
@@ -70,7 +70,7 @@ class Dsr(Detector):
             trained, under its names.
         codes: per level of the VQ-VAE.
         width: channels of the finest stage of the masks' networks, published as 64; the category's
-            other networks scale with it, the VQ-VAE does not.
+            other networks scale with it, and a ``random`` VQ-VAE.
         epochs, samples: of the first training; an epoch is that many samples.
         batch, learning_rate: of Adam, in both trainings.
         upsampling_epochs: of the second training.
@@ -144,8 +144,9 @@ class Dsr(Detector):
         ]
 
     def build(self) -> None:
-        self.general_ = VqVae(self.codes).eval().requires_grad_(False)
-        self.networks_ = DsrNetworks(self.width)
+        channels = 2 * self.width if self.vqvae == "random" else WIDTH
+        self.general_ = VqVae(self.codes, channels).eval().requires_grad_(False)
+        self.networks_ = DsrNetworks(self.width, channels)
         self.upsampler_ = MaskNet(8, self.width)
 
     def fit(self, train: Images, context: Context) -> Self:
@@ -200,17 +201,30 @@ class Dsr(Detector):
             asset = context.asset(self.assets()[0])
             self.general_.load_state_dict(asset.state.tensors)
             return {"sha256": asset.sha256, **asset.state.values}
+        self._randomise(train, context)
+        return {"origin": "random"}
+
+    @torch.no_grad()
+    def _randomise(self, train: Images, context: Context) -> None:
+        """An untrained VQ-VAE that shows what is in an image: codes lie on features of training
+        images with smudges, and decoded images vary as much as those do."""
         generator = context.generator("codes")
         picks = torch.randint(len(train), (8,), generator=generator).tolist()
         pixels = _fitting(train.batch(picks).pixels)
         masks = perlin_masks(len(picks), _size(pixels), generator, empty=0.0)
         pixels = smudged(pixels, masks, generator).to(context.device)
-        with torch.no_grad():
-            fine, lo = self.general_.encode(pixels)
-            self.general_.quantiser_lo.codes.copy_(_some(lo, self.codes, generator))
-            hi = self.general_.features_hi(fine, self.general_.quantiser_lo(lo))
-            self.general_.quantiser_hi.codes.copy_(_some(hi, self.codes, generator))
-        return {"origin": "random"}
+        general = self.general_
+        with seeded(context, "vqvae"):
+            for module in general.modules():
+                if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                    # or activations fade, and vanish in the instance normalisation of the others
+                    nn.init.kaiming_normal_(module.weight)
+        fine, lo = general.encode(pixels)
+        general.quantiser_lo.codes.copy_(_some(lo, self.codes, generator))
+        hi = general.features_hi(fine, general.quantiser_lo(lo))
+        general.quantiser_hi.codes.copy_(_some(hi, self.codes, generator))
+        last = general.decoder[-1]
+        last.weight.mul_(pixels.std() / general(pixels).std())
 
     def _restore(self, train: Images, context: Context) -> dict[str, Any]:
         """Train everything but the upsampling. Returns what its checkpoint must keep of it."""
@@ -319,7 +333,7 @@ class Dsr(Detector):
     def _training(
         self,
         title: str,
-        module: torch.nn.Module,
+        module: nn.Module,
         epochs: int,
         steps: int | None,
         kept: dict[str, Any],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,7 +33,7 @@ from benchmark.methods.dsr import Dsr
 
 T = TypeVar("T")
 SIDE = 64
-FAST: dict[str, Any] = {"vqvae": "random", "codes": 40, "width": 4, "batch": 2, "steps": 4}
+FAST: dict[str, Any] = {"vqvae": "random", "codes": 40, "width": 8, "batch": 2, "steps": 4}
 VQVAE: dict[str, Any] = {"codes": 40, "steps": 3, "batch": 2, "crop": 32}
 
 
@@ -168,8 +169,8 @@ def test_gradients_reach_every_trained_parameter_and_no_frozen_one() -> None:
 def test_the_image_error_reaches_the_restriction_through_the_quantiser() -> None:
     detector = Dsr(**FAST)
     detector.build()
-    lo = torch.randn(1, 128, 8, 8, requires_grad=True)
-    hi = torch.randn(1, 128, 16, 16, requires_grad=True)
+    lo = torch.randn(1, 16, 8, 8, requires_grad=True)
+    hi = torch.randn(1, 16, 16, 16, requires_grad=True)
     detector._drawn(lo, hi).square().sum().backward()
     for features in (lo, hi):
         assert features.grad is not None and features.grad.abs().sum() > 0
@@ -414,3 +415,30 @@ def test_divergence_is_an_error_with_a_remedy() -> None:
 def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match="dsr: .* is"):
         Dsr(**wrong)
+
+
+def test_from_photographs_to_a_record_on_the_command_line(
+    bench: Callable[..., tuple[int, str]], toy: Path, tmp_path: Path
+) -> None:
+    vqvae = {"codes": 16, "steps": 2, "batch": 2, "crop": 32}
+    status, out = bench(
+        "pretrain", "vqvae", "--images", toy / "pin", "--assets-dir", "assets", "--weights",
+        "random", "--set", *(f"vqvae.{k}={v}" for k, v in vqvae.items()),
+    )  # fmt: skip
+    assert status == 0 and "PSNR" in out and "codes dead" in out, out
+    (asset,) = (tmp_path / "assets").glob("vqvae@*.safetensors")
+    assert asset.with_suffix(".png").exists()
+    curves = json.loads(asset.with_suffix(".json").read_text())["curves"]
+    assert {"psnr", "perplexity_lo", "dead_hi"} <= curves.keys()
+    settings = {"codes": 16, "vqvae_steps": 2, "vqvae_batch": 2, "vqvae_crop": 32}
+    settings |= {"width": 4, "steps": 2, "batch": 2}
+    status, out = bench(
+        "run", "--methods", "dsr", "--dataset", "folder", "--data-root", toy, "--categories", "nut",
+        "--assets-dir", "assets", "--image-size", "64", "--set",
+        *(f"dsr.{k}={v}" for k, v in settings.items()),
+    )  # fmt: skip
+    assert status == 0, out
+    (record,) = (json.loads(p.read_text()) for p in (tmp_path / "results").rglob("*-seed0.json"))
+    assert set(record["key"]["assets"]) == {"vqvae"}
+    assert record["facts"]["vqvae"]["origin"] == "trained"
+    assert record["facts"]["restoration"]["steps"] == 2

@@ -132,6 +132,8 @@ def test_shapes_of_both_levels() -> None:
     assert seen.hi.shape == seen.q_hi.shape == (2, 128, 16, 12)
     assert model.joined(seen.q_lo, seen.q_hi).shape == (2, 256, 16, 12)
     assert model(torch.rand(1, 3, 32, 32)).shape == (1, 3, 32, 32)
+    thin = VqVae(16, 8).quantise(torch.rand(1, 3, 32, 32))
+    assert (thin.q_lo.shape, thin.q_hi.shape) == ((1, 8, 4, 4), (1, 8, 8, 8))
 
 
 def test_a_gradient_reaches_every_parameter() -> None:
