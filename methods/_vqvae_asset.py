@@ -20,7 +20,7 @@ from benchmark.detector import Images, State
 from benchmark.errors import AssetError
 
 from ._training import Training, seeded, split_off
-from ._vqvae import STRIDE_LO, Quantiser, VqVae, as_rows, straight_through
+from ._vqvae import STRIDE_LO, WIDTH, Quantiser, VqVae, as_rows, straight_through
 from ._vqvae_official import find_official, load_official
 
 LOOKS = 20
@@ -108,7 +108,7 @@ class GeneralVqVae(Asset):
             return self._imported(images, context)
         with seeded(context, self.name):
             model = VqVae(self.codes)
-        followers = nn.ModuleDict({k: Follower(self.codes, self.decay) for k in ("lo", "hi")})
+        followers = self.followers()
         networks = nn.ModuleDict({"model": model, "followers": followers}).to(context.device)
         taught, held = split_off(context, len(images), self.held_out)
         training = Training(
@@ -130,7 +130,7 @@ class GeneralVqVae(Asset):
             pixels = images.batch([taught[i] for i in indices]).pixels
             pixels = random_crops(pixels, self.crop, generator).to(context.device)
             with context.autocast():
-                loss = self._loss(model, followers, pixels, step, generator)
+                loss = self.loss(model, followers, pixels, step, generator)
             training.learn(loss)
             begun = step >= self._start  # before, codes mean nothing yet
             if begun and ((step + 1) % looks == 0 or step + 1 == self.steps):
@@ -146,12 +146,16 @@ class GeneralVqVae(Asset):
             },
         )
 
+    def followers(self, width: int = WIDTH) -> nn.ModuleDict:
+        """Moving averages for the codes of both levels."""
+        return nn.ModuleDict({k: Follower(self.codes, self.decay, width) for k in ("lo", "hi")})
+
     @property
     def _start(self) -> int:
         """The first step that quantises."""
         return min(self.warm_up, self.steps // 10)
 
-    def _loss(
+    def loss(
         self,
         model: VqVae,
         followers: nn.ModuleDict,
@@ -159,7 +163,10 @@ class GeneralVqVae(Asset):
         step: int,
         generator: torch.Generator,
     ) -> Tensor:
-        """Reconstruction error, in shares of the pixels' variance, and commitment."""
+        """Reconstruction error, in shares of the pixels' variance, and commitment.
+
+        Also moves the codes: call it once per step, from 0.
+        """
         start = self._start
         gaps = []
 
@@ -259,7 +266,7 @@ class Follower(nn.Module):
     uses: Tensor
     recent: Tensor
 
-    def __init__(self, codes: int, decay: float, width: int = 128) -> None:
+    def __init__(self, codes: int, decay: float, width: int = WIDTH) -> None:
         super().__init__()
         self.decay = decay
         self.register_buffer("counts", torch.zeros(codes))

@@ -20,8 +20,8 @@ from ._anomaly_masks import perlin_masks, rotated, smudged
 from ._code_anomalies import neighbour_table, on_grid, replaced
 from ._dsr_networks import DEPTH, DsrNetworks, MaskNet, focal_loss
 from ._training import Training, seeded
-from ._vqvae import STRIDE_HI, STRIDE_LO, WIDTH, Quantised, VqVae, as_rows
-from ._vqvae_asset import GeneralVqVae
+from ._vqvae import STRIDE_HI, STRIDE_LO, WIDTH, Quantised, VqVae
+from ._vqvae_asset import GeneralVqVae, random_crops
 
 STEP = STRIDE_LO * DEPTH
 """Sides must be multiples of this, and at least twice it for instance normalisation."""
@@ -29,6 +29,7 @@ POOL = 21
 """Side of the window that a score averages over."""
 WEAKEST = 0.2
 """Replacing codes reach over a share of the codebook uniform from this to 1."""
+QUICK_STEPS, QUICK_BATCH = 60, 4
 LATE, LATE_RATE = 0.8, 0.1
 """The first training goes on at a tenth of its learning rate after this share of its steps."""
 
@@ -64,13 +65,13 @@ class Dsr(Detector):
     maps back. Ground truth is resized by nearest neighbour, officially bilinear and cut to 1.
 
     Args:
-        vqvae: ``trained`` or ``official`` asset, or ``random``: an untrained VQ-VAE whose codes lie
-            on features of smudged training images, for trying things out.
+        vqvae: ``trained`` or ``official`` asset, or ``quick``: trained for a moment on smudged windows
+            of the category's own images, for trying things out.
         vqvae_steps, vqvae_batch, vqvae_crop, vqvae_learning_rate: settings of the asset that was
             trained, under its names.
         codes: per level of the VQ-VAE.
         width: channels of the finest stage of the masks' networks, published as 64; the category's
-            other networks scale with it, and a ``random`` VQ-VAE.
+            other networks scale with it, and a ``quick`` VQ-VAE.
         epochs, samples: of the first training; an epoch is that many samples.
         batch, learning_rate: of Adam, in both trainings.
         upsampling_epochs: of the second training.
@@ -83,13 +84,13 @@ class Dsr(Detector):
     title = "DSR"
     citation = "Zavrtanik et al. 2022"
     paper = Geometry(resize=(256, 256), antialias=False, eval_crop=224)
-    smoke = {"vqvae": "random", "codes": 64, "steps": 30, "batch": 2, "learning_rate": 1e-3}
+    smoke = {"vqvae": "quick", "codes": 64, "steps": 30, "batch": 2, "learning_rate": 1e-3}
     pretrains = (GeneralVqVae,)
 
     def __init__(
         self,
         *,
-        vqvae: Literal["trained", "official", "random"] = "trained",
+        vqvae: Literal["trained", "official", "quick"] = "trained",
         vqvae_steps: int = 100_000,
         vqvae_batch: int = 32,
         vqvae_crop: int = 256,
@@ -129,7 +130,7 @@ class Dsr(Detector):
             raise SettingsError(f"dsr: codes is {codes}; allowed is from 2 to 32767")
 
     def assets(self) -> Sequence[GeneralVqVae]:
-        if self.vqvae == "random":
+        if self.vqvae == "quick":
             return []
         if self.vqvae == "official":
             return [GeneralVqVae(official=True, codes=self.codes)]
@@ -144,7 +145,7 @@ class Dsr(Detector):
         ]
 
     def build(self) -> None:
-        channels = 2 * self.width if self.vqvae == "random" else WIDTH
+        channels = 2 * self.width if self.vqvae == "quick" else WIDTH
         self.general_ = VqVae(self.codes, channels).eval().requires_grad_(False)
         self.networks_ = DsrNetworks(self.width, channels)
         self.upsampler_ = MaskNet(8, self.width)
@@ -197,34 +198,31 @@ class Dsr(Detector):
 
     def _load_general(self, train: Images, context: Context) -> dict[str, Any]:
         """Fill the frozen VQ-VAE; says which one it is."""
-        if self.vqvae != "random":
+        if self.vqvae != "quick":
             asset = context.asset(self.assets()[0])
             self.general_.load_state_dict(asset.state.tensors)
             return {"sha256": asset.sha256, **asset.state.values}
-        self._randomise(train, context)
-        return {"origin": "random"}
+        self._train_quickly(train, context)
+        return {"origin": "quick", "steps": QUICK_STEPS}
 
-    @torch.no_grad()
-    def _randomise(self, train: Images, context: Context) -> None:
-        """An untrained VQ-VAE that shows what is in an image: codes lie on features of training
-        images with smudges, and decoded images vary as much as those do."""
-        generator = context.generator("codes")
-        picks = torch.randint(len(train), (8,), generator=generator).tolist()
-        pixels = _fitting(train.batch(picks).pixels)
-        masks = perlin_masks(len(picks), _size(pixels), generator, empty=0.0)
-        pixels = smudged(pixels, masks, generator).to(context.device)
-        general = self.general_
-        with seeded(context, "vqvae"):
-            for module in general.modules():
-                if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-                    # or activations fade, and vanish in the instance normalisation of the others
-                    nn.init.kaiming_normal_(module.weight)
-        fine, lo = general.encode(pixels)
-        general.quantiser_lo.codes.copy_(_some(lo, self.codes, generator))
-        hi = general.features_hi(fine, general.quantiser_lo(lo))
-        general.quantiser_hi.codes.copy_(_some(hi, self.codes, generator))
-        last = general.decoder[-1]
-        last.weight.mul_(pixels.std() / general(pixels).std())
+    def _train_quickly(self, train: Images, context: Context) -> None:
+        """Some steps on windows of the training images with smudges, so that there are codes for
+        more than is normal. Not in the checkpoint: done again, with the same result."""
+        asset = GeneralVqVae(codes=self.codes, steps=QUICK_STEPS, warm_up=QUICK_STEPS // 10)
+        general = self.general_.requires_grad_(True)
+        followers = asset.followers(general.to_lo.out_channels).to(context.device)
+        optimiser = torch.optim.Adam(general.parameters(), 3e-3)
+        for step in context.progress.track(range(QUICK_STEPS), "quick VQ-VAE", QUICK_STEPS):
+            generator = context.generator(f"quick {step}")
+            picks = torch.randint(len(train), (QUICK_BATCH,), generator=generator).tolist()
+            pixels = random_crops(_fitting(train.batch(picks).pixels), 2 * STEP, generator)
+            masks = perlin_masks(len(picks), _size(pixels), generator)
+            pixels = smudged(pixels, masks, generator, most_seen=0.0).to(context.device)
+            optimiser.zero_grad(set_to_none=True)
+            loss = asset.loss(general, followers, pixels, step, generator)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+        general.requires_grad_(False)
 
     def _restore(self, train: Images, context: Context) -> dict[str, Any]:
         """Train everything but the upsampling. Returns what its checkpoint must keep of it."""
@@ -416,9 +414,3 @@ def _fitting(pixels: Tensor) -> Tensor:
 
 def _size(pixels: Tensor) -> tuple[int, int]:
     return pixels.shape[2], pixels.shape[3]
-
-
-def _some(features: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Some of the features (B, D, h, w) as (count, D)."""
-    rows = as_rows(features)
-    return rows[torch.randint(len(rows), (count,), generator=generator).to(rows.device)]
