@@ -29,7 +29,7 @@ POOL = 21
 """Side of the window that a score averages over."""
 WEAKEST = 0.2
 """Replacing codes reach over a share of the codebook uniform from this to 1."""
-QUICK_STEPS, QUICK_BATCH = 60, 4
+QUICK_STEPS, QUICK_BATCH = 120, 4
 LATE, LATE_RATE = 0.8, 0.1
 """The first training goes on at a tenth of its learning rate after this share of its steps."""
 
@@ -84,7 +84,14 @@ class Dsr(Detector):
     title = "DSR"
     citation = "Zavrtanik et al. 2022"
     paper = Geometry(resize=(256, 256), antialias=False, eval_crop=224)
-    smoke = {"vqvae": "quick", "codes": 64, "steps": 30, "batch": 2, "learning_rate": 1e-3}
+    smoke = {
+        "vqvae": "quick",
+        "codes": 128,
+        "width": 8,
+        "steps": 40,
+        "batch": 4,
+        "learning_rate": 5e-3,
+    }
     pretrains = (GeneralVqVae,)
 
     def __init__(
@@ -216,7 +223,7 @@ class Dsr(Detector):
             generator = context.generator(f"quick {step}")
             picks = torch.randint(len(train), (QUICK_BATCH,), generator=generator).tolist()
             pixels = random_crops(_fitting(train.batch(picks).pixels), 2 * STEP, generator)
-            masks = perlin_masks(len(picks), _size(pixels), generator)
+            masks = perlin_masks(len(picks), _size(pixels), generator, threshold=0.1, empty=0.0)
             pixels = smudged(pixels, masks, generator, most_seen=0.0).to(context.device)
             optimiser.zero_grad(set_to_none=True)
             loss = asset.loss(general, followers, pixels, step, generator)
