@@ -1,0 +1,143 @@
+"""What DSR trains per category, and the loss of its masks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ._vqvae import WIDTH, image_decoder
+
+DEPTH = 4
+"""Grids of the lower level are halved twice: sides of images must be multiples of 8 times this."""
+
+
+class SubspaceRestriction(nn.Sequential):
+    """Features of one level, (B, D, h, w), to what they would be on a normal image.
+
+    A U-Net without skips, so that nothing bypasses what it has learned of normal images; sides are
+    multiples of 4.
+
+    Args:
+        base: half of the channels of the first stage.
+        channels: D, of the general model's codes.
+    """
+
+    def __init__(self, base: int = 64, channels: int = WIDTH) -> None:
+        width = 2 * base
+        super().__init__(
+            *_convs(channels, width, width),
+            nn.MaxPool2d(2),
+            *_convs(width, 2 * width, 2 * width),
+            nn.MaxPool2d(2),
+            *_convs(2 * width, 4 * width, 4 * width),
+            _up(),
+            *_convs(4 * width, 2 * width, 2 * width, 2 * width),
+            _up(),
+            *_convs(2 * width, width, width, width),
+            nn.Conv2d(width, channels, 3, padding=1),
+        )
+
+
+class ObjectDecoder(nn.Sequential):
+    """The codes of both levels, (B, 2 D, h, w), to an image of the category, (B, 3, 4 h, 4 w).
+
+    Args:
+        base: channels of the bottleneck, a sixteenth of the widest stage's.
+        channels: D, of the general model's codes.
+    """
+
+    def __init__(self, base: int = 64, channels: int = WIDTH) -> None:
+        wide = 4 * base
+        super().__init__(
+            *_convs(2 * channels, wide, 2 * wide),
+            nn.MaxPool2d(2),
+            *_convs(2 * wide, 2 * wide, 4 * wide),
+            nn.MaxPool2d(2),
+            nn.Conv2d(4 * wide, base, 1),
+            nn.ConvTranspose2d(base, base, 4, 2, 1),
+            nn.ReLU(),
+            nn.ConvTranspose2d(base, base, 4, 2, 1),
+            nn.ReLU(),
+            image_decoder(base, 2 * base),
+        )
+        self.apply(_small_weights)
+
+
+class MaskNet(nn.Module):
+    """A U-Net to two logits per pixel, normal and anomalous: (B, C, H, W) to (B, 2, H, W).
+
+    Sides are multiples of 8.
+
+    Args:
+        channels: C, 6 for the anomaly detection module (both reconstructions) and 8 for the
+            upsampling module (and the former's mask).
+        base: channels of the finest stage.
+        small_weights: starts convolutions from N(0, 0.02) as published for the former.
+    """
+
+    def __init__(self, channels: int, base: int = 64, *, small_weights: bool = False) -> None:
+        super().__init__()
+        widths = (base, 2 * base, 4 * base, 4 * base)
+        pairs = zip((channels, *widths[:3]), widths, strict=True)
+        self.down = nn.ModuleList(nn.Sequential(*_convs(i, o, o)) for i, o in pairs)
+        self.pool = nn.MaxPool2d(2)
+        ups = list(zip(widths[:0:-1], widths[-2::-1], strict=True))  # from coarse to fine
+        self.up = nn.ModuleList(nn.Sequential(_up(), *_convs(i, o)) for i, o in ups)
+        self.merge = nn.ModuleList(nn.Sequential(*_convs(2 * o, o, o)) for _, o in ups)
+        self.out = nn.Conv2d(base, 2, 3, padding=1)
+        if small_weights:
+            self.apply(_small_weights)
+
+    def forward(self, x: Tensor) -> Tensor:
+        skips = []
+        for i, stage in enumerate(self.down):
+            x = stage(self.pool(x) if i else x)
+            skips.append(x)
+        for up, merge, skip in zip(self.up, self.merge, skips[-2::-1], strict=True):
+            x = merge(torch.cat([up(x), skip], 1))
+        logits: Tensor = self.out(x)
+        return logits
+
+
+class DsrNetworks(nn.Module):
+    """The networks of the first training of a category; ``base`` is the published 64 or thinner."""
+
+    def __init__(self, base: int = 64, channels: int = WIDTH) -> None:
+        super().__init__()
+        self.lo = SubspaceRestriction(base, channels)
+        self.hi = SubspaceRestriction(base, channels)
+        self.decoder = ObjectDecoder(base, channels)
+        self.detector = MaskNet(6, base, small_weights=True)
+
+
+def focal_loss(logits: Tensor, masks: Tensor, *, smooth: float = 1e-5) -> Tensor:
+    """Focal loss with gamma 2 and no class weights, averaged over pixels.
+
+    Args:
+        logits: (B, 2, H, W), normal and anomalous.
+        masks: (B, 1, H, W) of zeros and ones.
+        smooth: labels are that far from 0 and 1, and the logarithm's argument from 0.
+    """
+    anomalous = logits.float().softmax(1)[:, 1:]
+    right = torch.where(masks > 0.5, anomalous, 1 - anomalous)
+    right = (1 - smooth) * right + smooth * (1 - right) + smooth
+    return -((1 - right).square() * right.log()).mean()
+
+
+def _convs(inside: int, *outside: int) -> list[nn.Module]:
+    """3 × 3 convolutions, each with instance normalisation and a ReLU."""
+    out: list[nn.Module] = []
+    for channels in outside:
+        conv = nn.Conv2d(inside, channels, 3, padding=1)
+        out += [conv, nn.InstanceNorm2d(channels), nn.ReLU(inplace=True)]
+        inside = channels
+    return out
+
+
+def _up() -> nn.Module:
+    return nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
+
+
+def _small_weights(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(module.weight, 0.0, 0.02)
