@@ -121,7 +121,7 @@ def _pretrained(row: Mapping[str, Any] | pd.Series[Any]) -> list[str]:
     assets = row["provenance"].get("assets") or {}
     for name in row["assets"]:
         info = assets.get(name) or {}
-        if info.get("official"):
+        if (info.get("settings") or {}).get("official"):
             continue
         count = (info.get("images") or {}).get("count")
         out.append(f"{name} built here" + (f" from {count} images" if count else ""))

@@ -130,7 +130,7 @@ def test_a_record_that_differs_has_a_footnote_and_no_difference(
 def test_parts_known_to_be_the_published_ones_are_no_difference(
     record: Record, results: Path
 ) -> None:
-    assets = {"a": {"official": True}}
+    assets = {"a": {"settings": {"official": True}}}
     images = {"found": {"train": 209}, "official": {"train": 209}}
     provenance = {"published_weights": True, "assets": assets, "images": images}
     record("bottle", weights="known.pth", assets={"a": "00"}, provenance=provenance)
