@@ -21,7 +21,8 @@ from ._code_anomalies import neighbour_table, on_grid, replaced
 from ._dsr_networks import DEPTH, DsrNetworks, MaskNet, focal_loss
 from ._training import Training, seeded
 from ._vqvae import STRIDE_HI, STRIDE_LO, WIDTH, Quantised, VqVae
-from ._vqvae_asset import GeneralVqVae, random_crops
+from ._vqvae_asset import GeneralVqVae
+from ._vqvae_colours import set_to_colours
 
 STEP = STRIDE_LO * DEPTH
 """Sides must be multiples of this, and at least twice it for instance normalisation."""
@@ -29,7 +30,6 @@ POOL = 21
 """Side of the window that a score averages over."""
 WEAKEST = 0.2
 """Replacing codes reach over a share of the codebook uniform from this to 1."""
-QUICK_STEPS, QUICK_BATCH = 120, 4
 LATE, LATE_RATE = 0.8, 0.1
 """The first training goes on at a tenth of its learning rate after this share of its steps."""
 
@@ -65,13 +65,13 @@ class Dsr(Detector):
     maps back. Ground truth is resized by nearest neighbour, officially bilinear and cut to 1.
 
     Args:
-        vqvae: ``trained`` or ``official`` asset, or ``quick``: trained for a moment on smudged windows
-            of the category's own images, for trying things out.
+        vqvae: ``trained`` or ``official`` asset, or ``colours``: made by hand, its codes are patches'
+            mean colours, for trying things out.
         vqvae_steps, vqvae_batch, vqvae_crop, vqvae_learning_rate: settings of the asset that was
             trained, under its names.
         codes: per level of the VQ-VAE.
         width: channels of the finest stage of the masks' networks, published as 64; the category's
-            other networks scale with it, and a ``quick`` VQ-VAE.
+            other networks scale with it, and the ``colours`` VQ-VAE.
         epochs, samples: of the first training; an epoch is that many samples.
         batch, learning_rate: of Adam, in both trainings.
         upsampling_epochs: of the second training.
@@ -85,7 +85,7 @@ class Dsr(Detector):
     citation = "Zavrtanik et al. 2022"
     paper = Geometry(resize=(256, 256), antialias=False, eval_crop=224)
     smoke = {
-        "vqvae": "quick",
+        "vqvae": "colours",
         "codes": 128,
         "width": 8,
         "steps": 40,
@@ -97,7 +97,7 @@ class Dsr(Detector):
     def __init__(
         self,
         *,
-        vqvae: Literal["trained", "official", "quick"] = "trained",
+        vqvae: Literal["trained", "official", "colours"] = "trained",
         vqvae_steps: int = 100_000,
         vqvae_batch: int = 32,
         vqvae_crop: int = 256,
@@ -137,7 +137,7 @@ class Dsr(Detector):
             raise SettingsError(f"dsr: codes is {codes}; allowed is from 2 to 32767")
 
     def assets(self) -> Sequence[GeneralVqVae]:
-        if self.vqvae == "quick":
+        if self.vqvae == "colours":
             return []
         if self.vqvae == "official":
             return [GeneralVqVae(official=True, codes=self.codes)]
@@ -152,7 +152,7 @@ class Dsr(Detector):
         ]
 
     def build(self) -> None:
-        channels = 2 * self.width if self.vqvae == "quick" else WIDTH
+        channels = 2 * max(self.width, 4) if self.vqvae == "colours" else WIDTH
         self.general_ = VqVae(self.codes, channels).eval().requires_grad_(False)
         self.networks_ = DsrNetworks(self.width, channels)
         self.upsampler_ = MaskNet(8, self.width)
@@ -205,31 +205,15 @@ class Dsr(Detector):
 
     def _load_general(self, train: Images, context: Context) -> dict[str, Any]:
         """Fill the frozen VQ-VAE; says which one it is."""
-        if self.vqvae != "quick":
+        if self.vqvae != "colours":
             asset = context.asset(self.assets()[0])
             self.general_.load_state_dict(asset.state.tensors)
             return {"sha256": asset.sha256, **asset.state.values}
-        self._train_quickly(train, context)
-        return {"origin": "quick", "steps": QUICK_STEPS}
-
-    def _train_quickly(self, train: Images, context: Context) -> None:
-        """Some steps on windows of the training images with smudges, so that there are codes for
-        more than is normal. Not in the checkpoint: done again, with the same result."""
-        asset = GeneralVqVae(codes=self.codes, steps=QUICK_STEPS, warm_up=QUICK_STEPS // 10)
-        general = self.general_.requires_grad_(True)
-        followers = asset.followers(general.to_lo.out_channels).to(context.device)
-        optimiser = torch.optim.Adam(general.parameters(), 3e-3)
-        for step in context.progress.track(range(QUICK_STEPS), "quick VQ-VAE", QUICK_STEPS):
-            generator = context.generator(f"quick {step}")
-            picks = torch.randint(len(train), (QUICK_BATCH,), generator=generator).tolist()
-            pixels = random_crops(_fitting(train.batch(picks).pixels), 2 * STEP, generator)
-            masks = perlin_masks(len(picks), _size(pixels), generator, threshold=0.1, empty=0.0)
-            pixels = smudged(pixels, masks, generator, most_seen=0.0).to(context.device)
-            optimiser.zero_grad(set_to_none=True)
-            loss = asset.loss(general, followers, pixels, step, generator)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-        general.requires_grad_(False)
+        generator = context.generator("colours")
+        picks = torch.randint(len(train), (8,), generator=generator).tolist()
+        pixels = _fitting(train.batch(picks).pixels.to(context.device))
+        set_to_colours(self.general_, pixels, generator)
+        return {"origin": "colours"}
 
     def _restore(self, train: Images, context: Context) -> dict[str, Any]:
         """Train everything but the upsampling. Returns what its checkpoint must keep of it."""

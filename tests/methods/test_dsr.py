@@ -33,7 +33,7 @@ from benchmark.methods.dsr import Dsr
 
 T = TypeVar("T")
 SIDE = 64
-FAST: dict[str, Any] = {"vqvae": "quick", "codes": 40, "width": 8, "batch": 2, "steps": 4}
+FAST: dict[str, Any] = {"vqvae": "colours", "codes": 40, "width": 8, "batch": 2, "steps": 4}
 VQVAE: dict[str, Any] = {"codes": 40, "steps": 3, "batch": 2, "crop": 32}
 
 
@@ -317,7 +317,7 @@ def test_state_comes_back_from_a_file(fitted: tuple[Dsr, Context], tmp_path: Pat
 
 def test_the_record_says_what_was_run(fitted: tuple[Dsr, Context]) -> None:
     facts = fitted[0].facts()
-    assert facts["vqvae"]["origin"] == "quick" and facts["neighbours"] == "table"
+    assert facts["vqvae"] == {"origin": "colours"} and facts["neighbours"] == "table"
     assert facts["restoration"]["steps"] == 4 and facts["upsampling"]["steps"] == 2
     assert {"restoration loss", "upsampling loss"} <= fitted[1].meters.curves.keys()
 

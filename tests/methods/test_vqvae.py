@@ -23,6 +23,7 @@ from benchmark.loading import ImageSet
 from benchmark.methods import _training
 from benchmark.methods._vqvae import Quantiser, VqVae, straight_through
 from benchmark.methods._vqvae_asset import Follower, GeneralVqVae, random_crops
+from benchmark.methods._vqvae_colours import set_to_colours
 from benchmark.methods._vqvae_official import MODULES, from_official, load_official
 
 T = TypeVar("T")
@@ -380,3 +381,16 @@ def test_crops_are_windows_of_their_images() -> None:
 def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(AssetError, match="vqvae: .* is"):
         GeneralVqVae(**wrong)
+
+
+@torch.no_grad()
+def test_the_hand_made_one_shows_the_colours_of_an_image() -> None:
+    model = VqVae(2048, 8)
+    coarse = torch.rand(2, 3, 4, 4)
+    pixels = coarse.repeat_interleave(16, 2).repeat_interleave(16, 3)
+    set_to_colours(model, pixels, torch.Generator().manual_seed(0))
+    seen = model.quantise(pixels)
+    centres = slice(8, None, 16)
+    found = model.decode(seen.q_lo, seen.q_hi)[:, :, centres, centres]
+    torch.testing.assert_close(found, coarse, rtol=0, atol=0.02)
+    assert float(model.quantiser_hi.codes[:, :3].std()) > 0.2

@@ -2,7 +2,7 @@
 
     python tests/speed/dsr.py [--side 256] [--batch 8] [--width 64] [--steps 4]
 
-On random pixels, with a hardly trained VQ-VAE of 4096 codes (neither changes the time much), in one
+On random pixels, with a hand-made VQ-VAE of 4096 codes (neither changes the time much), in one
 process, both sides alternating, median of all steps but each fit's first. The direct side quantises
 by full distances, a one-hot matrix and its product with the codes, sorts out neighbours by a
 ``topk`` per image over the distances of every feature to every code, and averages codes by a product
@@ -136,10 +136,9 @@ def fit_once(given: argparse.Namespace, phases: tuple[str, ...]) -> dict[str, li
             )
             with patch.object(GeneralVqVae, "_look", lambda *_: {}), redirect_stdout(StringIO()):
                 asset.build(random_images(given.batch + 1, given.side), context)
-        settings: dict[str, Any] = {"vqvae": "quick", "width": given.width}
+        settings: dict[str, Any] = {"vqvae": "colours", "width": given.width}
         detector = Dsr(**settings, batch=given.batch, steps=given.steps, upsampling_epochs=100)
-        with patch("benchmark.methods.dsr.QUICK_STEPS", 1):
-            detector.fit(random_images(given.batch, given.side), context)
+        detector.fit(random_images(given.batch, given.side), context)
     return times.seconds
 
 
