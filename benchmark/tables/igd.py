@@ -185,14 +185,13 @@ IGD_4 = Layout(
 )
 
 PARTS = ("MS-SSIM", "KD", "DSVDD", "GSVDD", "INTER")
-ABLATION = (
-    "MS-SSIM",
-    "MS-SSIM+KD",
-    "MS-SSIM+KD+DSVDD",
-    "MS-SSIM+KD+GSVDD",
-    "MS-SSIM+KD+GSVDD+INTER",
-)
-FULL = ABLATION[-1]
+ABLATION = {
+    "MS-SSIM": "igd_msssim",
+    "MS-SSIM+KD": "igd_kd",
+    "MS-SSIM+KD+DSVDD": "igd_kd_dsvdd",
+    "MS-SSIM+KD+GSVDD": "igd_kd_gsvdd",
+    "MS-SSIM+KD+GSVDD+INTER": "igd",
+}
 
 IGD_5 = Layout(
     name="igd-5",
@@ -205,9 +204,9 @@ IGD_5 = Layout(
             setting,
             setting=setting,
             labels=tuple("✓" if part in setting.split("+") else "" for part in PARTS),
-            reference=Reference("igd") if setting == FULL else None,
+            reference=Reference(method),
         )
-        for setting in ABLATION
+        for setting, method in ABLATION.items()
     ),
     slots=(
         Slot("AUC - CIFAR10", "mean", CLASSES, ("image_auroc",), dataset="cifar10", decimals=3),

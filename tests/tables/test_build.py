@@ -118,6 +118,13 @@ def test_what_a_table_needs_can_be_run() -> None:
     assert RunConfig.build(run).holdout == 0.1
 
 
+def test_every_row_of_the_ablation_can_be_run() -> None:
+    methods = ["igd", "igd_msssim", "igd_kd", "igd_kd_dsvdd", "igd_kd_gsvdd"]
+    (run,) = needed(layout("igd-5"), [*known_methods(), *methods])
+    assert sorted(run["methods"]) == sorted(methods)
+    assert run["dataset"] == "cifar10"
+
+
 def test_published_marks_follow_each_papers_rule() -> None:
     text = make("igd-1", view="published")
     for bold in ("**0.9820**", "**0.9860**", "**0.9912**", "**0.9280**", "**0.9332**"):
