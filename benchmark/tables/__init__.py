@@ -39,14 +39,14 @@ def make(name: str, *, form: str = "markdown", **options: Any) -> str:
     Args:
         name: a key of :data:`TABLES`, or a YAML file of your own.
         form: ``markdown``, ``latex``, ``csv`` or ``html``.
-        options: the other fields of :class:`benchmark.tables.command.Request`.
+        options: the other fields of :class:`benchmark.tables.request.Request`.
 
     Raises:
         BenchError: an unknown name, or records that cannot make this table.
     """
-    from benchmark.tables import command
+    from benchmark.tables import request
 
-    return command.make(command.Request(name, **options), form)
+    return request.make(request.Request(name, **options), form)
 
 
 def table(given: Namespace) -> int:

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import BenchError, SettingsError, StoreError
 from benchmark.metric_names import IMAGE_METRICS, METRICS, PIXEL_METRICS
-from benchmark.tables.command import Request, grids, records, with_ensembles
 from benchmark.tables.derive import UNKNOWABLE, Derivation, derivations, own_cells
 from benchmark.tables.grid import Grid
 from benchmark.tables.render import render
+from benchmark.tables.request import Request, grids, records, with_ensembles
 from benchmark.tables.saved import parse
 from benchmark.tables.stored import Images, Stored
 

@@ -22,7 +22,7 @@ from benchmark.tables.saved import plain
 if TYPE_CHECKING:
     import pandas as pd
 
-    from benchmark.tables.command import Request
+    from benchmark.tables.request import Request
 
 Derivation = Callable[[str, str], str | None]
 """(words of the row, words of the column) -> text of the cell; None where there can be none."""

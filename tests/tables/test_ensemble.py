@@ -13,10 +13,10 @@ from benchmark.metric_names import IMAGE_METRICS
 from benchmark.metrics import image_metrics
 from benchmark.tables import TABLES, make
 from benchmark.tables.check import check
-from benchmark.tables.command import Request
 from benchmark.tables.ensemble import ensembles
 from benchmark.tables.layout import Layout
 from benchmark.tables.match import needed
+from benchmark.tables.request import Request
 
 from .conftest import TOY, Record, keep_scores
 
