@@ -70,6 +70,8 @@ def cost(
                     fontsize=7,
                 )
             axes.set_xscale("log")
+            for axis_format in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+                axis_format("{x:g}")  # seconds as people write them, not as powers of ten
             axes.margins(x=0.35, y=0.25)
             axes.set_xlabel(f"seconds per image, one at a time, on {device}", fontsize=8)
             axes.set_ylabel(
