@@ -20,7 +20,7 @@ lint: $(VENV)/.installed-test
 
 # Our own committed records on real images: make reference DATA=~/data WEIGHTS=~/weights
 reference: $(VENV)/.installed
-	BENCH=$(abspath $(BIN))/bench DATA=$(DATA) WEIGHTS=$(WEIGHTS) bash results/reference/make.sh
+	BENCH=$(abspath $(BIN))/bench DATA=$(DATA) WEIGHTS=$(WEIGHTS) IMAGES=$(IMAGES) bash results/reference/make.sh
 
 # The papers' tables in docs/tables, from these records
 tables: $(VENV)/.installed

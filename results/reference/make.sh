@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Our own runs on real images, kept as records without raw scores: make reference DATA=… WEIGHTS=…
+# (and IMAGES=… for the methods with a part that is pre-trained on natural photographs)
 #
 # Runs every method on the categories of MVTec AD that DATA holds (CATEGORIES narrows them). Papers'
 # own backbones run where WEIGHTS has them, smaller ones in any case; trained methods get their full
@@ -37,4 +38,25 @@ if command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1; then
 else
   run paper --methods stfpm --set stfpm.epochs=8
   run paper --methods rd4ad --set rd4ad.backbone=resnet18 rd4ad.epochs=5
+  # longer ones, in half precision to fit an hour per category
+  run paper --precision bfloat16 --methods rd4ad --set rd4ad.backbone=resnet18 rd4ad.epochs=40
+  run paper --precision bfloat16 --methods stfpm --set stfpm.epochs=60
+fi
+
+# methods with a part pre-trained on natural photographs: IMAGES=folder; ASSETS keeps what is built
+if [ -n "${IMAGES:-}" ]; then
+  export BENCH_ASSETS="${ASSETS:-$HOME/.cache/iad-bench/assets}"
+  pretrain() { "$BENCH" pretrain "$1" --images "$IMAGES" --weights-dir "$WEIGHTS" --set "${@:2}"; }
+  # schedules for a CPU: far below the papers', as the settings in the records say
+  pretrain vqvae vqvae.steps=1400 vqvae.crop=64 vqvae.learning_rate=0.001
+  quick="dsr.vqvae_steps=1400 dsr.vqvae_crop=64 dsr.vqvae_learning_rate=0.001"
+  quick="$quick dsr.width=16 dsr.batch=4 dsr.learning_rate=0.001"
+  for steps in 1 400; do # hardly trained at all, and trained for a while
+    run standard --image-size 128 --precision bfloat16 --methods dsr --set $quick dsr.steps=$steps
+  done
+  pretrain us-teacher us-teacher.layer=layer3 us-teacher.steps=500 us-teacher.batch=16
+  students="uninformed_students.teacher_layer=layer3 uninformed_students.teacher_steps=500"
+  students="$students uninformed_students.teacher_batch=16 uninformed_students.stride=4"
+  run standard --image-size 128 --precision bfloat16 --methods uninformed_students \
+    --set $students uninformed_students.epochs=2
 fi
