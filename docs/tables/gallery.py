@@ -33,7 +33,7 @@ def shown() -> list[str]:
     """One configuration per method: without the avoided backbones if there is another, then the one
     with most records. Scores play no part."""
     frame = benchmark.load_results(RESULTS)
-    frame = frame[(frame["status"] == "ok") & (frame["protocol"] == "paper")]
+    frame = frame[(frame["status"] == "ok") & (frame["protocol_name"] == "paper")]
     names = []
     for _, rows in frame.groupby("method", sort=True):
         others = rows[~rows["name"].str.contains("|".join(AVOIDED))]
@@ -47,7 +47,7 @@ def main() -> None:
     for name, table in TABLES.items():
         if not isinstance(table, Layout):
             continue
-        options: dict[str, Any] = {"results": [RESULTS], "protocol": "paper", "methods": methods}
+        options: dict[str, Any] = {"results": [RESULTS], "methods": methods}
         text = make(name, **options)
         picture = f"\n\n![compiled]({name}.png)" if latex else ""
         (HERE / f"{name}.md").write_text(f"{text}{picture}\n")

@@ -54,6 +54,11 @@ if [ -n "${IMAGES:-}" ]; then
   for steps in 1 400; do # hardly trained at all, and trained for a while
     run standard --image-size 128 --precision bfloat16 --methods dsr --set $quick dsr.steps=$steps
   done
+  pretrain igd-encoder igd-encoder.backbone=squeezenet1_1 igd-encoder.steps=1600 \
+    igd-encoder.batch=16 igd-encoder.learning_rate=0.0005
+  encoder="igd.backbone=squeezenet1_1 igd.encoder_steps=1600 igd.encoder_batch=16"
+  run paper --holdout 0.1 --precision bfloat16 --methods igd \
+    --set $encoder igd.encoder_rate=0.0005 'igd.scales=[local]' igd.steps=200 igd.learning_rate=0.0003
   pretrain us-teacher us-teacher.layer=layer3 us-teacher.steps=500 us-teacher.batch=16
   students="uninformed_students.teacher_layer=layer3 uninformed_students.teacher_steps=500"
   students="$students uninformed_students.teacher_batch=16 uninformed_students.stride=4"

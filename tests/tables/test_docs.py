@@ -20,6 +20,6 @@ def test_a_documented_table_is_up_to_date(name: str) -> None:
     assert spec is not None and spec.loader is not None
     gallery = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(gallery)
-    made = make(name, results=[gallery.RESULTS], protocol="paper", methods=gallery.shown())
+    made = make(name, results=[gallery.RESULTS], methods=gallery.shown())
     kept = (FOLDER / f"{name}.md").read_text().partition("\n\n![compiled]")[0]
     assert kept.rstrip() == made.rstrip(), "run: make tables"
