@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from benchmark.context import Checkpoint, Context
 from benchmark.errors import DetectorError
 
+FORMAT = 2
+"""Of checkpoints; to be raised with what they hold."""
 LOOK_EVERY = 50
 """Steps between two looks at the losses; each look waits for the device."""
 SAVE_SECONDS = 30.0
@@ -73,9 +75,12 @@ class Training:
         self.epoch_losses: list[float] = []
         self._losses: dict[str, list[float]] = {}
         self._pending: list[dict[str, Tensor]] = []
+        self._shown = title
         saved = context.checkpoint.load()
-        if saved is not None:
+        if saved is not None and saved.get("format") == FORMAT:
             self._resume(saved)
+        elif saved is not None:
+            self._shown = f"{title}, from the start (its checkpoint is of another version)"
 
     @property
     def epoch(self) -> int:
@@ -88,7 +93,7 @@ class Training:
         ordered = -1
         saved_at, pause = time.monotonic(), SAVE_SECONDS
         steps = range(self.done, self.steps)
-        for step in self.context.progress.track(steps, self.title, len(steps)):
+        for step in self.context.progress.track(steps, self._shown, len(steps)):
             epoch, place = divmod(step, self.per_epoch)
             if epoch != ordered:
                 order = self.context.rng(f"{self.title}, epoch {epoch}").permutation(self.images)
@@ -178,6 +183,7 @@ class Training:
         self._look()
         self.context.checkpoint.save(
             {
+                "format": FORMAT,
                 "done": self.done,
                 "module": self.module.state_dict(),
                 "optimiser": self.optimiser.state_dict(),

@@ -102,6 +102,22 @@ def test_goes_on_after_a_kill_as_if_nothing_had_happened(
     assert torch.equal(whole.module.weight, resumed.module.weight)
 
 
+def test_a_checkpoint_of_another_version_is_set_aside(tmp_path: Path) -> None:
+    place = context(tmp_path)
+    place.checkpoint.save({"done": 5, "losses": [0.1, 0.2], "curves": {}})  # an older layout
+    titles = []
+
+    class Titles:
+        def track(self, items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
+            titles.append(title)
+            yield from items
+
+    place.progress = Titles()
+    training = new(place)
+    assert train(training) == train(new(context()))
+    assert titles == ["model, from the start (its checkpoint is of another version)"]
+
+
 def test_the_best_weights_come_back() -> None:
     training = new(context())
     for indices in training:
