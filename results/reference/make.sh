@@ -62,6 +62,6 @@ if [ -n "${IMAGES:-}" ]; then
   pretrain us-teacher us-teacher.layer=layer3 us-teacher.steps=500 us-teacher.batch=16
   students="uninformed_students.teacher_layer=layer3 uninformed_students.teacher_steps=500"
   students="$students uninformed_students.teacher_batch=16 uninformed_students.stride=4"
-  run standard --image-size 128 --precision bfloat16 --methods uninformed_students \
-    --set $students uninformed_students.epochs=2
+  run standard --image-size 64 --methods uninformed_students \
+    --set $students 'uninformed_students.fields=[33]' uninformed_students.epochs=2
 fi
