@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmark.context import Checkpoint, Context, Meters
+from benchmark.context import Context
 from benchmark.detector import Batch, Detector, Images, Prediction
 from benchmark.errors import SettingsError
 from benchmark.geometry import Geometry
@@ -19,7 +19,7 @@ from benchmark.maps import upsample
 from ._anomaly_masks import perlin_masks, rotated, smudged
 from ._code_anomalies import neighbour_table, on_grid, replaced
 from ._dsr_networks import DEPTH, DsrNetworks, MaskNet, focal_loss
-from ._training import Training, seeded
+from ._training import Stages, Training, seeded
 from ._vqvae import STRIDE_HI, STRIDE_LO, WIDTH, Quantised, VqVae
 from ._vqvae_asset import GeneralVqVae
 from ._vqvae_colours import set_to_colours
@@ -162,21 +162,19 @@ class Dsr(Detector):
             self.build()
         self._place(context)
         origin = self._load_general(train, context)
-        saved = context.checkpoint.load() or {}
-        if saved.get("phase") == "upsampling":
-            kept = saved["kept"]
-            self.networks_.load_state_dict(kept["networks"])
-        else:
-            kept = self._restore(train, context)
+        stages = Stages(context.checkpoint)
+        restored = stages.finished("restoration")
+        if restored is None:
+            restored = self._restore(train, _stage(stages, "restoration", context))
+            stages.finish("restoration", restored)
+        self.networks_.load_state_dict(restored["networks"])
         self.networks_.requires_grad_(False)
-        refined = self._upsample(train, context, kept)
-        for title, curves in (("restoration", kept["curves"]), ("upsampling", refined["curves"])):
-            context.meters.curves |= {f"{title} {k}": v for k, v in curves.items()}
+        context.meters.curves |= restored["curves"]
         self.facts_ = {
             "vqvae": origin,
             "neighbours": self.neighbours,
-            "restoration": kept["facts"],
-            "upsampling": refined["facts"],
+            "restoration": restored["facts"],
+            "upsampling": self._upsample(train, _stage(stages, "upsampling", context)),
         }
         return self
 
@@ -216,9 +214,9 @@ class Dsr(Detector):
         return {"origin": "colours"}
 
     def _restore(self, train: Images, context: Context) -> dict[str, Any]:
-        """Train everything but the upsampling. Returns what its checkpoint must keep of it."""
+        """Train everything but the upsampling. Returns what the cell's checkpoint keeps of it."""
         training = self._training(
-            "restoration", self.networks_, self.epochs, self.steps, {}, train, context
+            "restoration", self.networks_, self.epochs, self.steps, train, context
         )
         tables: dict[str, Tensor | None] = {"lo": None, "hi": None}
         if self.neighbours == "table":
@@ -239,7 +237,7 @@ class Dsr(Detector):
         return {
             "networks": self.networks_.state_dict(),
             "facts": training.facts(),
-            "curves": training.context.meters.curves,
+            "curves": context.meters.curves,
         }
 
     def _restoration_loss(
@@ -298,13 +296,13 @@ class Dsr(Detector):
             torch.where(both | lower, coarse, F.interpolate(at_hi, scale_factor=STRIDE_HI)),
         )
 
-    def _upsample(self, train: Images, context: Context, kept: dict[str, Any]) -> dict[str, Any]:
-        """Train the upsampling module; the other networks stay as they are."""
+    def _upsample(self, train: Images, context: Context) -> dict[str, Any]:
+        """Train the upsampling module; the other networks stay as they are. What was run."""
         steps = None
         if self.steps is not None:
             steps = max(round(self.steps * self.upsampling_epochs / self.epochs), 1)
         training = self._training(
-            "upsampling", self.upsampler_, self.upsampling_epochs, steps, kept, train, context
+            "upsampling", self.upsampler_, self.upsampling_epochs, steps, train, context
         )
         for indices in training:
             generator = context.generator(f"upsampling {training.done}")
@@ -317,7 +315,7 @@ class Dsr(Detector):
                     seen = self._through(coded.q_lo, coded.q_hi)
                 loss = focal_loss(self._refined(seen), masks)
             training.learn(loss)
-        return {"facts": training.facts(), "curves": training.context.meters.curves}
+        return training.facts()
 
     def _training(
         self,
@@ -325,14 +323,12 @@ class Dsr(Detector):
         module: nn.Module,
         epochs: int,
         steps: int | None,
-        kept: dict[str, Any],
         train: Images,
         context: Context,
     ) -> Training:
-        """One of the two trainings, with its own part of the cell's checkpoint and own curves."""
-        inside = _PhaseCheckpoint(context.checkpoint.path, phase=title, kept=kept)
+        """One of the two trainings."""
         return Training(
-            replace(context, checkpoint=inside, meters=Meters()),
+            context,
             module.train(),
             torch.optim.Adam(module.parameters(), self.learning_rate),
             title=title,
@@ -341,6 +337,7 @@ class Dsr(Detector):
             epochs=epochs,
             steps=steps,
             remedy=f"lower the learning rate: --set dsr.learning_rate={self.learning_rate / 4:g}",
+            curves=f"{title} ",
         )
 
     def _samples(
@@ -377,22 +374,9 @@ class Dsr(Detector):
         return logits
 
 
-@dataclass
-class _PhaseCheckpoint(Checkpoint):
-    """The cell's checkpoint while one of its trainings runs, with what the earlier ones left."""
-
-    phase: str = ""
-    kept: dict[str, Any] | None = None
-
-    def save(self, state: dict[str, Any]) -> None:
-        super().save({"phase": self.phase, "kept": self.kept, "training": state})
-
-    def load(self) -> dict[str, Any] | None:
-        saved = super().load()
-        if saved is None or saved["phase"] != self.phase:
-            return None
-        training: dict[str, Any] = saved["training"]
-        return training
+def _stage(stages: Stages, name: str, context: Context) -> Context:
+    """The context of one of several trainings: with its part of the cell's checkpoint."""
+    return replace(context, checkpoint=stages.part(name))
 
 
 def _fitting(pixels: Tensor) -> Tensor:
