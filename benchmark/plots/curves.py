@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,6 +106,7 @@ def pixel_curves(stored: Stored, images: Images) -> Curves | None:
     """Curves over all measured pixels; None without maps, masks or anomalous pixels."""
     if stored.maps is None:
         return None
+    from benchmark.environment import cores
     from benchmark.measure import measured_pixels
     from benchmark.metrics import PixelMeter
 
@@ -114,7 +114,7 @@ def pixel_curves(stored: Stored, images: Images) -> Curves | None:
     if not category.has_masks:
         return None
     meter = PixelMeter(curves=True)
-    threads = len(os.sched_getaffinity(0))
+    threads = cores()
     pixels = measured_pixels(stored.scores, stored.maps, category, stored.geometry, threads)
     for sample, window, mask in pixels:
         meter.add(window, mask, ids=[sample.id])

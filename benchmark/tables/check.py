@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -164,8 +163,9 @@ def measured(stored: Stored, images: Images) -> dict[str, Any]:
         if hashlib.file_digest(file, "sha256").hexdigest() != stored.files["maps"]["sha256"]:
             raise StoreError(f"{path}: differs from what its record cites")
     category = images.category(stored.row["source"], stored.row["category"])
+    from benchmark.environment import cores
     from benchmark.measure import measure
 
-    threads = len(os.sched_getaffinity(0))
+    threads = cores()
     values, _ = measure(scores, maps, category, stored.geometry, threads)
     return {name: values[name] for name in (*IMAGE_METRICS, *PIXEL_METRICS) if name in METRICS}

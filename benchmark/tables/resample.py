@@ -9,7 +9,6 @@ at most about 0.001; printed values never come from them.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -146,13 +145,14 @@ def image_values(scores: Array, metric: str, draws: Draws, threshold: float | No
 
 def histograms(run: Stored, images: Images) -> Histograms:
     """Every image's pixels, binned. Raises BenchError when maps or masks are missing."""
+    from benchmark.environment import cores
     from benchmark.measure import measured_pixels
 
     if run.maps is None:
         raise StoreError("its maps were not kept")
     category = images.category(run.row["source"], run.row["category"])
     edges = _edges(run.maps)
-    threads = len(os.sched_getaffinity(0))
+    threads = cores()
     normal, anomalous, regions, owner = [], [], [], []
     each: dict[str, list[float]] = {name: [] for name in PER_IMAGE}
     place = np.argsort(np.argsort(run.scores.ids))  # of a test image among the sorted
