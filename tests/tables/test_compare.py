@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,12 @@ import pytest
 from scipy.stats import wilcoxon
 
 import benchmark
+from benchmark.dataset import Category
 from benchmark.errors import StoreError
 from benchmark.metrics import image_metrics, pixel_metrics
 from benchmark.tables.compare import side, two_runs
 from benchmark.tables.mvtec import ALL
-from benchmark.tables.resample import Draws, histograms, image_values, pixel_values
+from benchmark.tables.resample import Draws, Histograms, histograms, image_values, pixel_values
 from benchmark.tables.stored import Images, Stored
 
 from .conftest import TOY, Record, keep_scores
@@ -127,6 +129,43 @@ def test_a_resample_of_histograms_is_a_resample_of_images(
         assert scored.maps is not None
         exact = pixel_metrics([scored.maps[i] for i in drawn], [truth[i] for i in drawn])
         assert value == pytest.approx(getattr(exact, metric), abs=1e-3)
+
+
+def test_a_region_counts_as_often_as_its_image_was_drawn() -> None:
+    random = np.random.default_rng(0)
+    normal, regions = random.random((3, 50)), random.random((3, 50))
+    regions /= regions.sum(1, keepdims=True)
+    owner = np.array([0, 0, 1])  # two regions in one image, none in the last
+    found = Histograms(normal, np.ones((3, 50)), regions, owner, {})
+    weights = np.array([[3.0, 1.0, 2.0]])
+    fpr = np.cumsum(3 * normal[0] + normal[1] + 2 * normal[2])
+    overlap = np.cumsum(3 * regions[0] + 3 * regions[1] + regions[2]) / 7
+    x = np.linspace(0, 0.3, 100_001)
+    exact = np.interp(x, np.r_[0, fpr / fpr[-1]], np.r_[0, overlap]).mean()
+    assert pixel_values(found, "pro", weights) == pytest.approx(exact, abs=1e-5)
+
+
+@pytest.mark.parametrize("metric", ["pixel_auroc", "pro", "pixel_auroc_per_image"])
+def test_images_are_told_by_their_ids_not_by_their_order(
+    scored: Stored, toy: Path, metric: str
+) -> None:
+    images = Images(toy)
+    category = images.category("folder", "nut")
+    assert scored.maps is not None
+    turned: Any = SimpleNamespace(
+        row=scored.row,
+        geometry=scored.geometry,
+        maps=scored.maps[::-1],
+        scores=SimpleNamespace(ids=scored.scores.ids[::-1]),
+    )
+    turned_images: Any = SimpleNamespace(
+        category=lambda *_: Category("nut", category.train, category.test[::-1])
+    )
+    weights = np.array([[1, 0, 2, 3, 0, 1, 1, 2]], np.float32)
+    one, other = histograms(scored, images), histograms(turned, turned_images)
+    assert np.array_equal(one.normal, other.normal)
+    expected = pixel_values(one, metric, weights)
+    assert pixel_values(other, metric, weights) == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("metric", ["pro", "image_f1_max", "image_recall_at_0_fpr"])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import benchmark
+from benchmark import store
 from benchmark.metric_names import IMAGE_METRICS
 from benchmark.metrics import image_metrics
 from benchmark.tables import TABLES, make
@@ -47,6 +48,24 @@ def test_the_mean_score_is_measured(seeds: Path) -> None:
     two = ensembles(frame, 2).iloc[0]
     assert two["image_auroc"] == image_metrics(np.mean(SCORES[:2], 0), exact_labels()).image_auroc
     assert ensembles(frame, 4).empty
+
+
+def test_scores_are_matched_by_image(seeds: Path) -> None:
+    frame = benchmark.load_results(seeds)
+    before = ensembles(frame).iloc[0]["image_auroc"]
+    path = Path(frame.iloc[1]["path"])
+    record = store.read(path)
+    assert record is not None
+    turned = store.Scores.read(path.parent, record["files"]["scores"])
+    for name in ("ids", "keys", "labels", "defects", "scores"):
+        object.__setattr__(turned, name, getattr(turned, name)[::-1])
+    key = record["key"]
+    method, _, identity = path.parent.name.partition("@")
+    place = (key["dataset"], path.parents[1].name, method, identity, key["category"], key["seed"])
+    record["files"]["scores"] = turned.write(store.CellPath(seeds, *place))
+    del record["format"]
+    store.write(path, record)
+    assert ensembles(frame).iloc[0]["image_auroc"] == before
 
 
 def exact_labels() -> np.ndarray:
