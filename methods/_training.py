@@ -15,8 +15,10 @@ from torch import Tensor, nn
 from benchmark.context import Checkpoint, Context
 from benchmark.errors import DetectorError
 
-FORMAT = 2
+FORMAT = 3
 """Of checkpoints; to be raised with what they hold."""
+CURVE_POINTS = 50
+"""Of a loss curve at least, as long as there are as many steps; at most one per epoch otherwise."""
 LOOK_EVERY = 50
 """Steps between two looks at the losses; each look waits for the device."""
 SAVE_SECONDS = 30.0
@@ -73,7 +75,9 @@ class Training:
         self.epoch_ends = False
         self.best: dict[str, Any] = {}
         self.epoch_losses: list[float] = []
-        self._losses: dict[str, list[float]] = {}
+        self.span = min(self.per_epoch, -(-self.steps // CURVE_POINTS))
+        self._losses: dict[str, list[float]] = {}  # of the curve's next point
+        self._epoch: list[float] = []
         self._pending: list[dict[str, Tensor]] = []
         self._shown = title
         saved = context.checkpoint.load()
@@ -101,8 +105,11 @@ class Training:
             self.epoch_ends = place == self.per_epoch - 1 or step == self.steps - 1
             yield order[place * self.batch : (place + 1) * self.batch].tolist()
             self.done = step + 1
+            if self.epoch_ends or (place + 1) % self.span == 0:
+                self._add_point()
             if self.epoch_ends:
-                self._close_epoch()
+                self.epoch_losses.append(float(np.mean(self._epoch)))
+                self._epoch = []
             if time.monotonic() - saved_at >= pause:
                 start = time.monotonic()
                 self._save()
@@ -169,14 +176,13 @@ class Training:
                         f"{self.epochs}); {self.remedy}"
                     )
                 self._losses.setdefault(name, []).append(loss)
+                if name == "loss":
+                    self._epoch.append(loss)
 
-    def _close_epoch(self) -> None:
+    def _add_point(self) -> None:
         self._look()
         for name, values in self._losses.items():
-            mean = float(np.mean(values))
-            if name == "loss":
-                self.epoch_losses.append(mean)
-            self.context.meters.add(f"{self.curves}{name}", self.done, mean)
+            self.context.meters.add(f"{self.curves}{name}", self.done, float(np.mean(values)))
         self._losses = {}
 
     def _save(self) -> None:
@@ -189,6 +195,7 @@ class Training:
                 "optimiser": self.optimiser.state_dict(),
                 "best": self.best,
                 "losses": self._losses,
+                "epoch": self._epoch,
                 "epoch_losses": self.epoch_losses,
                 "curves": self.context.meters.curves,
             }
@@ -198,7 +205,8 @@ class Training:
         self.module.load_state_dict(saved["module"])
         self.optimiser.load_state_dict(saved["optimiser"])
         self.done, self.best = saved["done"], saved["best"]
-        self._losses, self.epoch_losses = saved["losses"], saved["epoch_losses"]
+        self._losses, self._epoch = saved["losses"], saved["epoch"]
+        self.epoch_losses = saved["epoch_losses"]
         self.context.meters.curves.update(saved["curves"])
 
 

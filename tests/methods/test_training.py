@@ -144,13 +144,53 @@ def test_a_loss_that_is_not_finite_stops_with_step_epoch_and_remedy(bad: float, 
 
 
 def test_a_long_epoch_notices_within_fifty_steps() -> None:
-    training = new(context(), images=1000, batch=2)
+    training = new(context(), images=10_000, batch=2)
     steps = 0
     with pytest.raises(DetectorError, match=r"at step 1 of"):
         for _ in training:
             steps += 1
             training.learn(training.module(X).sum() * float("nan"))
     assert steps == _training.LOOK_EVERY
+
+
+def climb(training: Training) -> None:
+    """Train with losses 0, 1, 2 and so on."""
+    for _ in training:
+        training.learn(training.module(X).square().mean() * 0 + training.done)
+
+
+def test_a_curve_has_a_point_per_epoch_or_fifty_where_epochs_are_few() -> None:
+    many = new(context(), epochs=60)
+    climb(many)
+    assert many.context.meters.curves["loss"][:2] == [(3, 1.0), (6, 4.0)]
+    assert len(many.context.meters.curves["loss"]) == 60
+    few = new(context(), images=300, epochs=1, steps=99)
+    climb(few)
+    curve = few.context.meters.curves["loss"]
+    assert curve[:2] == [(2, 0.5), (4, 2.5)]
+    assert curve[-1] == (99, 98.0)
+    assert len(curve) == 50
+    assert few.epoch_losses == [49.0]
+
+
+@pytest.mark.parametrize("killed", [1, 5, 100, 103])
+def test_a_kill_between_two_points_of_a_curve_changes_nothing(
+    killed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"images": 300, "epochs": 2}
+    whole = new(context(), **settings)
+    climb(whole)
+    monkeypatch.setattr(_training, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(_training, "SAVE_SHARE", float("inf"))
+    first, second = context(tmp_path), context(tmp_path)
+    first.progress = KilledAfter(killed)
+    with pytest.raises(KeyboardInterrupt):
+        climb(new(first, **settings))
+    monkeypatch.undo()
+    resumed = new(second, **settings)
+    climb(resumed)
+    assert second.meters.curves == whole.context.meters.curves
+    assert resumed.epoch_losses == whole.epoch_losses
 
 
 def test_counts_epochs_that_end_worse_than_the_first() -> None:
