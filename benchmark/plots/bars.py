@@ -10,13 +10,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.errors import StoreError
-from benchmark.plots.common import SERIES, figure, folder_of, save, slug, style
+from benchmark.plots.common import (
+    SERIES,
+    figure,
+    folder_of,
+    headline,
+    legend_below,
+    save,
+    slug,
+    style,
+)
 from benchmark.tables.live import over_seeds
 from benchmark.tables.select import blocks, category_groups
 from benchmark.tables.stored import Stored, one_seed
 
 if TYPE_CHECKING:
     import pandas as pd
+from matplotlib.ticker import LogLocator, NullLocator
 
 FALSE_ALARMS = 0.01
 
@@ -58,21 +68,30 @@ def cost(
                 continue
             made = figure(6.4, 4.4)
             axes = made.subplots()
+            handles, names = [], []
             for i, (name, seconds, value, stored) in enumerate(points):
                 area = 30 + 0.8 * stored / 1e6
-                axes.scatter(seconds, value, area, color=SERIES[i % len(SERIES)], alpha=0.7)
+                color = SERIES[i % len(SERIES)]
+                axes.scatter(seconds, value, area, color=color, alpha=0.7)
                 axes.annotate(
-                    f"{name}\n{stored / 1e6:.0f} MB",
+                    f"{i + 1}",
                     (seconds, value),
                     textcoords="offset points",
-                    xytext=(0, 11),
-                    ha="center",
-                    fontsize=7,
+                    xytext=(math.sqrt(area) / 2 + 3, 0),
+                    va="center",
+                    fontsize=8,
                 )
+                handles.append(axes.scatter([], [], 30, color=color, alpha=0.7))
+                names.append(f"{i + 1}  {name}, {stored / 1e6:.0f} MB")
+            legend_below(made, handles, names, 2)
             axes.set_xscale("log")
+            low, high = (found(point[1] for point in points) for found in (min, max))
+            if high > 3 * low:  # nine labels per decade would cover each other
+                axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                axes.xaxis.set_minor_locator(NullLocator())
             for axis_format in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
                 axis_format("{x:g}")  # seconds as people write them, not as powers of ten
-            axes.margins(x=0.35, y=0.25)
+            axes.margins(x=0.15, y=0.2)
             axes.set_xlabel(f"seconds per image, one at a time, on {device}", fontsize=8)
             axes.set_ylabel(
                 f"{metric}, mean over {', '.join(every) if len(every) < 4 else f'{len(every)} categories'}",
@@ -80,7 +99,7 @@ def cost(
             )
             axes.tick_params(labelsize=7, which="both")
             axes.grid(alpha=0.25)
-            made.suptitle(f"{title}\narea: bytes stored beyond the frozen backbone", fontsize=8)
+            headline(made, f"{title}\narea: bytes stored beyond the frozen backbone")
             name = slug("cost", metric, str(device), *([str(number)] if number else []))
             written.append(save(made, folder_of(out, same.iloc[0]) / f"{name}.{form}"))
     return written
@@ -129,8 +148,8 @@ def defects(
                 else "threshold set on held-out good images"
             )
             axes.set_xlabel(f"share of the images found; {rule}", fontsize=7)
-            made.legend(loc="outside lower center", ncols=2, fontsize=7)
-            made.suptitle(f"{category} ({title})", fontsize=8)
+            legend_below(made, *axes.get_legend_handles_labels(), 2)
+            headline(made, f"{category} ({title})")
             extra = [str(number)] if number else []
             name = slug("defects", str(category), *extra)
             written.append(save(made, folder_of(out, same.iloc[0]) / f"{name}.{form}"))

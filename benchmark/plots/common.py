@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +25,8 @@ Array = npt.NDArray[Any]
 GOOD, DEFECTIVE = "#0072b2", "#d55e00"
 """Blue and vermilion: told apart by colour-blind readers and in grey."""
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+LONGEST = 100
+"""Characters of one part of a file's name."""
 STYLES = ("-", "--", "-.", ":")
 
 
@@ -30,6 +35,38 @@ def figure(width: float, height: float) -> Figure:
     made = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(made)
     return made
+
+
+def headline(made: Figure, text: str, size: float = 8.0) -> None:
+    """A title over a figure, in lines no wider than it.
+
+    Args:
+        made: of its final width.
+        text: may hold line breaks.
+        size: in points.
+    """
+    inch = 72 / (0.56 * size)  # letters, of an average width, in an inch
+    width = max(20, int(made.get_figwidth() * inch))
+    lines = [textwrap.fill(line, width) for line in text.split("\n")]
+    made.suptitle("\n".join(lines), fontsize=size)
+
+
+def legend_below(
+    made: Figure, handles: Sequence[Any], names: Sequence[str], columns: int, size: float = 7.0
+) -> None:
+    """A legend under the axes; long names are wrapped, and the figure grows by their lines."""
+    columns = max(1, min(columns, int(made.get_figwidth() / 2)))
+    width = int(made.get_figwidth() / columns * 72 / (0.56 * size)) - 8
+    wrapped = [textwrap.fill(name, width) for name in names]
+    extra = sum(name.count("\n") for name in wrapped) / columns
+    made.set_figheight(made.get_figheight() + math.ceil(extra) * 1.3 * size / 72)
+    made.legend(
+        handles,
+        wrapped,
+        loc="outside lower center",
+        ncols=min(columns, len(wrapped)),
+        fontsize=size,
+    )
 
 
 def save(made: Figure, path: Path) -> Path:
@@ -53,8 +90,15 @@ def slug(*parts: str) -> str:
     >>> slug("PaDiM (resnet18)", "metal_nut")
     'padim-resnet18-metal_nut'
     """
-    joined = "-".join(re.sub(r"[^\w.=]+", "-", part.lower()).strip("-.") for part in parts)
-    return joined or "picture"
+    words = [re.sub(r"[^\w.=]+", "-", part.lower()).strip("-.") for part in parts]
+    return "-".join(_shortened(word) for word in words) or "picture"
+
+
+def _shortened(word: str) -> str:
+    """File systems allow 255 bytes; names with many settings get a digest for their end."""
+    if len(word) <= LONGEST:
+        return word
+    return f"{word[: LONGEST - 9]}-{hashlib.sha256(word.encode()).hexdigest()[:8]}"
 
 
 def folder_of(out: Path, row: Mapping[str, Any] | pd.Series[Any]) -> Path:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.errors import BenchError
-from benchmark.plots.common import figure, folder_of, save, slug, style
+from benchmark.plots.common import figure, folder_of, headline, legend_below, save, slug, style
 from benchmark.tables.select import blocks
 from benchmark.tables.stored import Array, Images, Stored, one_seed
 
@@ -70,8 +70,8 @@ def curves(
             handles, labels = axes[0].get_legend_handles_labels()
             if not handles:
                 continue
-            made.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8)
-            made.suptitle(f"{category} ({title})", fontsize=9)
+            legend_below(made, handles, labels, 3, 8)
+            headline(made, f"{category} ({title})", 9)
             row = same.iloc[0]
             extra = str(number) if number else ""
             name = slug("curves", str(category), *([extra] if extra else []))

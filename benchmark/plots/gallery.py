@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmark.dataset import Category, Sample
 from benchmark.errors import DataError, StoreError
-from benchmark.plots.common import figure, folder_of, save, shared_range, slug
+from benchmark.plots.common import figure, folder_of, headline, save, shared_range, slug
 from benchmark.tables.stored import Array, Images, Stored, one_seed
 
 if TYPE_CHECKING:
@@ -115,12 +115,13 @@ def draw(stored: Stored, images: Images, limits: tuple[float, float], count: int
         bar.ax.tick_params(labelsize=7)
         bar.set_label("anomaly score of a pixel, one scale for all of the method", fontsize=7)
     random = "  RANDOM WEIGHTS" if stored.row["random_weights"] else ""
-    made.suptitle(
+    headline(
+        made,
         f"{stored.title}  ({stored.row['dataset']}, protocol {stored.row['protocol']}, seed "
         f"{stored.row['seed']}){random}\n"
         "left: defective images, lowest score first (ground truth outlined)    "
         "right: good images, highest score first",
-        fontsize=8.5,
+        8.5,
     )
     return made
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.errors import StoreError
-from benchmark.plots.common import DEFECTIVE, GOOD, figure, folder_of, save, slug
+from benchmark.plots.common import (
+    DEFECTIVE,
+    GOOD,
+    figure,
+    folder_of,
+    headline,
+    legend_below,
+    save,
+    slug,
+)
 from benchmark.tables.stored import Array, Stored, one_seed
 
 if TYPE_CHECKING:
@@ -60,13 +68,14 @@ def histograms(
             _panel(place, np.asarray(scores.scores), np.asarray(scores.labels, bool), threshold)
             place.set_title(stored.row["category"], fontsize=8)
         handles, labels = axes.flat[0].get_legend_handles_labels()
-        made.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=7)
+        legend_below(made, handles, labels, len(labels))
         row = group[0].row
         random = "  RANDOM WEIGHTS" if row["random_weights"] else ""
-        made.suptitle(
+        headline(
+            made,
             f"{row['name']} ({row['dataset']}, protocol {row['protocol']}, seed {row['seed']})"
-            f"{random}\n{textwrap.fill(SCALING, 36 * max(columns, 2))}",
-            fontsize=7.5,
+            f"{random}\n{SCALING}",
+            7.5,
         )
         path = folder_of(out, row) / f"{slug('histograms', row['name'])}.{form}"
         written.append(save(made, path))

@@ -117,9 +117,9 @@ def summary(
             Row((cell(n, _notes(part, n)), *(column[i] for column in marked)))
             for i, n in enumerate(names)
         ]
-        notes.insert(
-            0, f"Averages over {_count(part, every)}; {DASH}: not defined for all of them."
-        )
+        missing = any(math.isnan(value.mean) for column in columns for value in column)
+        dashes = f"; {DASH}: not defined for all of them" if missing else ""
+        notes.insert(0, f"Averages over {_count(part, every)}{dashes}.")
         notes += [_seeds(part), *([ONE_BLOCK] if len(parts) > 1 else [])]
         grids.append(Grid(f"Summary: {title}", [heads], rows, notes))
     return grids

@@ -11,7 +11,7 @@ import pytest
 import benchmark
 from benchmark.metrics import image_metrics
 from benchmark.plots.bars import recall_by_type
-from benchmark.plots.common import shared_range, slug
+from benchmark.plots.common import figure, headline, legend_below, shared_range, slug
 from benchmark.plots.curves import pixel_curves, roc
 from benchmark.tables.stored import Images, Stored, one_seed
 
@@ -95,6 +95,31 @@ def test_maps_share_a_range_that_outliers_do_not_set() -> None:
     maps[0, 0, 0] = 1e6
     assert shared_range([maps])[1] < 2
     assert shared_range([np.zeros((1, 4, 4))]) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("columns", [1, 2, 3])
+@pytest.mark.parametrize("width", [4.0, 13.0])
+def test_long_names_stay_inside_the_picture(columns: int, width: float) -> None:
+    name = "IGD (" + ", ".join(f"learning_rate_{i}=0.0005" for i in range(12)) + ")"
+    made = figure(width, 4)
+    axes = made.subplots()
+    lines = [axes.plot([0, 1], [0, i])[0] for i in range(3)]
+    legend_below(made, lines, [name] * 3, columns)
+    headline(made, f"{name}\nsecond line")
+    made.canvas.draw()
+    legend, title = made.legends[0], made.texts[0]
+    for drawn in (legend.get_window_extent(), title.get_window_extent()):
+        assert drawn.x0 >= 0 and drawn.x1 <= made.bbox.x1
+        assert drawn.y0 >= 0 and drawn.y1 <= made.bbox.y1
+    assert axes.get_window_extent().height > 1.5 * made.dpi  # the axes keep their share
+    words = "".join(text.get_text() for text in legend.get_texts()).replace("\n", " ")
+    assert words.count("learning_rate_11=0.0005)") == 3
+
+
+def test_names_of_files_are_short_and_different() -> None:
+    names = [slug(f"IGD ({'x' * 300}{end})", "bottle") for end in "ab"]
+    assert all(len(name) < 120 and name.endswith("-bottle") for name in names)
+    assert names[0] != names[1]
 
 
 def test_names_of_files_are_safe() -> None:
