@@ -154,13 +154,14 @@ class Registry:
 def _described(source: Path, kind: Kind) -> tuple[str, Sequence[str]]:
     """Summary line and preset names of a file, from its source text; ("", ()) if not of the kind."""
     tree = ast.parse(source.read_text(encoding="utf-8"), filename=str(source))
+    known = {_BASE[kind]}
     for node in tree.body:
-        if not isinstance(node, ast.ClassDef) or node.name.startswith("_"):
+        if isinstance(node, ast.ImportFrom):
+            known |= {a.asname or a.name for a in node.names if _imports(node, a.name, kind)}
+        if not isinstance(node, ast.ClassDef) or not known & _names(node.bases):
             continue
-        bases = {
-            b.attr if isinstance(b, ast.Attribute) else getattr(b, "id", "") for b in node.bases
-        }
-        if _BASE[kind] not in bases:
+        known.add(node.name)
+        if node.name.startswith("_"):
             continue
         text = ast.get_docstring(node) or ast.get_docstring(tree) or node.name
         presets: list[str] = []
@@ -176,6 +177,24 @@ def _described(source: Path, kind: Kind) -> tuple[str, Sequence[str]]:
                 presets = [str(k.value) for k in value.keys if isinstance(k, ast.Constant)]
         return text.splitlines()[0], presets
     return "", ()
+
+
+def _imports(node: ast.ImportFrom, name: str, kind: Kind) -> bool:
+    """Whether an import brings the base class, or a method or data set to derive from."""
+    public = not any(part.startswith("_") for part in (node.module or "").split("."))
+    package, module = _PACKAGE[kind], node.module or ""
+    inside = module == package or module.startswith(f"{package}.")
+    return name == _BASE[kind] or (inside and public)
+
+
+def _names(bases: Sequence[ast.expr]) -> set[str]:
+    """``Padim`` of ``Padim``; ``padim`` and ``Padim`` of ``padim.Padim``."""
+    found = set()
+    for base in bases:
+        for part in ast.walk(base):
+            name = part.attr if isinstance(part, ast.Attribute) else getattr(part, "id", "")
+            found.add(name)
+    return found
 
 
 def _first_line(source: Path) -> str:

@@ -18,7 +18,7 @@ from benchmark.errors import SettingsError, unknown
 
 def declared(cls: type) -> dict[str, tuple[Any, Any]]:
     """Name -> (annotation, default) of a class's settings, in the order of its signature."""
-    hints = get_type_hints(vars(cls).get("__init__", object.__init__))
+    hints = get_type_hints(cls.__init__)  # type: ignore[misc]
     out: dict[str, tuple[Any, Any]] = {}
     for name, parameter in inspect.signature(cls).parameters.items():
         if parameter.kind is not parameter.KEYWORD_ONLY or parameter.default is parameter.empty:

@@ -136,6 +136,46 @@ def test_data_verifies_what_is_there(bench: Bench, toy: Path) -> None:
     assert status == 1 and "000.png" in out
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from benchmark.methods.padim import Padim\nclass Mine(Padim):\n    'My PaDiM.'\n",
+        "from benchmark.methods import padim\nclass Mine(padim.Padim):\n    'My PaDiM.'\n",
+        "from benchmark.methods.padim import Padim as P\nclass _A(P): pass\n"  # noqa: ISC004
+        "class Mine(_A):\n    'My PaDiM.'\n",
+        "from benchmark.detector import Detector as D\nclass Mine(D):\n    'My PaDiM.'\n",
+    ],
+)
+def test_a_plugin_may_derive_from_a_method(bench: Bench, tmp_path: Path, source: str) -> None:
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(source)
+    status, out = bench("list", "methods", "--plugin", plugin)
+    assert status == 0, out
+    assert any(line.split()[:1] == ["mine"] and "My PaDiM." in line for line in out.splitlines())
+
+
+def test_a_plugin_without_a_method_says_so(bench: Bench, tmp_path: Path) -> None:
+    plugin = tmp_path / "mine.py"
+    plugin.write_text("from benchmark.methods._training import Training\nclass A(Training): pass\n")
+    status, out = bench("list", "methods", "--plugin", plugin)
+    assert status == 2 and "no class derived from Detector or Dataset" in out
+
+
+def test_a_method_derived_from_another_runs_under_its_own_name(
+    bench: Bench, toy: Path, tmp_path: Path
+) -> None:
+    plugin = tmp_path / "mine.py"
+    plugin.write_text("from benchmark.methods.padim import Padim\nclass Mine(Padim):\n    'My.'\n")
+    status, out = bench(
+        "run", "--methods", "mine", "--plugin", plugin, "--dataset", "folder", "--data-root", toy,
+        "--categories", "nut", "--weights", "random", "--set", "mine.backbone=resnet18",
+        "mine.channels=8", "--image-size", "64", "--device", "cpu", "--results", tmp_path / "runs",
+    )  # fmt: skip
+    assert status == 0, out
+    status, out = bench("table", "summary", "--results", tmp_path / "runs")
+    assert status == 0 and "mine (" in out.lower() and "PaDiM" not in out, out
+
+
 def test_an_entry_point_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from benchmark.registry import Registry
 
