@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 Bench = Callable[..., tuple[int, str]]
 PLUGIN = Path(__file__).parents[2] / "docs" / "examples" / "mean_colour.py"
@@ -152,6 +153,18 @@ def test_a_plugin_may_derive_from_a_method(bench: Bench, tmp_path: Path, source:
     status, out = bench("list", "methods", "--plugin", plugin)
     assert status == 0, out
     assert any(line.split()[:1] == ["mine"] and "My PaDiM." in line for line in out.splitlines())
+
+
+def test_the_example_about_shortcuts_finds_one(toy: Path) -> None:
+    for path in (toy / "nut/test").glob("*/*.png"):
+        shade = 50 if path.parent.name == "good" else 90
+        Image.new("RGB", (16, 16), (shade,) * 3).save(path)
+    script = PLUGIN.with_name("shortcuts.py")
+    command = [sys.executable, str(script), "folder", str(toy)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    rows = {line.split()[0]: line.split()[1:] for line in said.splitlines()[1:]}
+    assert (rows["nut"][0], *rows["nut"][2:]) == ("1.000", "50.0", "90.0")
+    assert set(rows) == {"nut", "pin"} and rows["pin"][0] != "1.000"
 
 
 def test_a_plugin_without_a_method_says_so(bench: Bench, tmp_path: Path) -> None:
