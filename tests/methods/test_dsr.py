@@ -381,7 +381,7 @@ def test_it_learns() -> None:
     settings = {**FAST, "steps": 24, "samples": 8, "learning_rate": 3e-3}
     Dsr(**settings).fit(images(4), place)
     losses = [value for _, value in place.meters.curves["restoration loss"]]
-    assert losses[-1] < 0.8 * losses[0]
+    assert np.mean(losses[-4:]) < 0.8 * np.mean(losses[:4]), losses
 
 
 def test_mixed_precision_gives_nearly_the_same(fitted: tuple[Dsr, Context]) -> None:

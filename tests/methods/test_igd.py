@@ -521,7 +521,7 @@ def test_distillation_learns_and_goes_on_after_a_kill(
     place = context()
     whole = IgdEncoder(**settings).build(natural, place)
     losses = [value for _, value in place.meters.curves["loss"]]
-    assert losses[-1] < losses[0]
+    assert np.mean(losses[-4:]) < np.mean(losses[:4]), losses
     monkeypatch.setattr(_training, "SAVE_SECONDS", 0.0)  # after every step
     monkeypatch.setattr(_training, "SAVE_SHARE", float("inf"))
     place = context()

@@ -178,8 +178,9 @@ def test_the_students_error_falls() -> None:
     place = context()
     settings = {**FAST, "fields": (33,), "epochs": 6, "learning_rate": 1e-3}
     UninformedStudents(**settings).fit(images(5), place)
-    losses = [value for _, value in place.meters.curves["loss"]]
-    assert losses[-1] < 0.95 * losses[0]
+    curve = place.meters.curves["loss"]
+    epochs = np.array([value for _, value in curve]).reshape(6, -1).mean(1)
+    assert epochs[-1] < 0.95 * epochs[0]
 
 
 def test_same_seed_same_result_other_seed_another(
