@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Mapping
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin
 
 import yaml
 
@@ -18,17 +18,16 @@ from benchmark.errors import SettingsError, unknown
 
 def declared(cls: type) -> dict[str, tuple[Any, Any]]:
     """Name -> (annotation, default) of a class's settings, in the order of its signature."""
-    hints = get_type_hints(cls.__init__)  # type: ignore[misc]
     out: dict[str, tuple[Any, Any]] = {}
-    for name, parameter in inspect.signature(cls).parameters.items():
+    for name, parameter in inspect.signature(cls, eval_str=True).parameters.items():
         if parameter.kind is not parameter.KEYWORD_ONLY or parameter.default is parameter.empty:
             raise SettingsError(
                 f"{cls.__name__}: setting {name!r} must be keyword-only and have a default "
                 f"(write `def __init__(self, *, {name}: int = 5)`)"
             )
-        if name not in hints:
+        if parameter.annotation is parameter.empty:
             raise SettingsError(f"{cls.__name__}: setting {name!r} has no type annotation")
-        out[name] = (hints[name], parameter.default)
+        out[name] = (parameter.annotation, parameter.default)
     return out
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.ticker import LogLocator, NullLocator
 
 from benchmark.errors import StoreError
 from benchmark.plots.common import (
@@ -26,7 +27,6 @@ from benchmark.tables.stored import Stored, one_seed
 
 if TYPE_CHECKING:
     import pandas as pd
-from matplotlib.ticker import LogLocator, NullLocator
 
 FALSE_ALARMS = 0.01
 

@@ -45,8 +45,7 @@ def headline(made: Figure, text: str, size: float = 8.0) -> None:
         text: may hold line breaks.
         size: in points.
     """
-    inch = 72 / (0.56 * size)  # letters, of an average width, in an inch
-    width = max(20, int(made.get_figwidth() * inch))
+    width = _letters(made.get_figwidth(), size)
     lines = [textwrap.fill(line, width) for line in text.split("\n")]
     made.suptitle("\n".join(lines), fontsize=size)
 
@@ -56,7 +55,7 @@ def legend_below(
 ) -> None:
     """A legend under the axes; long names are wrapped, and the figure grows by their lines."""
     columns = max(1, min(columns, int(made.get_figwidth() / 2)))
-    width = int(made.get_figwidth() / columns * 72 / (0.56 * size)) - 8
+    width = _letters(made.get_figwidth() / columns, size) - 8  # the handle takes some
     wrapped = [textwrap.fill(name, width) for name in names]
     extra = sum(name.count("\n") for name in wrapped) / columns
     made.set_figheight(made.get_figheight() + math.ceil(extra) * 1.3 * size / 72)
@@ -67,6 +66,11 @@ def legend_below(
         ncols=min(columns, len(wrapped)),
         fontsize=size,
     )
+
+
+def _letters(inches: float, size: float) -> int:
+    """How many letters of an average width, in ``size`` points, fit."""
+    return max(20, int(inches * 72 / (0.56 * size)))
 
 
 def save(made: Figure, path: Path) -> Path:

@@ -1,7 +1,8 @@
-"""Can a category be solved without looking at defects? python docs/examples/shortcuts.py mvtec ~/data/mvtec
+"""Can a category be solved without looking at defects?
 
-Prints how well the mean brightness of an image alone separates good from defective test images, and
-how bright the good images of both splits are: image AUROCs near 0 or 1 are a property of the data.
+``python docs/examples/shortcuts.py mvtec ~/data/mvtec`` prints how well the mean
+brightness of an image alone separates good from defective test images, and how bright the good images
+of both splits are: image AUROCs near 0 or 1 are a property of the data.
 """
 
 import sys

@@ -141,9 +141,9 @@ def test_data_verifies_what_is_there(bench: Bench, toy: Path) -> None:
     "source",
     [
         "from benchmark.methods.padim import Padim\nclass Mine(Padim):\n    'My PaDiM.'\n",
+        "from benchmark.methods.padim import Padim as P\nclass Mine(P): 'My PaDiM.'\n",
         "from benchmark.methods import padim\nclass Mine(padim.Padim):\n    'My PaDiM.'\n",
-        "from benchmark.methods.padim import Padim as P\nclass _A(P): pass\n"  # noqa: ISC004
-        "class Mine(_A):\n    'My PaDiM.'\n",
+        "from benchmark.methods.padim import Padim\nclass _A(Padim): pass\nclass Mine(_A): 'My PaDiM.'\n",
         "from benchmark.detector import Detector as D\nclass Mine(D):\n    'My PaDiM.'\n",
     ],
 )
