@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from benchmark.dataset import Category, Sample
+from benchmark.data.dataset import Category, Sample
 from benchmark.errors import DataError
-from benchmark.images import EXTENSIONS, FileSource
+from benchmark.data.images import EXTENSIONS, FileSource
 
 
 def subfolders(folder: Path) -> list[Path]:

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.dataset import ArraySource, Category, Dataset, Offer, Sample
+from benchmark.data.dataset import ArraySource, Category, Dataset, Offer, Sample
 from benchmark.errors import DataError, unknown
 
 Array = npt.NDArray[Any]

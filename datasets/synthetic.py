@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.dataset import ArraySource, Category, Dataset, Sample
+from benchmark.data.dataset import ArraySource, Category, Dataset, Sample
 from benchmark.errors import DataError, unknown
 
 from ._drawing import SIDE, Dice, expose

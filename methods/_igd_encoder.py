@@ -7,15 +7,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmark.assets import Asset
-from benchmark.backbones import POOLED
-from benchmark.context import Context
-from benchmark.detector import Images, State
+from benchmark.detector.asset import Asset
+from benchmark.features.backbones import POOLED
+from benchmark.detector.context import Context
+from benchmark.detector.base import Images, State
 from benchmark.errors import AssetError
 
 from ._distillation import ImageNetInput
 from ._igd_networks import PatchEncoder
-from ._training import Training, seeded
+from benchmark.detector.training import Training, seeded
 
 SIDE = 32
 

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmark.context import Context
+from benchmark.detector.context import Context
 
 from ._gsvdd import Gsvdd, PublishedGsvdd, SoftBoundary
 from ._igd_networks import Critic, Decoder, PatchEncoder
 from ._igd_views import Views
 from ._msssim import MsSsim
-from ._training import Training, seeded
+from benchmark.detector.training import Training, seeded
 
 Formulation = Literal["equations", "public_code"]
 Descriptor = Literal["gsvdd", "soft_boundary", "none"]

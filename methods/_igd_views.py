@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark.context import Context
-from benchmark.detector import Images
+from benchmark.detector.context import Context
+from benchmark.detector.base import Images
 
 from ._distillation import ImageNetInput
 from ._igd_encoder import padded

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmark.assets import Asset
-from benchmark.context import Context
-from benchmark.detector import Images, State
+from benchmark.detector.asset import Asset
+from benchmark.detector.context import Context
+from benchmark.detector.base import Images, State
 from benchmark.errors import AssetError
 
 from ._distillation import ImageNetInput, Moments
 from ._patch_networks import LAYERS, WIDTH, patch_networks
-from ._training import Training, seeded
+from benchmark.detector.training import Training, seeded
 
 
 class UsTeacher(Asset):

@@ -14,12 +14,12 @@ from PIL import Image, ImageDraw
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmark.assets import Asset
-from benchmark.context import Context
-from benchmark.detector import Images, State
+from benchmark.detector.asset import Asset
+from benchmark.detector.context import Context
+from benchmark.detector.base import Images, State
 from benchmark.errors import AssetError
 
-from ._training import Training, seeded, split_off
+from benchmark.detector.training import Training, seeded, split_off
 from ._vqvae import STRIDE_LO, WIDTH, Quantiser, VqVae, as_rows, straight_through
 from ._vqvae_official import find_official, load_official
 

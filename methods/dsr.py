@@ -10,16 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmark.context import Context
-from benchmark.detector import Batch, Detector, Images, Prediction
+from benchmark.detector.context import Context
+from benchmark.detector.base import Batch, Detector, Images, Prediction
 from benchmark.errors import SettingsError
-from benchmark.geometry import Geometry
-from benchmark.maps import upsample
+from benchmark.data.geometry import Geometry
+from benchmark.detector.maps import upsample
 
 from ._anomaly_masks import perlin_masks, rotated, smudged
 from ._code_anomalies import neighbour_table, on_grid, replaced
 from ._dsr_networks import DEPTH, DsrNetworks, MaskNet, focal_loss
-from ._training import Stages, Training, seeded
+from benchmark.detector.training import Stages, Training, seeded
 from ._vqvae import STRIDE_HI, STRIDE_LO, WIDTH, Quantised, VqVae
 from ._vqvae_asset import GeneralVqVae
 from ._vqvae_colours import set_to_colours

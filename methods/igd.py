@@ -9,12 +9,12 @@ from typing import Any, Literal, Self, cast
 import torch
 from torch import Tensor, nn
 
-from benchmark.backbones import POOLED
-from benchmark.context import Context
-from benchmark.detector import Batch, Detector, Images, Prediction
+from benchmark.features.backbones import POOLED
+from benchmark.detector.context import Context
+from benchmark.detector.base import Batch, Detector, Images, Prediction
 from benchmark.errors import DetectorError, SettingsError
-from benchmark.features import FeatureSpec
-from benchmark.geometry import Geometry
+from benchmark.features.cache import FeatureSpec
+from benchmark.data.geometry import Geometry
 
 from ._distillation import ImageNetInput
 from ._igd_encoder import SIDE, IgdEncoder, padded
@@ -23,7 +23,7 @@ from ._igd_networks import GLOBAL_STEP
 from ._igd_scoring import Evidence, by_equations, by_public_code, fold
 from ._igd_views import CHUNK, Views, cut
 from ._msssim import GLOBAL_WEIGHTS, LOCAL_WEIGHTS, PIXEL_RANGE, MsSsim, scales_that_fit
-from ._training import Stages, seeded
+from benchmark.detector.training import Stages, seeded
 
 Scale = Literal["global", "local"]
 STRIDE = 16

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmark.context import Context
-from benchmark.detector import Batch, Detector, Images, Prediction
+from benchmark.detector.context import Context
+from benchmark.detector.base import Batch, Detector, Images, Prediction
 from benchmark.errors import SettingsError
-from benchmark.features import FeatureSpec
-from benchmark.geometry import Geometry
-from benchmark.maps import smooth, upsample
+from benchmark.features.cache import FeatureSpec
+from benchmark.data.geometry import Geometry
+from benchmark.detector.maps import smooth, upsample
 
 
 class Padim(Detector):

@@ -8,16 +8,16 @@ from typing import Any, Literal, Self
 import torch
 from torch import Tensor
 
-from benchmark.context import Context
-from benchmark.detector import Batch, Detector, Images, Prediction
+from benchmark.detector.context import Context
+from benchmark.detector.base import Batch, Detector, Images, Prediction
 from benchmark.errors import DetectorError, SettingsError
-from benchmark.features import FeatureSpec
-from benchmark.geometry import Geometry
-from benchmark.maps import smooth, upsample
+from benchmark.features.cache import FeatureSpec
+from benchmark.data.geometry import Geometry
+from benchmark.detector.maps import smooth, upsample
 
 from ._distillation import cosine_gap
 from ._rd4ad_networks import MIRRORED, Mirror, ReverseDistillation
-from ._training import Training, seeded
+from benchmark.detector.training import Training, seeded
 
 
 class Rd4ad(Detector):

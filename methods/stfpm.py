@@ -8,16 +8,16 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from benchmark.backbones import POOLED, layer_names, untrained
-from benchmark.context import Context
-from benchmark.detector import Batch, Detector, Images, Prediction
+from benchmark.features.backbones import POOLED, layer_names, untrained
+from benchmark.detector.context import Context
+from benchmark.detector.base import Batch, Detector, Images, Prediction
 from benchmark.errors import SettingsError
-from benchmark.features import FeatureSpec
-from benchmark.geometry import Geometry
-from benchmark.maps import upsample
+from benchmark.features.cache import FeatureSpec
+from benchmark.data.geometry import Geometry
+from benchmark.detector.maps import upsample
 
 from ._distillation import ImageNetInput, cosine_gap
-from ._training import Training, seeded, split_off
+from benchmark.detector.training import Training, seeded, split_off
 
 
 class Stfpm(Detector):

@@ -8,15 +8,15 @@ from typing import Any, Literal, Self, cast
 import torch
 from torch import Tensor, nn
 
-from benchmark.context import Context
-from benchmark.detector import Batch, Detector, Images, Prediction
+from benchmark.detector.context import Context
+from benchmark.detector.base import Batch, Detector, Images, Prediction
 from benchmark.errors import SettingsError
-from benchmark.geometry import Geometry
-from benchmark.maps import upsample
+from benchmark.data.geometry import Geometry
+from benchmark.detector.maps import upsample
 
 from ._distillation import ImageNetInput, Moments
 from ._patch_networks import LAYERS, PatchNetwork, patch_networks
-from ._training import Training, seeded, split_off
+from benchmark.detector.training import Training, seeded, split_off
 from ._us_teacher import UsTeacher
 
 

@@ -85,7 +85,7 @@ def bench(
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments: object) -> tuple[int, str]:
-        from benchmark.cli import main
+        from benchmark.cli.parser import main
 
         capsys.readouterr()
         try:

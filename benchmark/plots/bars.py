@@ -22,8 +22,8 @@ from benchmark.plots.common import (
     style,
 )
 from benchmark.tables.live import over_seeds
-from benchmark.tables.select import blocks, category_groups
-from benchmark.tables.stored import Stored, one_seed
+from benchmark.records.select import blocks, category_groups
+from benchmark.records.stored import Stored, one_seed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +44,7 @@ def cost(
     One picture per comparable block and device: times of two machines are no comparison.
 
     Args:
-        frame: records chosen by :func:`benchmark.tables.select.choose`.
+        frame: records chosen by :func:`benchmark.records.select.choose`.
         out: folder of the pictures.
         metric: averaged over the categories of the block.
         form: ``png``, ``pdf`` or ``svg``.

@@ -7,18 +7,18 @@ from argparse import Namespace
 from pathlib import Path
 
 from benchmark.errors import SettingsError, unknown
-from benchmark.metric_names import METRICS
+from benchmark.metrics.names import METRICS
 
 
 def plot(given: Namespace) -> int:
     """Draw what was asked for; prints the files written."""
-    from benchmark.frame import load_results
+    from benchmark.records.frame import load_results
     from benchmark.plots.bars import cost, defects
     from benchmark.plots.curves import curves
     from benchmark.plots.gallery import gallery
     from benchmark.plots.histograms import histograms
-    from benchmark.tables.select import choose
-    from benchmark.tables.stored import Images
+    from benchmark.records.select import choose
+    from benchmark.records.stored import Images
 
     if given.metric not in METRICS:
         raise SettingsError(unknown("metric", given.metric, METRICS))

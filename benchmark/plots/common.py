@@ -15,7 +15,7 @@ import numpy.typing as npt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from benchmark import store
+from benchmark.records import store
 from benchmark.errors import StoreError
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import numpy as np
 
 from benchmark.errors import BenchError
 from benchmark.plots.common import figure, folder_of, headline, legend_below, save, slug, style
-from benchmark.tables.select import blocks
-from benchmark.tables.stored import Array, Images, Stored, one_seed
+from benchmark.records.select import blocks
+from benchmark.records.stored import Array, Images, Stored, one_seed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +40,7 @@ def curves(
     """One picture per comparable block and category.
 
     Args:
-        frame: records chosen by :func:`benchmark.tables.select.choose`; the first seed is shown.
+        frame: records chosen by :func:`benchmark.records.select.choose`; the first seed is shown.
         out: folder of the pictures.
         images: where the data sets are: pixel curves need the masks.
         form: ``png``, ``pdf`` or ``svg``.
@@ -106,8 +106,8 @@ def pixel_curves(stored: Stored, images: Images) -> Curves | None:
     """Curves over all measured pixels; None without maps, masks or anomalous pixels."""
     if stored.maps is None:
         return None
-    from benchmark.environment import cores
-    from benchmark.measure import measured_pixels
+    from benchmark.machine import cores
+    from benchmark.records.measure import measured_pixels
     from benchmark.metrics import PixelMeter
 
     category = images.category(stored.row["source"], stored.row["category"])

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.dataset import Category, Sample
+from benchmark.data.dataset import Category, Sample
 from benchmark.errors import DataError, StoreError
 from benchmark.plots.common import figure, folder_of, headline, save, shared_range, slug
-from benchmark.tables.stored import Array, Images, Stored, one_seed
+from benchmark.records.stored import Array, Images, Stored, one_seed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +56,7 @@ def gallery(
     categories, so that they can be compared by eye.
 
     Args:
-        frame: records chosen by :func:`benchmark.tables.select.choose`; the first seed is shown.
+        frame: records chosen by :func:`benchmark.records.select.choose`; the first seed is shown.
         out: folder of the pictures, ``<out>/<data set>/<protocol>/<method>-<category>.png``.
         images: where the data sets are.
         count: images of each kind.

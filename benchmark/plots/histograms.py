@@ -20,7 +20,7 @@ from benchmark.plots.common import (
     save,
     slug,
 )
-from benchmark.tables.stored import Array, Stored, one_seed
+from benchmark.records.stored import Array, Stored, one_seed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +39,7 @@ def histograms(
     """One picture per configuration, a panel per category (as in RD4AD's Figure 5).
 
     Args:
-        frame: records chosen by :func:`benchmark.tables.select.choose`; the first seed is shown.
+        frame: records chosen by :func:`benchmark.records.select.choose`; the first seed is shown.
         out: folder of the pictures.
         form: ``png``, ``pdf`` or ``svg``.
         say: told of records whose scores are gone.

@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import BenchError, StoreError
-from benchmark.metric_names import METRICS
+from benchmark.metrics.names import METRICS
 from benchmark.tables import TABLES
 from benchmark.tables.build import build
 from benchmark.tables.grid import Grid
 from benchmark.tables.layout import Layout
 from benchmark.tables.live import RANDOM, over_seeds, summary
-from benchmark.tables.names import Method, changed_settings, known_methods
+from benchmark.records.names import Method, changed_settings, known_methods
 from benchmark.tables.render import latex, web
-from benchmark.tables.select import blocks, category_groups, choose
-from benchmark.tables.stored import Images, Stored
+from benchmark.records.select import blocks, category_groups, choose
+from benchmark.records.stored import Images, Stored
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,7 +86,7 @@ class Block:
 
 def report(given: Namespace) -> int:
     """``bench report``."""
-    from benchmark.frame import load_results
+    from benchmark.records.frame import load_results
 
     frame = choose(
         load_results(given.results, given.plugin),
@@ -110,7 +110,7 @@ def page(frame: pd.DataFrame, known: dict[str, Method], images: Images | None) -
     """The whole report.
 
     Args:
-        frame: records chosen by :func:`benchmark.tables.select.choose`.
+        frame: records chosen by :func:`benchmark.records.select.choose`.
         known: defaults of methods.
         images: where the data sets are; None leaves the pictures out.
     """

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from benchmark.errors import StoreError
-from benchmark.metric_names import METRICS
+from benchmark.metrics.names import METRICS
 from benchmark.tables import published
 from benchmark.tables.grid import DASH, Cell, Grid, Part, Row, cell
 from benchmark.tables.layout import Entry, Layout, Slot
 from benchmark.tables.live import Value, over_seeds, seeds_text
 from benchmark.tables.match import Match, match
-from benchmark.tables.names import Method
+from benchmark.records.names import Method
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -286,7 +286,7 @@ def build(
     Args:
         layout: which table.
         frame: finished records, each cell once; not needed for the view ``published``.
-        known: defaults of methods (:func:`benchmark.tables.names.known_methods`).
+        known: defaults of methods (:func:`benchmark.records.names.known_methods`).
         view: ``published``, ``run``, or ``both`` with the difference.
         common: average over the categories that all methods run here have, on both sides.
 

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import BenchError, SettingsError, StoreError
-from benchmark.metric_names import IMAGE_METRICS, METRICS, PIXEL_METRICS
+from benchmark.metrics.names import IMAGE_METRICS, METRICS, PIXEL_METRICS
 from benchmark.tables.derive import UNKNOWABLE, Derivation, derivations, own_cells
 from benchmark.tables.grid import Grid
 from benchmark.tables.render import render
 from benchmark.tables.request import Request, grids, records, with_ensembles
 from benchmark.tables.saved import parse
-from benchmark.tables.stored import Images, Stored
+from benchmark.records.stored import Images, Stored
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -163,8 +163,8 @@ def measured(stored: Stored, images: Images) -> dict[str, Any]:
         if hashlib.file_digest(file, "sha256").hexdigest() != stored.files["maps"]["sha256"]:
             raise StoreError(f"{path}: differs from what its record cites")
     category = images.category(stored.row["source"], stored.row["category"])
-    from benchmark.environment import cores
-    from benchmark.measure import measure
+    from benchmark.machine import cores
+    from benchmark.records.measure import measure
 
     threads = cores()
     values, _ = measure(scores, maps, category, stored.geometry, threads)

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.errors import BenchError, SettingsError, StoreError, unknown
-from benchmark.metric_names import METRICS
+from benchmark.metrics.names import METRICS
 from benchmark.tables import TABLES
 from benchmark.tables.build import OTHER_HARDWARE, Builder
 from benchmark.tables.grid import DASH, Grid, Row, cell
 from benchmark.tables.layout import Entry, Layout, Slot
 from benchmark.tables.live import over_seeds
-from benchmark.tables.select import blocks, category_groups, choose
-from benchmark.tables.stored import Images, Stored
+from benchmark.records.select import blocks, category_groups, choose
+from benchmark.records.stored import Images, Stored
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from benchmark.tables.names import Method
+    from benchmark.records.names import Method
 
 WILCOXON_FROM = 6
 """Below six pairs a two-sided signed-rank test cannot reach 5 %."""
@@ -32,8 +32,8 @@ NOISE_FROM = 3
 
 def compare(given: Namespace) -> int:
     """``bench compare A B`` or ``bench compare --published``."""
-    from benchmark.frame import load_results
-    from benchmark.tables.names import known_methods
+    from benchmark.records.frame import load_results
+    from benchmark.records.names import known_methods
     from benchmark.tables.render import render
 
     frame = choose(
@@ -61,7 +61,7 @@ def side(frame: pd.DataFrame, name: str, plugins: Sequence[str | Path] = ()) -> 
         StoreError: nothing of that name, or several configurations.
     """
     if Path(name).is_dir():
-        from benchmark.frame import load_results
+        from benchmark.records.frame import load_results
 
         rows = choose(load_results(name, plugins))
     else:
@@ -96,7 +96,7 @@ def two_runs(
     """
     import pandas as pd
 
-    from benchmark.tables.resample import RESAMPLES, interval
+    from benchmark.records.resample import RESAMPLES, interval
 
     images = images or Images()
 

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from benchmark.metric_names import METRICS
+from benchmark.metrics.names import METRICS
 from benchmark.tables.layout import Entry, Layout, Slot
 from benchmark.tables.match import match
-from benchmark.tables.names import known_methods
+from benchmark.records.names import known_methods
 from benchmark.tables.own import Column, Description, shown
 from benchmark.tables.saved import plain
 
@@ -37,7 +37,7 @@ def derivations(request: Request, truth: pd.DataFrame | None) -> Iterator[Deriva
         yield _Printed(layout, truth, request)
         return
     from benchmark.tables.live import SUMMARY
-    from benchmark.tables.select import blocks, category_groups
+    from benchmark.records.select import blocks, category_groups
 
     assert truth is not None
     found = list(blocks(truth))

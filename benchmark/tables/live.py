@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmark.errors import SettingsError, unknown
-from benchmark.metric_names import METRICS
+from benchmark.metrics.names import METRICS
 from benchmark.tables.grid import DASH, Cell, Grid, Row, cell
-from benchmark.tables.select import blocks, category_groups
+from benchmark.records.select import blocks, category_groups
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +65,7 @@ def per_category(
     """One block per metric, data set, protocol and measured window: categories × configurations.
 
     Args:
-        frame: records chosen by :func:`benchmark.tables.select.choose`.
+        frame: records chosen by :func:`benchmark.records.select.choose`.
         metrics: names of metrics.
         common: average over the categories that all configurations have, and say so.
     """
@@ -189,7 +189,7 @@ def seeds_text(counts: Mapping[str, int]) -> str:
 
 def _count(part: pd.DataFrame, every: Sequence[str]) -> str:
     from benchmark.errors import BenchError
-    from benchmark.registry import Registry
+    from benchmark.plugins.registry import Registry
 
     text = f"{len(every)} categor{'y' if len(every) == 1 else 'ies'}"
     try:

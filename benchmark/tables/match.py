@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import StoreError
-from benchmark.tables.ensemble import ensembles
+from benchmark.records.ensemble import ensembles
 from benchmark.tables.layout import Entry, Layout, Reference
-from benchmark.tables.names import Method, setting_text
+from benchmark.records.names import Method, setting_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,7 +142,7 @@ def needed(
 ) -> list[dict[str, Any]]:
     """What ``bench run`` must be given for a table's own columns, one mapping per run.
 
-    Keys are the names of :class:`benchmark.config.RunConfig`; options left at its defaults are
+    Keys are the names of :class:`benchmark.run.config.RunConfig`; options left at its defaults are
     absent.
 
     Args:

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import yaml
 
 from benchmark.errors import SettingsError, unknown
-from benchmark.metric_names import METRICS
+from benchmark.metrics.names import METRICS
 from benchmark.settings import coerce
 from benchmark.tables import TABLES, published
 from benchmark.tables.grid import Cell, Grid, Part, Row, cell
@@ -230,8 +230,8 @@ def _run(
     plugins: Sequence[str | Path],
     cite: str,
 ) -> Column:
-    from benchmark.frame import load_results
-    from benchmark.tables.select import choose
+    from benchmark.records.frame import load_results
+    from benchmark.records.select import choose
 
     folders = given.get("results", results)
     rows = choose(

@@ -73,8 +73,8 @@ class Request:
 
 def records(request: Request) -> pd.DataFrame | None:
     """The records that a table may be made from; None where it needs none."""
-    from benchmark.frame import load_results
-    from benchmark.tables.select import choose
+    from benchmark.records.frame import load_results
+    from benchmark.records.select import choose
 
     if request.layout is not None and request.view == "published":
         return None
@@ -91,7 +91,7 @@ def with_ensembles(frame: pd.DataFrame) -> pd.DataFrame:
     """Records and the ensembles over their seeds. Raises StoreError when there is none."""
     import pandas as pd
 
-    from benchmark.tables.ensemble import ensembles
+    from benchmark.records.ensemble import ensembles
 
     found = ensembles(frame)
     if found.empty:
@@ -106,7 +106,7 @@ def grids(request: Request, frame: pd.DataFrame | None) -> list[Grid]:
     """The blocks of a table. Raises BenchError for records that cannot make it."""
     from benchmark.tables.build import build
     from benchmark.tables.live import SUMMARY, per_category, summary
-    from benchmark.tables.names import known_methods
+    from benchmark.records.names import known_methods
 
     layout = request.layout
     if layout is not None:

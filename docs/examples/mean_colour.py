@@ -4,9 +4,9 @@ from typing import Self
 
 import torch
 
-from benchmark.context import Context
-from benchmark.detector import Batch, Detector, Images, Prediction
-from benchmark.maps import smooth
+from benchmark.detector.context import Context
+from benchmark.detector.base import Batch, Detector, Images, Prediction
+from benchmark.detector.maps import smooth
 
 
 class MeanColour(Detector):

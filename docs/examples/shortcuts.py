@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.dataset import Sample
+from benchmark.data.dataset import Sample
 from benchmark.metrics import image_metrics
-from benchmark.registry import Registry
+from benchmark.plugins.registry import Registry
 
 
 def brightness(samples: Sequence[Sample]) -> np.ndarray:

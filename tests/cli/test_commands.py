@@ -21,7 +21,7 @@ PLUGIN = Path(__file__).parents[2] / "docs" / "examples" / "mean_colour.py"
 
 def test_help_needs_no_heavy_library() -> None:
     code = (
-        "import sys; from benchmark.cli import parser; parser().format_help();"
+        "import sys; from benchmark.cli.parser import parser; parser().format_help();"
         "print([m for m in ('torch', 'numpy', 'pandas', 'timm', 'yaml') if m in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -34,7 +34,7 @@ def test_help_needs_no_heavy_library() -> None:
 )
 def test_torch_is_not_imported_before_a_run_starts(arguments: list[str]) -> None:
     code = (
-        "import sys; from benchmark.cli import main\n"
+        "import sys; from benchmark.cli.parser import main\n"
         f"main({arguments!r}); print('torch' in sys.modules, file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -45,7 +45,7 @@ def test_help_is_quick() -> None:
     def once() -> float:
         start = time.perf_counter()
         subprocess.run(
-            [sys.executable, "-m", "benchmark.cli", "--help"], capture_output=True, check=True
+            [sys.executable, "-m", "benchmark", "--help"], capture_output=True, check=True
         )
         return time.perf_counter() - start
 
@@ -144,7 +144,7 @@ def test_data_verifies_what_is_there(bench: Bench, toy: Path) -> None:
         "from benchmark.methods.padim import Padim as P\nclass Mine(P): 'My PaDiM.'\n",
         "from benchmark.methods import padim\nclass Mine(padim.Padim):\n    'My PaDiM.'\n",
         "from benchmark.methods.padim import Padim\nclass _A(Padim): pass\nclass Mine(_A): 'My PaDiM.'\n",
-        "from benchmark.detector import Detector as D\nclass Mine(D):\n    'My PaDiM.'\n",
+        "from benchmark.detector.base import Detector as D\nclass Mine(D):\n    'My PaDiM.'\n",
     ],
 )
 def test_a_plugin_may_derive_from_a_method(bench: Bench, tmp_path: Path, source: str) -> None:
@@ -169,7 +169,7 @@ def test_the_example_about_shortcuts_finds_one(toy: Path) -> None:
 
 def test_a_plugin_without_a_method_says_so(bench: Bench, tmp_path: Path) -> None:
     plugin = tmp_path / "mine.py"
-    plugin.write_text("from benchmark.methods._training import Training\nclass A(Training): pass\n")
+    plugin.write_text("from benchmark.detector.training import Training\nclass A(Training): pass\n")
     status, out = bench("list", "methods", "--plugin", plugin)
     assert status == 2 and "no class derived from Detector or Dataset" in out
 
@@ -190,7 +190,7 @@ def test_a_method_derived_from_another_runs_under_its_own_name(
 
 
 def test_an_entry_point_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchmark.registry import Registry
+    from benchmark.plugins.registry import Registry
 
     (tmp_path / "their_package.py").write_text(PLUGIN.read_text())
     info = tmp_path / "their_package-1.0.dist-info"
@@ -211,7 +211,7 @@ def test_a_pretrained_asset_is_built_once_loaded_and_resumed(
     plugin = tmp_path / "with_asset.py"
     plugin.write_text(
         PLUGIN.read_text()
-        .replace("import torch\n", "import torch\n\nfrom benchmark.assets import Asset\n")
+        .replace("import torch\n", "import torch\n\nfrom benchmark.detector.asset import Asset\n")
         .replace("import Batch,", "import State, Batch,")
         .replace(
             "class MeanColour",
@@ -259,7 +259,7 @@ def test_a_pretrained_asset_is_built_once_loaded_and_resumed(
         bench(*build, "--set", "tint.gain=2.0")
     status, out = bench(*build, "--set", "tint.gain=2.0")
     assert status == 0, out
-    from benchmark.detector import State
+    from benchmark.detector.base import State
 
     states = [State.load(p) for p in (tmp_path / "assets").glob("*.safetensors")]
     assert sorted(s.values["from"] for s in states) == [0, 2]

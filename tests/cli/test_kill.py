@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark import store
+from benchmark.records import store
 
 KILLS = int(os.environ.get("BENCH_KILLS", "3"))
 PLUGIN = Path(__file__).parents[2] / "docs" / "examples" / "mean_colour.py"
@@ -26,7 +26,7 @@ def command(toy: Path, results: Path) -> list[str]:
     """12 cells: two categories, six seeds."""
     seeds = [str(seed) for seed in range(6)]
     return [
-        sys.executable, "-m", "benchmark.cli", "run", "--methods", "mean_colour", "--plugin",
+        sys.executable, "-m", "benchmark", "run", "--methods", "mean_colour", "--plugin",
         str(PLUGIN), "--dataset", "folder", "--data-root", str(toy), "--results", str(results),
         "--seeds", *seeds,
     ]  # fmt: skip

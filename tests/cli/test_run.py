@@ -81,7 +81,7 @@ def test_finished_cells_are_kept_and_force_redoes_them(run: Bench, tmp_path: Pat
 def test_same_seed_same_record_in_a_fresh_process(toy: Path, tmp_path: Path) -> None:
     found = []
     for name in ("a", "b"):
-        command = [sys.executable, "-m", "benchmark.cli", "run", "--methods", "padim", "spade"]
+        command = [sys.executable, "-m", "benchmark", "run", "--methods", "padim", "spade"]
         command += ["--dataset", "folder", "--data-root", str(toy), "--weights", "random"]
         command += ["--set", "padim.backbone=resnet18", "spade.backbone=resnet18"]
         command += ["--categories", "nut", "--image-size", "64", "--results", str(tmp_path / name)]
@@ -235,7 +235,7 @@ def test_a_category_that_leads_elsewhere_is_refused(run: Bench, name: str) -> No
 def test_a_full_disk_fails_the_cell_and_is_explained(
     run: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from benchmark import store
+    from benchmark.records import store
 
     original = store.MapWriter.add
     calls = []
@@ -303,7 +303,7 @@ def test_a_cell_that_another_run_holds_is_left_to_it(run: Bench, tmp_path: Path)
 
 
 def test_two_runs_at_once_end_with_whole_records(toy: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "benchmark.cli", "run", "--methods", "mean_colour"]
+    command = [sys.executable, "-m", "benchmark", "run", "--methods", "mean_colour"]
     command += ["--plugin", str(PLUGIN), "--dataset", "folder", "--data-root", str(toy)]
     command += ["--seeds", "0", "1", "2", "--results", str(tmp_path / "shared")]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]

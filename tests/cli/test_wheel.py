@@ -22,7 +22,7 @@ def test_an_installed_wheel_works_away_from_the_checkout(tmp_path: Path) -> None
     environment = {**os.environ, "PYTHONPATH": str(site)}
 
     def bench(*arguments: str) -> str:
-        command = [sys.executable, "-m", "benchmark.cli", *arguments]
+        command = [sys.executable, "-m", "benchmark", *arguments]
         out = subprocess.run(
             command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
         )

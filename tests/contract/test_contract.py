@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from benchmark.contract import DatasetChecks, DetectorChecks, checks_of
-from benchmark.detector import State
-from benchmark.registry import Registry
+from benchmark.plugins.contract import DatasetChecks, DetectorChecks, checks_of
+from benchmark.detector.base import State
+from benchmark.plugins.registry import Registry
 
 REGISTRY = Registry()
 DETECTOR_CHECKS = [name for name in dir(DetectorChecks) if name.startswith("check_")]

@@ -17,7 +17,7 @@ import tifffile
 from PIL import Image
 
 from benchmark.errors import DataError
-from benchmark.images import (
+from benchmark.data.images import (
     FileSource,
     MaskValuesError,
     check_mask,

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmark.dataset import Array
+from benchmark.data.dataset import Array
 from benchmark.datasets import cifar10
 from benchmark.datasets._digits import FILES, read_idx
 from benchmark.datasets._one_class import KEYS, Arrays, sha256
@@ -22,8 +22,8 @@ from benchmark.datasets.cifar10 import Cifar10
 from benchmark.datasets.fashion_mnist import FashionMnist
 from benchmark.datasets.mnist import Mnist
 from benchmark.errors import DataError
-from benchmark.geometry import Geometry
-from benchmark.protocol import Protocol
+from benchmark.data.geometry import Geometry
+from benchmark.run.protocol import Protocol
 
 TRAIN, TEST = 40, 20
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation
 
-from benchmark.dataset import digest
+from benchmark.data.dataset import digest
 from benchmark.datasets import synthetic
 from benchmark.datasets.synthetic import Synthetic, draw
 from benchmark.errors import DataError

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.dataset import ArraySource, Category, Dataset, Sample
+from benchmark.data.dataset import ArraySource, Category, Dataset, Sample
 from benchmark.datasets.folder import FolderData
 from benchmark.datasets.mvtec import MvtecAD
 from benchmark.errors import DataError
-from benchmark.verify import CategoryReport, verify
+from benchmark.data.verify import CategoryReport, verify
 
 Tree = Callable[..., Path]
 GRID = (

@@ -14,15 +14,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark import assets
-from benchmark.backbones import WeightsFrom
-from benchmark.context import Checkpoint, Context
-from benchmark.detector import Batch, State
+from benchmark.detector.base import asset as assets
+from benchmark.features.backbones import WeightsFrom
+from benchmark.detector.context import Checkpoint, Context
+from benchmark.detector.base import Batch, State
 from benchmark.errors import AssetError, DetectorError, SettingsError
-from benchmark.estimate import FewSteps
-from benchmark.geometry import Geometry
-from benchmark.loading import ImageSet
-from benchmark.methods import _igd_scoring, _training
+from benchmark.run.estimate import FewSteps
+from benchmark.data.geometry import Geometry
+from benchmark.data.loading import ImageSet
+from benchmark.detector import training as _training
+from benchmark.methods import _igd_scoring
 from benchmark.methods._gsvdd import Gsvdd, PublishedGsvdd, SoftBoundary, pushed
 from benchmark.methods._igd_encoder import IgdEncoder, distance, padded, windows
 from benchmark.methods._igd_model import (

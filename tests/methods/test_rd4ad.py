@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from benchmark.context import Checkpoint, Context
-from benchmark.detector import State
+from benchmark.detector.context import Checkpoint, Context
+from benchmark.detector.base import State
 from benchmark.errors import DetectorError, SettingsError
-from benchmark.geometry import Geometry
-from benchmark.loading import ImageSet
-from benchmark.methods import _training
+from benchmark.data.geometry import Geometry
+from benchmark.data.loading import ImageSet
+from benchmark.detector import training as _training
 from benchmark.methods._rd4ad_networks import MIRRORED, Mirror, ReverseDistillation
 from benchmark.methods.rd4ad import Rd4ad
-from benchmark.registry import Registry
+from benchmark.plugins.registry import Registry
 
 T = TypeVar("T")
 SIDE = 32

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from benchmark.context import Context
-from benchmark.features import FeatureSpec
-from benchmark.geometry import Geometry
-from benchmark.loading import ImageSet
-from benchmark.registry import Registry
+from benchmark.detector.context import Context
+from benchmark.features.cache import FeatureSpec
+from benchmark.data.geometry import Geometry
+from benchmark.data.loading import ImageSet
+from benchmark.plugins.registry import Registry
 
 Spade: Any = Registry().method("spade")[0]
 LAYERS = (1, 2, 3)

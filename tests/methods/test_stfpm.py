@@ -11,13 +11,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from benchmark.context import Checkpoint, Context
-from benchmark.detector import Batch, State
+from benchmark.detector.context import Checkpoint, Context
+from benchmark.detector.base import Batch, State
 from benchmark.errors import DetectorError, SettingsError
-from benchmark.estimate import FewSteps
-from benchmark.geometry import Geometry
-from benchmark.loading import ImageSet
-from benchmark.methods import _training
+from benchmark.run.estimate import FewSteps
+from benchmark.data.geometry import Geometry
+from benchmark.data.loading import ImageSet
+from benchmark.detector import training as _training
 from benchmark.methods.stfpm import Stfpm
 
 T = TypeVar("T")

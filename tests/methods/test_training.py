@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 import pytest
 import torch
 
-from benchmark.context import Checkpoint, Context
+from benchmark.detector.context import Checkpoint, Context
 from benchmark.errors import DetectorError
-from benchmark.methods import _training
-from benchmark.methods._training import Training, seeded, split_off
+from benchmark.detector import training as _training
+from benchmark.detector.training import Training, seeded, split_off
 
 T = TypeVar("T")
 IMAGES, BATCH, EPOCHS = 10, 3, 3

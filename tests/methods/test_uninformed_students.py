@@ -11,19 +11,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark import assets
-from benchmark.context import Checkpoint, Context
-from benchmark.detector import State
+from benchmark.detector.base import asset as assets
+from benchmark.detector.context import Checkpoint, Context
+from benchmark.detector.base import State
 from benchmark.errors import AssetError, DetectorError, SettingsError
-from benchmark.estimate import FewSteps
-from benchmark.geometry import Geometry
-from benchmark.loading import ImageSet
-from benchmark.methods import _training
+from benchmark.run.estimate import FewSteps
+from benchmark.data.geometry import Geometry
+from benchmark.data.loading import ImageSet
+from benchmark.detector import training as _training
 from benchmark.methods._distillation import Moments
 from benchmark.methods._patch_networks import PatchNetwork, mirrored
 from benchmark.methods._us_teacher import UsTeacher, Windows, correlation
 from benchmark.methods.uninformed_students import UninformedStudents
-from benchmark.registry import Registry
+from benchmark.plugins.registry import Registry
 
 T = TypeVar("T")
 SIDE = 16

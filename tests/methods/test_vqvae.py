@@ -16,11 +16,11 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmark.backbones import WeightsFrom
-from benchmark.context import Checkpoint, Context
+from benchmark.features.backbones import WeightsFrom
+from benchmark.detector.context import Checkpoint, Context
 from benchmark.errors import AssetError, WeightsError
-from benchmark.loading import ImageSet
-from benchmark.methods import _training
+from benchmark.data.loading import ImageSet
+from benchmark.detector import training as _training
 from benchmark.methods._vqvae import Quantiser, VqVae, straight_through
 from benchmark.methods._vqvae_asset import Follower, GeneralVqVae, random_crops
 from benchmark.methods._vqvae_colours import set_to_colours

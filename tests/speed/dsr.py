@@ -28,12 +28,12 @@ from tabulate import tabulate
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmark.backbones import WeightsFrom
-from benchmark.context import Context
-from benchmark.environment import choose_device
-from benchmark.features import FrozenFeatures
-from benchmark.geometry import Geometry
-from benchmark.loading import ImageSet
+from benchmark.features.backbones import WeightsFrom
+from benchmark.detector.context import Context
+from benchmark.machine import choose_device
+from benchmark.features.cache import FrozenFeatures
+from benchmark.data.geometry import Geometry
+from benchmark.data.loading import ImageSet
 from benchmark.methods._code_anomalies import SKIPPED
 from benchmark.methods._vqvae import Quantiser, as_rows
 from benchmark.methods._vqvae_asset import Follower, GeneralVqVae

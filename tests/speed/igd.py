@@ -23,12 +23,12 @@ from tabulate import tabulate
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmark.backbones import POOLED, WeightsFrom
-from benchmark.context import Context
-from benchmark.environment import choose_device
-from benchmark.features import FrozenFeatures
-from benchmark.geometry import Geometry
-from benchmark.loading import ImageSet
+from benchmark.features.backbones import POOLED, WeightsFrom
+from benchmark.detector.context import Context
+from benchmark.machine import choose_device
+from benchmark.features.cache import FrozenFeatures
+from benchmark.data.geometry import Geometry
+from benchmark.data.loading import ImageSet
 from benchmark.methods._igd_model import ScaleModel, ScaleTraining, critic_loss, generator_losses
 from benchmark.methods._igd_networks import Critic, ImageNorm
 from benchmark.methods._igd_views import Views

@@ -23,14 +23,14 @@ import numpy as np
 import torch
 from tabulate import tabulate
 
-from benchmark import cost
-from benchmark.backbones import WeightsFrom
-from benchmark.context import Context
-from benchmark.environment import choose_device
-from benchmark.features import FrozenFeatures
-from benchmark.geometry import Geometry
-from benchmark.loading import ImageSet
-from benchmark.registry import Registry
+from benchmark.run import cost
+from benchmark.features.backbones import WeightsFrom
+from benchmark.detector.context import Context
+from benchmark.machine import choose_device
+from benchmark.features.cache import FrozenFeatures
+from benchmark.data.geometry import Geometry
+from benchmark.data.loading import ImageSet
+from benchmark.plugins.registry import Registry
 
 T = TypeVar("T")
 

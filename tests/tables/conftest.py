@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmark import store
-from benchmark.metric_names import METRICS
+from benchmark.records import store
+from benchmark.metrics.names import METRICS
 
 CROP_224 = {
     "resize": 256,
@@ -115,7 +115,7 @@ def record(results: Path) -> Record:
 
 def keep_scores(path: Path, root: Path, scores: Iterable[float], maps: bool = True) -> None:
     """Adds score files to a record of the tiny data set: four good images, then four defective."""
-    from benchmark.tables.stored import Images
+    from benchmark.records.stored import Images
 
     record = store.read(path)
     assert record is not None

@@ -13,7 +13,7 @@ from benchmark.tables.build import build
 from benchmark.tables.layout import Layout
 from benchmark.tables.match import needed
 from benchmark.tables.mvtec import ALL
-from benchmark.tables.names import Method, known_methods
+from benchmark.records.names import Method, known_methods
 
 from .conftest import Record
 
@@ -113,7 +113,7 @@ def test_what_a_table_needs_can_be_run() -> None:
     ]
     (run,) = needed(layout("igd-2"), {"igd"})
     assert run["holdout"] == 0.1
-    from benchmark.config import RunConfig
+    from benchmark.run.config import RunConfig
 
     assert RunConfig.build(run).holdout == 0.1
 

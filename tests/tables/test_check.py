@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import SettingsError
-from benchmark.measure import measure
+from benchmark.records.measure import measure
 from benchmark.tables import TABLES, make
 from benchmark.tables.check import check
 from benchmark.tables.layout import Layout
 from benchmark.tables.request import Request
-from benchmark.tables.stored import Images, Stored, one_seed
+from benchmark.records.stored import Images, Stored, one_seed
 
 from .conftest import TOY, Record, keep_scores
 

@@ -13,13 +13,13 @@ import pytest
 from scipy.stats import wilcoxon
 
 import benchmark
-from benchmark.dataset import Category
+from benchmark.data.dataset import Category
 from benchmark.errors import StoreError
 from benchmark.metrics import image_metrics, pixel_metrics
 from benchmark.tables.compare import side, two_runs
 from benchmark.tables.mvtec import ALL
-from benchmark.tables.resample import Draws, Histograms, histograms, image_values, pixel_values
-from benchmark.tables.stored import Images, Stored
+from benchmark.records.resample import Draws, Histograms, histograms, image_values, pixel_values
+from benchmark.records.stored import Images, Stored
 
 from .conftest import TOY, Record, keep_scores
 

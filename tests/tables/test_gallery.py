@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 import benchmark
-from benchmark.cli import main
+from benchmark.cli.parser import main
 from benchmark.plots.gallery import gallery, ranked
-from benchmark.tables.stored import Images, one_seed
+from benchmark.records.stored import Images, one_seed
 
 from .conftest import TOY, Record, keep_scores
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import benchmark
-from benchmark.cli import main
+from benchmark.cli.parser import main
 from benchmark.errors import StoreError
 from benchmark.tables import make
 

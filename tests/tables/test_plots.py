@@ -13,7 +13,7 @@ from benchmark.metrics import image_metrics
 from benchmark.plots.bars import recall_by_type
 from benchmark.plots.common import figure, headline, legend_below, shared_range, slug
 from benchmark.plots.curves import pixel_curves, roc
-from benchmark.tables.stored import Images, Stored, one_seed
+from benchmark.records.stored import Images, Stored, one_seed
 
 from .conftest import TOY, Record, keep_scores
 
@@ -64,7 +64,7 @@ def test_roc_has_the_area_that_the_metric_has() -> None:
 
 
 def test_pixel_curves_have_the_area_that_the_metric_has(runs: Path, toy: Path) -> None:
-    from benchmark.measure import measure
+    from benchmark.records.measure import measure
 
     stored = one_seed(benchmark.load_results(runs))[0]
     images = Images(toy)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.metric_names import METRICS
+from benchmark.metrics.names import METRICS
 from benchmark.tables import TABLES, make, published
 from benchmark.tables.layout import Layout
 

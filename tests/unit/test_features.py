@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.backbones import Backbone, WeightsFrom
+from benchmark.features.backbones import Backbone, WeightsFrom
 from benchmark.errors import WeightsError
-from benchmark.features import FeatureSpec, FrozenFeatures, union
-from benchmark.geometry import Geometry
-from benchmark.loading import ImageSet
+from benchmark.features.cache import FeatureSpec, FrozenFeatures, union
+from benchmark.data.geometry import Geometry
+from benchmark.data.loading import ImageSet
 
 CPU = torch.device("cpu")
 RANDOM = WeightsFrom(mode="random")

@@ -1,0 +1,276 @@
+"""What each command of ``bench`` does."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from benchmark.run.config import RunConfig
+from benchmark.errors import DataError, SettingsError, unknown
+from benchmark.plugins.registry import Registry
+
+
+def run(given: Namespace) -> int:
+    """Run methods on a data set."""
+    options = _run_options(given)
+    if given.table is None:
+        return _run(RunConfig.build(options, given.config))
+    from benchmark.tables import TABLES
+    from benchmark.tables.layout import Layout
+    from benchmark.tables.match import needed
+
+    layout = TABLES.get(given.table)
+    if not isinstance(layout, Layout):  # the others are views of whatever has been run
+        papers = [name for name, entry in TABLES.items() if isinstance(entry, Layout)]
+        raise SettingsError(unknown("paper's table", given.table, papers))
+    fixed = ("methods", "dataset", "protocol", "holdout", "image_size", "set")
+    if stray := [f"--{name.replace('_', '-')}" for name in fixed if name in options]:
+        raise SettingsError(f"--table {given.table} sets {', '.join(stray)} itself; leave it out")
+    registry = Registry([Path(p) for p in given.plugin or ()])
+    seeds = options.get("seeds", (0,))
+    runs = needed(layout, registry.names("method"), seeds)
+    known = [r for r in runs if r["dataset"] in registry.entries["dataset"]]
+    for run in runs:
+        if run not in known:
+            print(f"skipped: there is no data set {run['dataset']!r} (yet)")
+    if not known:
+        raise SettingsError(f"table {given.table}: none of the methods it measures is known here")
+    return max([_run(RunConfig.build({**options, **run}, given.config)) for run in known])
+
+
+def _run(config: RunConfig) -> int:
+    registry = Registry([Path(p) for p in config.plugin])
+    for name in config.methods:  # names are checked before anything slow is imported
+        registry.entry("method", name)
+    registry.entry("dataset", config.dataset)
+    from benchmark.run import runner
+    from benchmark.console import open_console
+    from benchmark.run.summary import summarise
+
+    with open_console() as console:
+        job = runner.prepare(config, registry, console)
+        if not config.dry_run:
+            results = runner.execute(job)
+    if config.dry_run:
+        from benchmark.run.estimate import dry_run
+
+        return dry_run(job)
+    print(summarise(job, results))
+    return 0 if all(result.outcome in ("ok", "kept") for result in results) else 1
+
+
+def list_names(given: Namespace) -> int:
+    """List methods, data sets, metrics or tables."""
+    rows: list[tuple[str, ...]]
+    if given.what == "metrics":
+        from benchmark.metrics.names import METRICS
+
+        rows = list(METRICS.items())
+    elif given.what == "tables":
+        from benchmark.tables import TABLES
+
+        rows = [(name, layout.title) for name, layout in TABLES.items()]
+    else:
+        registry = Registry([Path(p) for p in given.plugin])
+        entries = registry.entries["method" if given.what == "methods" else "dataset"]
+        rows = [
+            (name, entry.summary or "(described when imported)", entry.origin)
+            for name, entry in sorted(entries.items())
+        ]
+    print(tabulate(rows, tablefmt="plain"))
+    return 0
+
+
+def table(given: Namespace) -> int:
+    """Print a table of results."""
+    from benchmark.tables import table
+
+    return table(given)
+
+
+def compare(given: Namespace) -> int:
+    """Two runs against each other, or runs against published numbers."""
+    from benchmark.tables.compare import compare
+
+    return compare(given)
+
+
+def report(given: Namespace) -> int:
+    """All results as one HTML file."""
+    from benchmark.report.build import report
+
+    return report(given)
+
+
+def plot(given: Namespace) -> int:
+    """Draw pictures of results."""
+    from benchmark.plots.command import plot
+
+    return plot(given)
+
+
+def evaluate(given: Namespace) -> int:
+    """All metrics again from stored scores."""
+    from benchmark.records.evaluate import evaluate
+
+    return evaluate(given)
+
+
+def scores(given: Namespace) -> int:
+    """Per-image scores and decisions as CSV on standard output."""
+    from benchmark.records.store import Scores
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    head = ["dataset", "protocol", "method", "category", "seed"]
+    writer.writerow([*head, "id", "label", "defect", "score", "threshold", "decision"])
+    count = 0
+    for path, record in _records(given):
+        stored = Scores.read(path.parent, record["files"]["scores"])
+        threshold = record["metrics"].get("threshold")
+        key = record["key"]
+        cell = [
+            key["dataset"],
+            path.parent.parent.name,
+            key["method"],
+            key["category"],
+            key["seed"],
+        ]
+        for name, label, defect, score in zip(
+            stored.ids, stored.labels, stored.defects, stored.scores, strict=True
+        ):
+            decision = "" if threshold is None else int(score > threshold)
+            value = "" if threshold is None else repr(float(threshold))
+            writer.writerow([*cell, name, int(label), defect, repr(float(score)), value, decision])
+        count += 1
+    if not count:
+        raise DataError(f"{given.results}: no finished records match; run `bench run` first")
+    return 0
+
+
+def data(given: Namespace) -> int:
+    """Where a data set is looked for, how to get it, and whether it is whole."""
+    from benchmark.run.config import data_folder, folder_from
+    from benchmark.console import open_console
+    from benchmark.data.verify import verify
+
+    cls = Registry([Path(p) for p in given.plugin]).dataset(given.name)
+    print(
+        f"{cls.title}\n  licence  {cls.licence}\n  cite     {cls.citation}\n  get it   {cls.origin}"
+    )
+    folder = None
+    if cls.needs_root:
+        root = folder_from(given.data_root, "BENCH_DATA")
+        where = root or "nowhere: neither --data-root nor BENCH_DATA is given"
+        print(f"  looked   {where} (itself, or {given.name}/ in it)")
+        if given.download:
+            if root is None:
+                raise DataError("nowhere to download to; pass --data-root DIR or set BENCH_DATA")
+            root.mkdir(parents=True, exist_ok=True)
+            cls(root).download()
+        folder = data_folder(root, [given.name])
+        print(f"  found    {folder}")
+    with open_console() as console:
+        report = verify(cls(folder), console.fraction("checking"))
+    print(report.text())
+    return 0 if report.ok else 1
+
+
+def new(given: Namespace) -> int:
+    """Write a method file to start from, with its test."""
+    from benchmark.plugins.scaffold import new_method
+
+    return new_method(given.name, given.into or Path())
+
+
+def check(given: Namespace) -> int:
+    """Test that a method or a data set keeps its contract."""
+    from benchmark.features.backbones import WeightsFrom
+    from benchmark.run.config import data_folder, folder_from
+    from benchmark.plugins.contract import DatasetChecks, DetectorChecks, run_checks
+
+    path = Path(given.name)
+    is_file = path.suffix == ".py"
+    registry = Registry([path] if is_file else [])
+    name = path.stem if is_file else given.name
+    suites: list[DetectorChecks | DatasetChecks] = []
+    if name in registry.entries["method"]:
+        cls, preset = registry.method(name)
+        folder = folder_from(given.weights_dir, "BENCH_WEIGHTS") if given.weights_dir else None
+        weights = WeightsFrom(folder) if folder else None
+        suites.append(DetectorChecks(cls, preset, weights))
+    if name in registry.entries["dataset"]:
+        dataset = registry.dataset(name)
+        root = folder_from(given.data_root, "BENCH_DATA")
+        suites.append(
+            DatasetChecks(dataset(data_folder(root, [name]) if dataset.needs_root else None))
+        )
+    if not suites:
+        registry.entry("method", name)  # raises, with the nearest known name
+    kept = True
+    for suite in suites:
+        for outcome in run_checks(suite):
+            kept = kept and outcome.found is None
+            print(f"{'ok  ' if outcome.found is None else 'FAIL'}  {outcome.promise}")
+            if outcome.found is not None:
+                print(f"      {outcome.found}")
+    print("the contract is kept" if kept else "the contract is broken")
+    return 0 if kept else 1
+
+
+def pretrain(given: Namespace) -> int:
+    """Build a pre-trained asset once."""
+    from benchmark.run.pretrain import pretrain
+
+    return pretrain(given)
+
+
+COMMANDS: Mapping[str, Callable[[Namespace], int]] = {
+    "run": run,
+    "list": list_names,
+    "table": table,
+    "compare": compare,
+    "plot": plot,
+    "report": report,
+    "evaluate": evaluate,
+    "scores": scores,
+    "data": data,
+    "new": new,
+    "check": check,
+    "pretrain": pretrain,
+}
+
+
+def _run_options(given: Namespace) -> dict[str, Any]:
+    """The options of ``bench run`` that were given, by the names of RunConfig."""
+    skip = {"command", "config", "table"}
+    return {k: v for k, v in vars(given).items() if k not in skip and v is not None}
+
+
+def _records(given: Namespace) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Finished records of a results folder that match the options."""
+    from benchmark.records.store import read_all
+
+    folder = Path(given.results)
+    if not folder.is_dir():
+        raise DataError(f"results folder {folder}: no such folder; check --results")
+    for record in read_all(folder):
+        path, key = Path(record["path"]), record["key"]
+        wanted = [
+            (given.dataset, key["dataset"]),
+            (given.protocol, path.parent.parent.name),
+        ]
+        several = [
+            (given.methods, key["method"]),
+            (given.categories, key["category"]),
+            (given.seeds, key["seed"]),
+        ]
+        if record["status"] != "ok" or any(w is not None and w != h for w, h in wanted):
+            continue
+        if all(not w or h in w for w, h in several):
+            yield path, record

@@ -1,0 +1,246 @@
+"""``bench``: the command line. Heavy libraries load inside the command that needs them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmark import __version__
+from benchmark.errors import BenchError
+
+RUN_EXAMPLE = "example: bench run --methods spade padim --dataset mvtec --data-root ~/data"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point. Returns the exit status: 0 fine, 1 a cell or check failed, 2 wrong use."""
+    # Before any library starts threads: those that wait shall sleep. On a shared machine busy waiting
+    # was measured to cost a run three to four times its CPU time.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    given = parser().parse_args(arguments)
+    try:
+        from benchmark.cli.commands import COMMANDS
+
+        return COMMANDS[given.command](given)
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            "\nbench: stopped; finished cells are kept, the same command goes on from here",
+            file=sys.stderr,
+        )
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and options."""
+    top = argparse.ArgumentParser(
+        prog="bench",
+        description="Benchmark image anomaly detectors: exact metrics, shared features, the "
+        "papers' own tables.",
+        epilog=RUN_EXAMPLE,
+    )
+    top.add_argument("--version", action="version", version=f"bench {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _run(commands.add_parser("run", help="run methods on a data set", epilog=RUN_EXAMPLE))
+    _list(commands.add_parser("list", help="list methods, datasets, metrics or tables"))
+    _table(commands.add_parser("table", help="print a table of results"))
+    _compare(commands.add_parser("compare", help="two runs, or runs and published numbers"))
+    _plot(commands.add_parser("plot", help="draw pictures of results"))
+    _report(commands.add_parser("report", help="all results as one HTML file"))
+    _evaluate(commands.add_parser("evaluate", help="all metrics again from stored scores"))
+    _scores(commands.add_parser("scores", help="per-image scores and decisions as CSV"))
+    _data(commands.add_parser("data", help="where a data set is, and whether it is whole"))
+    _new(commands.add_parser("new", help="write a method file to start from"))
+    _check(commands.add_parser("check", help="test that a method or data set keeps its contract"))
+    _pretrain(commands.add_parser("pretrain", help="build a pre-trained asset once"))
+    return top
+
+
+def _run(p: argparse.ArgumentParser) -> None:
+    _common_run(p)
+    p.add_argument("--methods", nargs="+", metavar="NAME", help="see: bench list methods")
+    p.add_argument("--seeds", nargs="+", type=int, metavar="N", help="default: 0")
+    p.add_argument(
+        "--protocol",
+        choices=["standard", "paper"],
+        help="standard (default): same images and geometry for all; paper: each method's own",
+    )
+    p.add_argument("--image-size", type=int, metavar="N", help="side of the square input")
+    p.add_argument(
+        "--holdout", type=float, metavar="F", help="fraction of normal training images held out"
+    )
+    p.add_argument(
+        "--set",
+        action="extend",
+        nargs="+",
+        metavar="METHOD.NAME=VALUE",
+        help="a method's setting, for instance spade.k=5",
+    )
+    p.add_argument("--table", metavar="NAME", help="run what a paper's table needs")
+    p.add_argument("--config", type=Path, metavar="FILE.yaml", help="the same names in a file")
+    p.add_argument("--name", metavar="NAME", help="name of the data set in results")
+    p.add_argument("--force", action="store_true", default=None, help="redo finished cells")
+    p.add_argument(
+        "--no-maps", dest="maps", action="store_false", default=None, help="do not keep maps"
+    )
+    p.add_argument(
+        "--dry-run",
+        action="store_true",
+        default=None,
+        help="list cells, what is done, and how long the rest will take",
+    )
+    p.add_argument("--precision", choices=["float32", "bfloat16"], help="default: float32")
+
+
+def _common_run(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--dataset", metavar="NAME", help="default: synthetic")
+    p.add_argument("--categories", nargs="+", metavar="NAME", help="default: all there are")
+    p.add_argument("--device", help="auto (default), cpu, cuda, cuda:1")
+    p.add_argument("--data-root", metavar="DIR", help="data set's folder, or the one above it")
+    p.add_argument("--weights-dir", metavar="DIR", help="looked into before the hubs")
+    p.add_argument(
+        "--weights", choices=["auto", "random"], help="random: no pre-training, labelled so"
+    )
+    p.add_argument("--assets-dir", metavar="DIR", help="pre-trained parts of methods")
+    p.add_argument("--plugin", nargs="+", metavar="FILE.py", help="methods or data sets of yours")
+    p.add_argument("--threads", type=int, metavar="N", help="default: all cores")
+    p.add_argument("--results", metavar="DIR", help="default: results/runs")
+
+
+def _list(p: argparse.ArgumentParser) -> None:
+    p.add_argument("what", choices=["methods", "datasets", "metrics", "tables"])
+    p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py")
+
+
+def _table(p: argparse.ArgumentParser) -> None:
+    p.add_argument("name", help="see: bench list tables; or a FILE.yaml of yours")
+    p.add_argument("--format", choices=["markdown", "latex", "csv", "html"], default="markdown")
+    p.add_argument(
+        "--metric",
+        nargs="+",
+        metavar="NAME",
+        help="for per-category (default: image_auroc), summary",
+    )
+    p.add_argument("--results", nargs="+", default=["results/runs"], metavar="DIR")
+    p.add_argument("--dataset", metavar="NAME")
+    p.add_argument("--protocol", metavar="LABEL", help="as in the results folder")
+    p.add_argument("--methods", nargs="+", metavar="NAME", help="as in --methods of bench run")
+    p.add_argument(
+        "--view",
+        choices=["both", "published", "run"],
+        default="both",
+        help="of a paper's table: both with the difference (default), or one side",
+    )
+    p.add_argument(
+        "--common", action="store_true", help="average over the categories that all methods have"
+    )
+    p.add_argument(
+        "--ensemble", action="store_true", help="also the mean scores over seeds, as detectors"
+    )
+    p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py", help="for readable names")
+    p.add_argument(
+        "--check",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="re-derive every cell from the score files; FILE: a saved table, in any format",
+    )
+    p.add_argument("--data-root", metavar="DIR", help="for --check of pixel metrics")
+
+
+def _compare(p: argparse.ArgumentParser) -> None:
+    p.add_argument("runs", nargs="*", metavar="RUN", help="two: methods, readable names or folders")
+    p.add_argument(
+        "--published", action="store_true", help="every record against its published number"
+    )
+    p.add_argument("--metric", default="image_auroc", metavar="NAME", help="default: image_auroc")
+    p.add_argument("--results", nargs="+", default=["results/runs"], metavar="DIR")
+    p.add_argument("--dataset", metavar="NAME")
+    p.add_argument("--protocol", metavar="LABEL", help="as in the results folder")
+    p.add_argument("--data-root", metavar="DIR", help="masks, for intervals of pixel metrics")
+    p.add_argument("--common", action="store_true", help="averages over common categories")
+    p.add_argument("--format", choices=["markdown", "latex", "csv", "html"], default="markdown")
+    p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py", help="for readable names")
+
+
+def _plot(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "what",
+        choices=["gallery", "histograms", "curves", "cost", "defects"],
+        help="gallery: worst misses and false alarms first; defects: recall by defect type",
+    )
+    p.add_argument("--metric", default="image_auroc", metavar="NAME", help="for cost")
+    p.add_argument("--results", nargs="+", default=["results/runs"], metavar="DIR")
+    p.add_argument("--dataset", metavar="NAME")
+    p.add_argument("--protocol", metavar="LABEL", help="as in the results folder")
+    p.add_argument("--methods", nargs="+", metavar="NAME")
+    p.add_argument("--categories", nargs="+", metavar="NAME")
+    p.add_argument("--data-root", metavar="DIR", help="data set's folder, or the one above it")
+    p.add_argument("--out", metavar="DIR", help="default: pictures/ in the results folder")
+    p.add_argument("--format", choices=["png", "pdf", "svg"], default="png")
+    p.add_argument("--count", type=int, default=5, metavar="N", help="gallery: images of each kind")
+    p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py")
+
+
+def _report(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--results", nargs="+", default=["results/runs"], metavar="DIR")
+    p.add_argument("--dataset", metavar="NAME")
+    p.add_argument("--protocol", metavar="LABEL", help="as in the results folder")
+    p.add_argument("--methods", nargs="+", metavar="NAME")
+    p.add_argument("--data-root", metavar="DIR", help="for pictures of the data set's images")
+    p.add_argument("--no-pictures", action="store_true", help="tables only")
+    p.add_argument("--out", metavar="FILE.html", help="default: report.html in the results folder")
+    p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py")
+
+
+def _evaluate(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--results", default="results/runs", metavar="DIR")
+    p.add_argument("--data-root", metavar="DIR")
+    p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py")
+
+
+def _scores(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--results", default="results/runs", metavar="DIR")
+    p.add_argument("--dataset", metavar="NAME")
+    p.add_argument("--protocol", metavar="LABEL")
+    p.add_argument("--methods", nargs="+", metavar="NAME")
+    p.add_argument("--categories", nargs="+", metavar="NAME")
+    p.add_argument("--seeds", nargs="+", type=int, metavar="N")
+
+
+def _data(p: argparse.ArgumentParser) -> None:
+    p.add_argument("name", help="see: bench list datasets")
+    p.add_argument("--data-root", metavar="DIR")
+    p.add_argument("--download", action="store_true", help="fetch it first, where that is allowed")
+    p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py")
+
+
+def _new(p: argparse.ArgumentParser) -> None:
+    p.add_argument("what", choices=["method"])
+    p.add_argument("name", help="lower case with underscores, for instance my_method")
+    p.add_argument("--into", type=Path, default=None, metavar="DIR", help="default: here")
+
+
+def _check(p: argparse.ArgumentParser) -> None:
+    p.add_argument("name", help="a known name, or a plugin FILE.py")
+    p.add_argument("--weights-dir", metavar="DIR", help="default: random weights")
+    p.add_argument("--data-root", metavar="DIR", help="for a data set that needs a folder")
+
+
+def _pretrain(p: argparse.ArgumentParser) -> None:
+    p.add_argument("name", help="an asset, for instance igd-encoder")
+    p.add_argument("--images", required=True, metavar="DIR", help="a folder of natural images")
+    p.add_argument("--assets-dir", metavar="DIR", help="where it is kept (or BENCH_ASSETS)")
+    p.add_argument("--weights-dir", metavar="DIR")
+    p.add_argument("--weights", choices=["auto", "random"], default="auto")
+    p.add_argument("--device", default="auto")
+    p.add_argument("--set", action="extend", nargs="+", default=[], metavar="ASSET.NAME=VALUE")
+    p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py")
+    p.add_argument("--force", action="store_true", help="build it again")

@@ -1,0 +1,216 @@
+"""A category's pixels: hashed, decoded once, brought to the geometries of a run, kept as bytes.
+
+Decoding runs in threads (Pillow releases the interpreter lock). What is kept is 8-bit pixels at
+input size; when they are many they live in an unlinked temporary file behind a memory map, so that
+the operating system decides what stays in memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from benchmark.data.dataset import Category, Sample, digest
+from benchmark.detector.base import Batch
+from benchmark.errors import DataError
+from benchmark.data.geometry import Geometry
+from benchmark.data.images import check_mask, in_parallel
+
+Array = npt.NDArray[Any]
+
+PREDICT_BATCH = 16
+MEMORY_BYTES = 1 << 30
+"""Pixels of one category and geometry above this live in a temporary file."""
+
+
+class ImageSet:
+    """Decoded images of one geometry: the Images that detectors are trained on.
+
+    Attributes:
+        pixels: uint8 RGB (N, H, W, 3) of a whole split.
+        keys: N content hashes.
+        indices: the part of the split that this set shows.
+    """
+
+    def __init__(
+        self, pixels: Array, keys: Sequence[str], indices: Sequence[int] | None = None
+    ) -> None:
+        self.pixels = pixels
+        self.all_keys = keys
+        self.indices = list(range(len(keys)) if indices is None else indices)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.batches(PREDICT_BATCH)
+
+    @property
+    def keys(self) -> list[str]:
+        return [self.all_keys[i] for i in self.indices]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the input."""
+        return self.pixels.shape[1], self.pixels.shape[2]
+
+    def subset(self, indices: Sequence[int]) -> ImageSet:
+        """A view of some images; positions count within this set."""
+        return ImageSet(self.pixels, self.all_keys, [self.indices[i] for i in indices])
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        places = [self.indices[i] for i in indices]
+        raw = torch.from_numpy(self.pixels[places])
+        pixels = raw.permute(0, 3, 1, 2).contiguous().float().div_(255)
+        return Batch(pixels, tuple(self.all_keys[i] for i in places))
+
+    def batches(
+        self,
+        size: int,
+        *,
+        shuffle: np.random.Generator | None = None,
+        drop_last: bool = False,
+    ) -> Iterator[Batch]:
+        order = list(range(len(self)))
+        if shuffle is not None:
+            shuffle.shuffle(order)
+        for start in range(0, len(order), size):
+            part = order[start : start + size]
+            if len(part) == size or not drop_last:
+                yield self.batch(part)
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Content hashes of a category, and their fingerprint.
+
+    Attributes:
+        train, test: one per sample.
+        fingerprint: 16 hexadecimal digits over ids, labels, defect types, images and masks: equal
+            fingerprints mean the same data.
+    """
+
+    train: list[str]
+    test: list[str]
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A category in one geometry."""
+
+    train: ImageSet
+    test: ImageSet
+
+
+def hash_category(category: Category, threads: int) -> Keys:
+    """Read every file once and hash it. Raises DataError for an unreadable one."""
+    if not category.train:
+        raise DataError(
+            f"category {category.name!r} has no training images; every category needs good images "
+            "in its train split"
+        )
+    if not category.test:
+        raise DataError(f"category {category.name!r} has no test images")
+    samples = [*category.train, *category.test]
+    ids = [sample.id for sample in samples]
+    if len(set(ids)) != len(ids):
+        twice = next(i for i in ids if ids.count(i) > 1)
+        raise DataError(f"category {category.name!r}: two samples have the id {twice!r}")
+    keys, fingerprint = hash_samples(samples, threads)
+    split = len(category.train)
+    return Keys(keys[:split], keys[split:], fingerprint)
+
+
+def hash_samples(samples: Sequence[Sample], threads: int) -> tuple[list[str], str]:
+    """Content hash per image, and one fingerprint over ids, labels, images and masks."""
+
+    def one(sample: Sample) -> tuple[str, str]:
+        return digest(sample.image), digest(sample.mask) if sample.mask else "-"
+
+    hashes = list(in_parallel(one, samples, threads))
+    hasher = hashlib.sha256()
+    for sample, (image, mask) in sorted(zip(samples, hashes, strict=True), key=lambda p: p[0].id):
+        hasher.update(f"{sample.id}\n{sample.label}\n{sample.defect}\n{image}\n{mask}\n".encode())
+    return [image for image, _ in hashes], hasher.hexdigest()[:16]
+
+
+def decode_category(
+    category: Category, keys: Keys, geometries: Sequence[Geometry], threads: int
+) -> dict[Geometry, Decoded]:
+    """Decode every image once and bring it to each geometry."""
+    out = {}
+    train = decode_samples(category.train, geometries, threads)
+    test = decode_samples(category.test, geometries, threads)
+    for geometry in geometries:
+        if train[geometry].shape[1:] != test[geometry].shape[1:]:
+            raise DataError(
+                f"category {category.name!r}: train images are {train[geometry].shape[1:3]} and "
+                f"test images {test[geometry].shape[1:3]} after {geometry}; pass --image-size N to "
+                "bring all to one size"
+            )
+        out[geometry] = Decoded(
+            ImageSet(train[geometry], keys.train), ImageSet(test[geometry], keys.test)
+        )
+    return out
+
+
+def load_masks(
+    category: Category, geometry: Geometry, threads: int
+) -> Iterator[tuple[Sample, Array]]:
+    """Test samples with their ground truth on the pixels that count, in order, bounded memory.
+
+    Yields:
+        (sample, bool (h, w)); a good image's mask is empty. Raises DataError for a mask that does
+        not fit its image or holds grey values.
+    """
+
+    def one(sample: Sample) -> tuple[Sample, Array]:
+        if sample.mask is None:
+            return sample, np.zeros((0, 0), bool)
+        return sample, geometry.mask(sample.mask.mask())
+
+    yield from in_parallel(one, category.test, threads)
+
+
+def decode_samples(
+    samples: Sequence[Sample], geometries: Sequence[Geometry], threads: int
+) -> dict[Geometry, Array]:
+    """Decode every image once and bring it to each geometry: uint8 (N, H, W, 3) per geometry."""
+
+    def one(sample: Sample) -> list[Array]:
+        pixels = sample.image.pixels()
+        if sample.mask is not None:
+            check_mask(pixels.shape, sample.mask.mask().shape, sample.mask.name())
+        return [geometry.image(pixels) for geometry in geometries]
+
+    out: dict[Geometry, Array] = {}
+    for i, views in enumerate(in_parallel(one, samples, threads)):
+        for geometry, view in zip(geometries, views, strict=True):
+            if i == 0:
+                out[geometry] = _buffer((len(samples), *view.shape))
+            if view.shape != out[geometry].shape[1:]:
+                raise DataError(
+                    f"{samples[i].image.name()}: {view.shape[1]}×{view.shape[0]} pixels after "
+                    f"resize and crop, the images before it {out[geometry].shape[2]}×"
+                    f"{out[geometry].shape[1]}; pass --image-size N to bring all to one size"
+                )
+            out[geometry][i] = view
+    return out
+
+
+def _buffer(shape: tuple[int, ...]) -> Array:
+    size = int(np.prod(shape))
+    if size <= MEMORY_BYTES:
+        return np.empty(shape, np.uint8)
+    with tempfile.TemporaryFile(prefix="bench-pixels-") as file:
+        os.posix_fallocate(file.fileno(), 0, size)  # a full disk is said now, not by a bus error
+        return np.memmap(file, np.uint8, "r+", shape=shape)

@@ -1,0 +1,1 @@
+"""The interface that a method implements, and what a run lends it."""

@@ -1,0 +1,121 @@
+"""Assets: pre-trained parts that methods declare, built once and shared by every category.
+
+An asset is a class beside the method that uses it: keyword-only settings, a name, and
+``build(images, context) -> State``. ``bench pretrain NAME --images DIR`` builds it and keeps it as
+safetensors + JSON in the assets folder; a run only loads it, and its hash enters the identity of
+every cell that used it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from benchmark import settings as settings_of
+from benchmark.detector.base import Images, State
+from benchmark.errors import AssetError, StoreError
+
+if TYPE_CHECKING:
+    from benchmark.detector.context import Context
+
+
+class Asset(ABC):
+    """Base of all assets. Settings follow the same rules as a detector's."""
+
+    name: ClassVar[str]
+    """What ``bench pretrain`` calls it, for instance ``igd-encoder``."""
+    size: ClassVar[int] = 256
+    """Side of the square images that ``build`` gets."""
+
+    def settings(self) -> dict[str, Any]:
+        """The resolved settings; with the name they identify the asset."""
+        return {name: getattr(self, name) for name in settings_of.declared(type(self))}
+
+    @abstractmethod
+    def build(self, images: Images, context: Context) -> State:
+        """Train the part on natural images. Resumes from ``context.checkpoint`` after a kill."""
+
+    def path(self, folder: Path) -> Path:
+        """Its file: name and the first 8 digits of the SHA-256 of its settings."""
+        text = json.dumps(settings_of.as_json(self.settings()), sort_keys=True)
+        return folder / f"{self.name}@{hashlib.sha256(text.encode()).hexdigest()[:8]}.safetensors"
+
+
+@dataclass(frozen=True)
+class LoadedAsset:
+    """An asset as a run uses it.
+
+    Attributes:
+        state: tensors and values that ``build`` returned.
+        sha256: of the file, 16 digits; enters the identity of a cell.
+        info: settings, fingerprint and number of the images, weights that were used.
+    """
+
+    state: State
+    sha256: str
+    info: dict[str, Any]
+
+
+def save(asset: Asset, state: State, info: dict[str, Any], folder: Path) -> Path:
+    """Write an asset: the tensors first, the JSON that vouches for them last."""
+    path = asset.path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    state.save(path)
+    info = {
+        **info,
+        "name": asset.name,
+        "settings": settings_of.as_json(asset.settings()),
+        "sha256": _hash(path),
+    }
+    temporary = path.with_suffix(".json.part")
+    temporary.write_text(json.dumps(info, indent=2, sort_keys=True) + "\n")
+    temporary.replace(path.with_suffix(".json"))
+    return path
+
+
+def load(asset: Asset, folder: Path | None) -> LoadedAsset:
+    """Read an asset back.
+
+    Raises:
+        AssetError: missing or damaged; names the command that builds it.
+    """
+    command = f"bench pretrain {asset.name} --images DIR"
+    for name, value in asset.settings().items():
+        if value != settings_of.declared(type(asset))[name][1]:
+            command += (
+                f" --set {asset.name}.{name}={json.dumps(settings_of.as_json({'v': value})['v'])}"
+            )
+    if folder is None:
+        raise AssetError(
+            f"asset {asset.name} is needed and no assets folder was given; pass --assets-dir "
+            f"(or BENCH_ASSETS) and build it once with: {command} --assets-dir DIR"
+        )
+    path = asset.path(folder)
+    try:
+        info = json.loads(path.with_suffix(".json").read_text())
+        found = _hash(path)
+    except FileNotFoundError as error:
+        raise AssetError(
+            f"asset {asset.name} with settings {asset.settings()}: {path} does not exist; build it "
+            f"once with: {command} --assets-dir {folder}"
+        ) from error
+    except (OSError, json.JSONDecodeError) as error:
+        raise AssetError(f"asset {asset.name}: {path} is unreadable ({error})") from error
+    if found != info.get("sha256"):
+        raise AssetError(
+            f"asset {asset.name}: {path} is damaged (its SHA-256 differs from its JSON's); delete "
+            f"both files and run: {command} --assets-dir {folder}"
+        )
+    try:
+        return LoadedAsset(State.load(path), found, info)
+    except StoreError as error:
+        raise AssetError(f"asset {asset.name}: {error}") from error
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

@@ -1,0 +1,168 @@
+"""What a run lends a detector. There is no global state: whatever a method may use is here."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmark.detector.base import asset as assets_of
+from benchmark.features.backbones import WeightsFrom
+from benchmark.detector.base import Batch
+from benchmark.errors import StoreError
+from benchmark.features.cache import FeatureSpec, FrozenFeatures
+from benchmark.data.geometry import Geometry
+
+T = TypeVar("T")
+Precision = Literal["float32", "bfloat16"]
+
+
+class Progress(Protocol):
+    """How long work inside a cell shows itself."""
+
+    def track(self, items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
+        """Pass ``items`` through, showing how many of ``total`` are done and the time left."""
+
+
+class Quiet:
+    """Progress that shows nothing."""
+
+    def track(self, items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
+        yield from items
+
+
+@dataclass
+class Checkpoint:
+    """Saves and loads unfinished work inside a cell; a killed training goes on from here.
+
+    The file is replaced atomically. Hold in it whatever the continuation needs: weights, optimiser
+    state, generator states, the position in the data order.
+    """
+
+    path: Path | None = None
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Keep ``state``: nested dicts and lists of tensors, numbers and strings."""
+        if self.path is None:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.path.with_name(self.path.name + ".part")
+        torch.save(state, temporary)
+        temporary.replace(self.path)
+
+    def load(self) -> dict[str, Any] | None:
+        """What was kept last, or None."""
+        if self.path is None or not self.path.exists():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
+        except Exception as error:  # a file of another program, or of another version
+            raise StoreError(
+                f"checkpoint {self.path} cannot be read ({error}); delete it to start over"
+            ) from error
+        return state
+
+    def delete(self) -> None:
+        """The work is done."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+
+@dataclass
+class Meters:
+    """Curves of a training: name -> (step, value) pairs; they end up in the record."""
+
+    curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+
+    def add(self, name: str, step: int, value: float) -> None:
+        """Add one point. Call it seldom on a GPU: a Python number means waiting for the device."""
+        self.curves.setdefault(name, []).append((step, float(value)))
+
+
+@dataclass
+class Context:
+    """Lent to a detector's ``fit`` and ``predict``, and to an asset's ``build``.
+
+    Attributes:
+        features_of: the run's frozen features; call :meth:`features`.
+        geometry: how the batches were made (part of a feature's identity).
+        purpose: the material of all seeds: seed, data set, category, method.
+        device, precision: where and how to compute.
+        probe: whether features are computed anew and not kept (latency measurements).
+        progress, checkpoint, meters: see their classes.
+        assets_dir: where :meth:`asset` looks.
+    """
+
+    features_of: FrozenFeatures
+    geometry: Geometry
+    purpose: tuple[str, ...] = ("0",)
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    precision: Precision = "float32"
+    probe: bool = False
+    progress: Progress = field(default_factory=Quiet)
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    meters: Meters = field(default_factory=Meters)
+    assets_dir: Path | None = None
+
+    @classmethod
+    def alone(
+        cls,
+        *,
+        device: str = "cpu",
+        geometry: Geometry | None = None,
+        weights: WeightsFrom | None = None,
+        seed: int = 0,
+        assets_dir: Path | None = None,
+    ) -> Context:
+        """A context outside a run, for notebooks and tests. Random weights unless told."""
+        place = torch.device(device)
+        features = FrozenFeatures(weights or WeightsFrom(mode="random"), place)
+        return cls(
+            features,
+            geometry or Geometry(),
+            (str(seed),),
+            device=place,
+            assets_dir=assets_dir,
+        )
+
+    def features(self, batch: Batch, spec: FeatureSpec) -> list[Tensor]:
+        """Frozen features of a batch, one tensor per layer of ``spec``.
+
+        Returns:
+            float32 on the context's device: (B, C, h, w), or (B, C) for ``pooled``.
+        """
+        layers = self.features_of.backbone(spec.backbone).resolve(spec.layers)
+        if self.probe:
+            return self.features_of.fresh(batch, spec.backbone, layers)
+        return self.features_of.read(batch, self.geometry, spec.backbone, layers)
+
+    def asset(self, asset: assets_of.Asset) -> assets_of.LoadedAsset:
+        """A pre-trained part. Raises AssetError naming the command that builds it."""
+        return assets_of.load(asset, self.assets_dir)
+
+    def rng(self, purpose: str) -> np.random.Generator:
+        """A NumPy generator of this cell for one purpose."""
+        return np.random.default_rng(seed_of(*self.purpose, purpose))
+
+    def generator(self, purpose: str) -> torch.Generator:
+        """A torch generator (CPU) of this cell for one purpose."""
+        return torch.Generator().manual_seed(seed_of(*self.purpose, purpose) >> 1)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Mixed precision where the run asks for it, otherwise nothing."""
+        if self.precision == "bfloat16":
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return nullcontext()
+
+
+def seed_of(*parts: str) -> int:
+    """64 bits from the SHA-256 of the parts; adding a purpose never shifts another's numbers."""
+    text = "\x1f".join(parts).encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big")

@@ -1,0 +1,277 @@
+"""Training that the learned methods share: seeded order, resumable, a divergence is an error."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchmark.detector.context import Checkpoint, Context
+from benchmark.errors import DetectorError
+
+FORMAT = 3
+"""Of checkpoints; to be raised with what they hold."""
+CURVE_POINTS = 50
+"""Of a loss curve at least, as long as there are as many steps; at most one per epoch otherwise."""
+LOOK_EVERY = 50
+"""Steps between two looks at the losses; each look waits for the device."""
+SAVE_SECONDS = 30.0
+"""Least time between two checkpoints."""
+SAVE_SHARE = 0.05
+"""Share of the time that saving may take: where it is slow, it is done less often."""
+
+
+class Training:
+    """Optimisation steps over shuffled batches, kept in the context's checkpoint.
+
+    The order of an epoch depends on the cell's seed and the epoch alone, so a training that goes on
+    after a kill sees the same batches. A last batch of a single image is left out, since batch
+    normalisation cannot learn from it. Use::
+
+        training = Training(context, module, optimiser, title="student", images=167, ...)
+        for indices in training:
+            training.learn(loss_of(indices))
+            if training.epoch_ends:
+                training.offer(error_on_held_out_images())  # remembers the best weights
+        training.take_best()
+
+    Args:
+        context: lends seeds, progress, checkpoint and meters.
+        module: everything that is trained.
+        optimiser: over its parameters.
+        title: shown as progress; with the cell's seed it fixes the order.
+        images, batch, epochs: how many of each.
+        steps: ends earlier than the epochs do.
+        remedy: what to try when the loss is not finite any more.
+        curves: precedes the names of the recorded curves, for several trainings in one cell.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        module: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        *,
+        title: str,
+        images: int,
+        batch: int,
+        epochs: int,
+        remedy: str,
+        steps: int | None = None,
+        curves: str = "",
+    ) -> None:
+        self.context, self.module, self.optimiser = context, module, optimiser
+        self.title, self.images, self.batch, self.remedy = title, images, batch, remedy
+        self.per_epoch = images // batch + (images % batch > 1) or 1
+        self.epochs, self.curves = epochs, curves
+        self.steps = min(steps or epochs * self.per_epoch, epochs * self.per_epoch)
+        self.done = 0
+        self.epoch_ends = False
+        self.best: dict[str, Any] = {}
+        self.epoch_losses: list[float] = []
+        self.span = min(self.per_epoch, -(-self.steps // CURVE_POINTS))
+        self._losses: dict[str, list[float]] = {}  # of the curve's next point
+        self._epoch: list[float] = []
+        self._pending: list[dict[str, Tensor]] = []
+        self._shown = title
+        saved = context.checkpoint.load()
+        if saved is not None and saved.get("format") == FORMAT:
+            self._resume(saved)
+        elif saved is not None:
+            self._shown = f"{title}, from the start (its checkpoint is of another version)"
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that the current step belongs to, counted from 1."""
+        return min(self.done, self.steps - 1) // self.per_epoch + 1
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """The positions of the images of each step that is left."""
+        order: np.ndarray[Any, Any] = np.empty(0)
+        ordered = -1
+        saved_at, pause = time.monotonic(), SAVE_SECONDS
+        steps = range(self.done, self.steps)
+        for step in self.context.progress.track(steps, self._shown, len(steps)):
+            epoch, place = divmod(step, self.per_epoch)
+            if epoch != ordered:
+                order = self.context.rng(f"{self.title}, epoch {epoch}").permutation(self.images)
+                ordered = epoch
+            self.epoch_ends = place == self.per_epoch - 1 or step == self.steps - 1
+            yield order[place * self.batch : (place + 1) * self.batch].tolist()
+            self.done = step + 1
+            if self.epoch_ends or (place + 1) % self.span == 0:
+                self._add_point()
+            if self.epoch_ends:
+                self.epoch_losses.append(float(np.mean(self._epoch)))
+                self._epoch = []
+            if time.monotonic() - saved_at >= pause:
+                start = time.monotonic()
+                self._save()
+                saved_at = time.monotonic()
+                pause = max(SAVE_SECONDS, (saved_at - start) / SAVE_SHARE)
+        self._look()
+
+    def learn(self, loss: Tensor) -> None:
+        """One optimisation step. Raises DetectorError, within 50 steps, for a loss not finite."""
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        self.note(loss=loss)
+
+    def note(self, **losses: Tensor) -> None:
+        """What a step that was taken elsewhere had as its losses, one of them called ``loss``; the
+        same names at every step. Raises as :meth:`learn` does."""
+        self._pending.append({name: value.detach() for name, value in losses.items()})
+        if len(self._pending) >= LOOK_EVERY:
+            self.done += 1  # so that the error names the step just taken
+            self._look()
+            self.done -= 1
+
+    def offer(self, value: float) -> None:
+        """Remember the weights if ``value`` (on held-out normal images) is the lowest so far."""
+        self.context.meters.add(f"{self.curves}validation", self.done + 1, value)
+        if not self.best or value < self.best["value"]:
+            weights = {k: v.detach().cpu().clone() for k, v in self.module.state_dict().items()}
+            self.best = {"value": value, "epoch": self.epoch, "weights": weights}
+
+    def take_best(self) -> None:
+        """Put the remembered weights back; without any, the last ones stay."""
+        if self.best:
+            self.module.load_state_dict(self.best["weights"])
+
+    def facts(self) -> dict[str, Any]:
+        """What was actually run, as JSON."""
+        first = self.epoch_losses[0] if self.epoch_losses else float("inf")
+        facts: dict[str, Any] = {
+            "steps": self.done,
+            "epochs": self.done / self.per_epoch,
+            "epoch_losses_above_first": sum(loss > first for loss in self.epoch_losses),
+        }
+        if self.best:
+            facts |= {"epoch_chosen": self.best["epoch"], "validation": self.best["value"]}
+        return facts
+
+    def _look(self) -> None:
+        """Fetch the losses since the last look."""
+        if not self._pending:
+            return
+        names = list(self._pending[0])
+        stacked = torch.stack([torch.stack(list(row.values())) for row in self._pending])
+        rows = stacked.float().tolist()
+        first = self.done - len(rows)
+        self._pending = []
+        for i, row in enumerate(rows):
+            for name, loss in zip(names, row, strict=True):
+                if not np.isfinite(loss):
+                    step = first + i
+                    raise DetectorError(
+                        f"{self.title}: training diverged, the {_loss(name)} is {loss} at step "
+                        f"{step + 1} of {self.steps} (epoch {step // self.per_epoch + 1} of "
+                        f"{self.epochs}); {self.remedy}"
+                    )
+                self._losses.setdefault(name, []).append(loss)
+                if name == "loss":
+                    self._epoch.append(loss)
+
+    def _add_point(self) -> None:
+        self._look()
+        for name, values in self._losses.items():
+            self.context.meters.add(f"{self.curves}{name}", self.done, float(np.mean(values)))
+        self._losses = {}
+
+    def _save(self) -> None:
+        self._look()
+        self.context.checkpoint.save(
+            {
+                "format": FORMAT,
+                "done": self.done,
+                "module": self.module.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "best": self.best,
+                "losses": self._losses,
+                "epoch": self._epoch,
+                "epoch_losses": self.epoch_losses,
+                "curves": self.context.meters.curves,
+            }
+        )
+
+    def _resume(self, saved: dict[str, Any]) -> None:
+        self.module.load_state_dict(saved["module"])
+        self.optimiser.load_state_dict(saved["optimiser"])
+        self.done, self.best = saved["done"], saved["best"]
+        self._losses, self._epoch = saved["losses"], saved["epoch"]
+        self.epoch_losses = saved["epoch_losses"]
+        self.context.meters.curves.update(saved["curves"])
+
+
+class Stages:
+    """Several trainings, one after the other, in one cell's checkpoint.
+
+    Args:
+        checkpoint: of the cell.
+    """
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._checkpoint = checkpoint
+        self._kept: dict[str, Any] = checkpoint.load() or {}
+
+    def finished(self, name: str) -> dict[str, Any] | None:
+        """What :meth:`finish` was given for this stage, or None while it is to be done."""
+        found: dict[str, Any] | None = self._kept.get(name, {}).get("finished")
+        return found
+
+    def part(self, name: str) -> Checkpoint:
+        """The checkpoint of one stage; what finished before it is saved along."""
+        others = {k: v for k, v in self._kept.items() if "finished" in v}
+        running = self._kept.get(name, {}).get("running")
+        return _Part(self._checkpoint.path, self._checkpoint, others, name, running)
+
+    def finish(self, name: str, result: dict[str, Any]) -> None:
+        """Keep what a stage came to; its optimiser's state is let go."""
+        self._kept[name] = {"finished": result}
+        self._checkpoint.save(self._kept)
+
+
+@dataclass
+class _Part(Checkpoint):
+    whole: Checkpoint = field(default_factory=Checkpoint)
+    others: dict[str, Any] = field(default_factory=dict)
+    name: str = ""
+    running: dict[str, Any] | None = None
+
+    def save(self, state: dict[str, Any]) -> None:
+        self.whole.save({**self.others, self.name: {"running": state}})
+
+    def load(self) -> dict[str, Any] | None:
+        return self.running
+
+
+def _loss(name: str) -> str:
+    return name if name == "loss" else f"{name} loss"
+
+
+@contextmanager
+def seeded(context: Context, purpose: str) -> Iterator[None]:
+    """Torch's global generator seeded by the cell for one purpose, and put back afterwards: for the
+    initialisers of ``torch.nn``, which accept no generator of their own."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(context.generator(purpose).initial_seed())
+        yield
+
+
+def split_off(context: Context, count: int, fraction: float) -> tuple[list[int], list[int]]:
+    """Positions to train on, and positions kept for choosing or calibrating.
+
+    At least one of each; a single image is both, since there is no other.
+    """
+    order = context.rng("validation").permutation(count)
+    kept = min(max(round(fraction * count), 1), count - 1)
+    if count == 1:
+        return [0], [0]
+    return sorted(order[kept:].tolist()), sorted(order[:kept].tolist())

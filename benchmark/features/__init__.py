@@ -1,0 +1,1 @@
+"""Frozen features: which backbone, which weights, and the cache that methods share."""

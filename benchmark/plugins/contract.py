@@ -1,0 +1,342 @@
+"""What every detector and every data set owes, as checks that plugin authors can run.
+
+``bench check NAME|FILE`` runs them; so do this project's own tests. Each check is a function whose
+docstring is the promise it tests; it raises AssertionError with what was found instead.
+"""
+
+from __future__ import annotations
+
+import inspect
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmark import settings as settings_of
+from benchmark.records import store
+from benchmark.features.backbones import WeightsFrom
+from benchmark.detector.context import Context
+from benchmark.data.dataset import Dataset
+from benchmark.detector.base import Batch, Detector, Prediction, State, check_prediction
+from benchmark.errors import BenchError, NotFittedError
+from benchmark.data.geometry import Geometry
+from benchmark.data.loading import ImageSet
+
+SIDE = 64
+TRAIN, TEST = 8, 4
+TOLERANCE = 1e-3
+"""Relative: a float32 network may sum in another order when the batch has another size."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One check: its promise, and what was found instead (None when kept)."""
+
+    promise: str
+    found: str | None
+
+
+class DetectorChecks:
+    """The checks of one detector class, on small images made for the purpose.
+
+    Args:
+        cls: the class.
+        settings: what its ``smoke`` settings are overridden with.
+        weights: for its backbones; random ones unless told.
+    """
+
+    def __init__(
+        self,
+        cls: type[Detector],
+        settings: dict[str, Any] | None = None,
+        weights: WeightsFrom | None = None,
+    ) -> None:
+        self.cls = cls
+        self.given = {**cls.smoke, **(settings or {})}
+        self.weights = weights or WeightsFrom(mode="random")
+        rng = np.random.default_rng(0)
+        self.train = _images(rng, TRAIN)
+        self.test = _images(rng, TEST)
+        self.odd = _images(rng, TEST, spot=True)
+        self._fitted: tuple[Detector, Context] | None = None
+
+    def new(self) -> Detector:
+        return self.cls(**settings_of.resolve(self.cls, self.given, self.cls.__name__))
+
+    def context(self) -> Context:
+        return Context.alone(geometry=Geometry(resize=SIDE), weights=self.weights)
+
+    def fit_anew(self) -> tuple[Detector, Context]:
+        context = self.context()
+        detector = self.new()
+        detector.fit(self.train, context)
+        return detector, context
+
+    def fitted(self) -> tuple[Detector, Context]:
+        """One fit that the checks share."""
+        if self._fitted is None:
+            self._fitted = self.fit_anew()
+        return self._fitted
+
+    def check_declares_what_it_is(self) -> None:
+        """title, version and a paper geometry are declared, and the docstring says what it is"""
+        assert getattr(self.cls, "title", ""), "no title"
+        assert isinstance(self.cls.version, str) and self.cls.version, "version must be a string"
+        assert isinstance(self.cls.paper, Geometry), "paper must be a Geometry"
+        assert self.cls.__doc__, "no docstring"
+
+    def check_settings_are_stored_unchanged(self) -> None:
+        """__init__ has keyword-only settings with types and defaults, and stores them unchanged"""
+        declared = settings_of.declared(self.cls)
+        detector = self.cls()
+        for name, (_, default) in declared.items():
+            assert hasattr(detector, name), f"setting {name!r} is not stored as an attribute"
+            stored = getattr(detector, name)
+            assert stored == default, f"setting {name!r} is stored as {stored!r}, not {default!r}"
+        for preset, given in self.cls.presets.items():
+            settings_of.resolve(self.cls, given, preset)
+
+    def check_fit_returns_self(self) -> None:
+        """fit returns the detector itself"""
+        detector = self.new()
+        out = detector.fit(self.train, self.context())
+        assert out is detector, f"fit returned {type(out).__name__}; end it with `return self`"
+
+    def check_predict_before_fit(self) -> None:
+        """predict before fit raises NotFittedError (call self.check_fitted() first)"""
+        try:
+            self.new().predict(self.test.batch([0]), self.context())
+        except NotFittedError:
+            return
+        except Exception as error:
+            raise AssertionError(f"it raised {type(error).__name__}: {error}") from error
+        raise AssertionError("it returned something")
+
+    def check_prediction_shape(self) -> None:
+        """scores are (B,), maps (B, H, W) at input resolution or None, all finite"""
+        detector, context = self.fitted()
+        batch = self.test.batch(range(TEST))
+        try:
+            check_prediction(detector.predict(batch, context), batch, self.cls.__name__)
+        except BenchError as error:
+            raise AssertionError(str(error)) from error
+
+    def check_obvious_case(self) -> None:
+        """higher means more anomalous: images with a glaring spot score above normal ones"""
+        detector, context = self.fitted()
+        normal = detector.predict(self.test.batch(range(TEST)), context)
+        odd = detector.predict(self.odd.batch(range(TEST)), context)
+        a, b = float(normal.scores.float().mean()), float(odd.scores.float().mean())
+        assert b > a, f"mean score {b:.4g} with a spot, {a:.4g} without"
+        if odd.maps is not None:
+            spot = odd.maps[:, SIDE // 4 : SIDE // 2, SIDE // 4 : SIDE // 2].float().mean()
+            rest = odd.maps[:, 3 * SIDE // 4 :, 3 * SIDE // 4 :].float().mean()
+            assert spot > rest, f"the map is {spot:.4g} on the spot, {rest:.4g} away from it"
+
+    def check_deterministic(self) -> None:
+        """two fits under the same seed give the same scores"""
+        batch = self.test.batch(range(TEST))
+        outs = []
+        for detector, context in (self.fitted(), self.fit_anew()):
+            outs.append(detector.predict(batch, context))
+        _equal(outs[0], outs[1], 0.0, "the second fit differs")
+
+    def check_batch_mates(self) -> None:
+        """an image's score and map do not depend on the images it is scored with"""
+        detector, context = self.fitted()
+        # features anew for each batch, or the cache would hide a difference
+        context = replace(context, probe=True)
+        together = detector.predict(self.test.batch(range(TEST)), context)
+        for i in range(TEST):
+            alone = detector.predict(self.test.batch([i]), context)
+            one = Prediction(
+                together.scores[i : i + 1],
+                None if together.maps is None else together.maps[i : i + 1],
+            )
+            _equal(alone, one, TOLERANCE, f"image {i} alone differs")
+
+    def check_input_unchanged(self) -> None:
+        """fit and predict leave the images they are given as they were"""
+        before = self.train.pixels.copy()
+        detector, context = self.fit_anew()
+        batch = self.test.batch(range(TEST))
+        pixels = batch.pixels.clone()
+        detector.predict(batch, context)
+        assert torch.equal(batch.pixels, pixels), "predict changed batch.pixels"
+        assert np.array_equal(before, self.train.pixels), "fit changed the training images"
+
+    def check_sees_only_its_images(self) -> None:
+        """fit reads training images through its argument alone: no other image's key is asked for"""
+        detector, context = self.new(), self.context()
+        asked: set[str] = set()
+        original = context.features_of.read
+
+        def watch(batch: Batch, *rest: Any) -> Any:
+            asked.update(batch.keys)
+            return original(batch, *rest)
+
+        setattr(context.features_of, "read", watch)  # noqa: B010 - a spy in place of a method
+        watched = _Watched(self.train, asked)
+        detector.fit(watched, context)
+        strange = asked - set(self.train.keys)
+        assert not strange, f"keys that are not in the training split: {sorted(strange)}"
+        assert asked, "fit looked at no image"
+        names = set(inspect.signature(detector.fit).parameters)
+        assert names == {"train", "context"}, f"fit takes {sorted(names)}, not (train, context)"
+
+    def check_state_round_trip(self) -> None:
+        """a detector restored from its saved state gives equal scores and maps"""
+        detector, context = self.fitted()
+        batch = self.test.batch(range(TEST))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "state.safetensors"
+            detector.state().save(path)
+            restored = self.new().load_state(State.load(path))
+        _equal(detector.predict(batch, context), restored.predict(batch, context), 0.0, "differs")
+
+    def check_facts_are_json(self) -> None:
+        """facts() holds plain JSON values"""
+        import json
+
+        detector, _ = self.fitted()
+        try:
+            json.dumps(detector.facts(), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise AssertionError(str(error)) from error
+
+
+class DatasetChecks:
+    """The checks of one data set.
+
+    Args:
+        dataset: an instance with at least one category.
+        most: categories looked into.
+    """
+
+    def __init__(self, dataset: Dataset, most: int = 2) -> None:
+        self.dataset = dataset
+        self.names = dataset.categories()[:most]
+
+    def check_declares_what_it_is(self) -> None:
+        """title, licence, citation and origin are declared"""
+        for name in ("title", "licence", "citation", "origin"):
+            assert getattr(type(self.dataset), name, ""), f"no {name}"
+
+    def check_categories(self) -> None:
+        """there are categories, each named once and usable as a folder name"""
+        names = self.dataset.categories()
+        assert names, "no categories"
+        assert len(set(names)) == len(names), f"named twice: {names}"
+        for name in names:
+            store.path_component(name, "category")
+        for group, members in self.dataset.groups.items():
+            assert members, f"group {group!r} is empty"
+
+    def check_splits(self) -> None:
+        """train holds normal samples only, test has unique ids, labels 0 or 1 and defect types"""
+        for name in self.names:
+            category = self.dataset.category(name)
+            assert category.train, f"{name}: no training samples"
+            assert all(s.label == 0 for s in category.train), f"{name}: defective in train"
+            ids = [s.id for s in (*category.train, *category.test)]
+            assert len(set(ids)) == len(ids), f"{name}: an id occurs twice"
+            for sample in category.test:
+                assert sample.label in (0, 1), f"{sample.id}: label {sample.label}"
+                good = sample.defect == "good"
+                assert good == (sample.label == 0), f"{sample.id}: defect {sample.defect!r}"
+                assert sample.label or sample.mask is None, f"{sample.id}: a good image has a mask"
+
+    def check_pixels(self) -> None:
+        """images decode to uint8 RGB (H, W, 3), masks to bool (H, W) of the same size, not empty"""
+        for name in self.names:
+            category = self.dataset.category(name)
+            for sample in [*category.train[:2], *category.test[:2], *category.test[-2:]]:
+                pixels = sample.image.pixels()
+                assert pixels.dtype == np.uint8, f"{sample.id}: {pixels.dtype}"
+                assert pixels.ndim == 3 and pixels.shape[2] == 3, f"{sample.id}: {pixels.shape}"
+                if sample.mask is not None:
+                    mask = sample.mask.mask()
+                    assert mask.dtype == bool, f"{sample.id}: mask is {mask.dtype}"
+                    assert mask.shape == pixels.shape[:2], f"{sample.id}: mask {mask.shape}"
+                    assert mask.any(), f"{sample.id}: the mask is empty"
+
+    def check_same_each_time(self) -> None:
+        """reading twice gives the same samples and bytes"""
+        for name in self.names:
+            first, second = self.dataset.category(name), self.dataset.category(name)
+            assert [s.id for s in first.test] == [s.id for s in second.test], f"{name}: other ids"
+            a, b = first.test[0].image.content(), second.test[0].image.content()
+            assert a == b, f"{name}: other bytes"
+
+
+def checks_of(checks: object) -> list[tuple[str, Callable[[], None]]]:
+    """(name, check) of every check that a collection has."""
+    names = [name for name in dir(type(checks)) if name.startswith("check_")]
+    return [(name, getattr(checks, name)) for name in names]
+
+
+def run_checks(checks: object) -> Iterator[Outcome]:
+    """Run every check; a crash counts as a promise not kept."""
+    for _, check in checks_of(checks):
+        promise = (check.__doc__ or "").strip()
+        try:
+            check()
+            yield Outcome(promise, None)
+        except AssertionError as error:
+            yield Outcome(promise, str(error))
+        except Exception as error:  # a plugin's own code may fail in any way
+            yield Outcome(promise, f"{type(error).__name__}: {error}")
+
+
+class _Watched:
+    """Images that note which keys were read."""
+
+    def __init__(self, images: ImageSet, asked: set[str]) -> None:
+        self._images, self._asked = images, asked
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.batches(16)
+
+    def batches(
+        self, size: int, *, shuffle: np.random.Generator | None = None, drop_last: bool = False
+    ) -> Iterator[Batch]:
+        for batch in self._images.batches(size, shuffle=shuffle, drop_last=drop_last):
+            self._asked.update(batch.keys)
+            yield batch
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        batch = self._images.batch(indices)
+        self._asked.update(batch.keys)
+        return batch
+
+
+def _images(rng: np.random.Generator, count: int, *, spot: bool = False) -> ImageSet:
+    """Smooth greyish gradients with a little noise; with a bright red spot if asked."""
+    y, x = np.mgrid[:SIDE, :SIDE] / SIDE
+    out = np.empty((count, SIDE, SIDE, 3), np.uint8)
+    for i in range(count):
+        phase = rng.uniform(0, 0.3)
+        base = 110 + 40 * np.sin(6 * (x + phase)) + 20 * y
+        noisy = base[..., None] + rng.normal(0, 4, (SIDE, SIDE, 3))
+        out[i] = noisy.clip(0, 255).astype(np.uint8)
+        if spot:
+            out[i, SIDE // 4 : SIDE // 2, SIDE // 4 : SIDE // 2] = (255, 20, 20)
+    return ImageSet(out, [f"{rng.integers(1 << 60):015x}" for _ in range(count)])
+
+
+def _equal(a: Prediction, b: Prediction, tolerance: float, what: str) -> None:
+    pairs = [("scores", a.scores, b.scores)]
+    if a.maps is not None and b.maps is not None:
+        pairs.append(("maps", a.maps, b.maps))
+    for name, first, second in pairs:
+        first, second = first.double(), second.double()
+        scale = float(second.abs().max())
+        gap = float((first - second).abs().max())
+        assert gap <= tolerance * max(scale, 1e-12), f"{what}: {name} by {gap:.3g} of {scale:.3g}"

@@ -1,0 +1,69 @@
+"""Ensembles: the mean of stored image scores over seeds, a view of existing records.
+
+Nothing is trained: image metrics are computed on the mean score of every test image. Pixel metrics
+and costs are undefined there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmark.errors import BenchError
+from benchmark.metrics.names import IMAGE_METRICS, METRICS
+from benchmark.metrics import image_metrics, normal_threshold
+from benchmark.records.names import extended
+from benchmark.records.stored import Stored
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def ensembles(rows: pd.DataFrame, size: int | None = None) -> pd.DataFrame:
+    """One row per configuration and category that has enough seeds and whose scores were kept.
+
+    Args:
+        rows: finished records.
+        size: seeds to take, lowest first; None takes all, from two on.
+
+    Returns:
+        Rows like records', with ``name`` saying what they are.
+    """
+    import pandas as pd
+
+    found = []
+    for _, runs in rows.groupby(["dataset", "protocol", "config", "category"], sort=False):
+        runs = runs.sort_values("seed")
+        members = [Stored(row) for _, row in runs.head(size or len(runs)).iterrows()]
+        if len(members) < (size or 2) or runs["data"].nunique() > 1:
+            continue
+        try:
+            values = _measured(members)
+        except BenchError:
+            continue  # scores not kept: there is no such view
+        row = runs.iloc[0].copy()
+        for column in (*METRICS, *(c for c in row.index if c.endswith(("_seconds", "_bytes")))):
+            row[column] = values.get(column, math.nan)
+        row["name"] = extended(row["name"], f"ensemble of {len(members)}")
+        row["config"] = f"{row['config']}+ensemble{len(members)}"
+        found.append(row)
+    return pd.DataFrame(found, columns=rows.columns).astype(rows.dtypes.to_dict())
+
+
+def _measured(members: Sequence[Stored]) -> dict[str, Any]:
+    """Image metrics of the mean score; every member has the same images in the same order."""
+    scores = [member.scores for member in members]
+    mean = np.mean([_by_id(s.ids, s.scores) for s in scores], axis=0)
+    labels = _by_id(scores[0].ids, scores[0].labels).astype(bool)
+    held_out = [_by_id(s.held_out_keys, s.held_out) for s in scores]
+    threshold = normal_threshold(np.mean(held_out, axis=0))
+    result = image_metrics(mean, labels, threshold=threshold)
+    values = {name: getattr(result, name) for name in IMAGE_METRICS}
+    return {name: math.nan if value is None else value for name, value in values.items()}
+
+
+def _by_id(ids: Sequence[str], values: Any) -> Any:
+    return np.asarray(values)[np.argsort(ids, kind="stable")]

@@ -1,0 +1,154 @@
+"""Records as a tidy pandas DataFrame: what every table and picture is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.records import store
+from benchmark.errors import StoreError
+from benchmark.metrics.names import METRICS
+from benchmark.records.names import known_methods, readable_names
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COST = (
+    "fit_seconds",
+    "predict_seconds",
+    "latency_batch_1_seconds",
+    "latency_batch_n_seconds",
+    "stored_bytes",
+    "backbone_bytes",
+    "peak_bytes",
+    "peak_gpu_bytes",
+    "wall_seconds",
+)
+COLUMNS = (
+    "dataset",
+    "source",
+    "protocol",
+    "method",
+    "config",
+    "name",
+    "category",
+    "seed",
+    "status",
+    "window",
+    "geometry",
+    "protocol_name",
+    "holdout",
+    "image_size",
+    "settings",
+    "random_weights",
+    "weights",
+    "assets",
+    "provenance",
+    "precision",
+    "version",
+    "data",
+    "device",
+    "path",
+    "results",
+)
+
+
+def load_results(
+    results: str | Path | Sequence[str | Path] = "results/runs", plugins: Iterable[str | Path] = ()
+) -> pd.DataFrame:
+    """One row per record, metrics and costs as columns.
+
+    Columns: ``dataset``, ``protocol`` (the folder's name, such as ``paper-holdout0.1``), ``method``,
+    ``config`` (method and hash), ``name`` (readable: the method and the settings that differ from
+    its defaults), ``category``, ``seed``, ``status`` (``ok`` or ``failed``), ``window`` (which pixels
+    are measured, in words), every metric of ``bench list metrics`` (fractions; NaN where undefined),
+    the costs (seconds and bytes), ``settings``, ``random_weights``, ``data`` (fingerprint), ``device``,
+    ``path`` and the rest of a record's key.
+
+    Args:
+        results: one folder of records or several.
+        plugins: files that define methods in these records, for their readable names.
+
+    Raises:
+        StoreError: no such folder, or a file in it that is no record.
+    """
+    import pandas as pd
+
+    folders = [results] if isinstance(results, str | Path) else list(results)
+    rows = []
+    for folder in map(Path, folders):
+        if not folder.is_dir():
+            raise StoreError(
+                f"results folder {folder}: no such folder; run something first (bench run), or name "
+                "the folder of its --results"
+            )
+        rows += [_row(record, folder) for record in store.read_all(folder)]
+    frame = pd.DataFrame(rows, columns=[*COLUMNS, *METRICS, *COST])
+    frame = frame.astype(dict.fromkeys([*METRICS, *COST], "float64"))
+    frame["name"] = pd.Series(readable_names(rows, known_methods(plugins)), dtype="object")
+    return frame
+
+
+def _row(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    path = Path(record["path"])
+    key = record["key"]
+    metrics, cost = record.get("metrics", {}), record.get("cost", {})
+    provenance = record.get("provenance", {})
+    return {
+        "dataset": key["dataset"],
+        "source": key["source"],
+        "protocol": path.parent.parent.name,
+        "method": key["method"],
+        "config": path.parent.name,
+        "category": key["category"],
+        "seed": key["seed"],
+        "status": record["status"],
+        "window": window(key["geometry"]),
+        "geometry": key["geometry"],
+        "protocol_name": key["protocol"]["name"],
+        "holdout": key["protocol"]["holdout"],
+        "image_size": key["protocol"]["image_size"],
+        "settings": key["settings"],
+        "random_weights": _random(key["weights"], provenance),
+        "weights": key["weights"],
+        "assets": key["assets"],
+        "provenance": provenance,
+        "precision": key["precision"],
+        "version": key["version"],
+        "data": key["data"],
+        "device": record.get("environment", {}).get("device"),
+        "path": str(path),
+        "results": str(folder),
+        **{name: metrics.get(name) for name in METRICS},
+        **{name: cost.get(name) for name in COST},
+    }
+
+
+def _random(weights: Iterable[Mapping[str, Any]], provenance: Mapping[str, Any]) -> bool:
+    """Whether a backbone, or one that an asset was taught by, is not pre-trained."""
+    sources = [w["source"] for w in weights]
+    for asset in (provenance.get("assets") or {}).values():
+        sources += (asset.get("backbones") or {}).values()
+    return "random" in sources
+
+
+def window(geometry: Mapping[str, Any]) -> str:
+    """Which pixels are measured, in words. Numbers of different windows are never ranked together.
+
+    >>> window({"resize": 256, "crop": 224, "eval_crop": None, "eval_size": None})
+    'shorter side 256, central 224'
+    """
+    resize = geometry["resize"]
+    parts = ["native size"]
+    if isinstance(resize, int):
+        parts = [f"shorter side {resize}"]
+    elif resize is not None:
+        parts = [f"{resize[0]}×{resize[1]}"]
+    if geometry["crop"]:
+        parts.append(f"central {geometry['crop']}")
+    if geometry["eval_crop"]:
+        parts.append(f"measured on the central {geometry['eval_crop']}")
+    if geometry["eval_size"]:
+        parts.append(f"at {geometry['eval_size']}×{geometry['eval_size']}")
+    return ", ".join(parts)

@@ -1,0 +1,55 @@
+"""The table at the end of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
+from benchmark.run.runner import Result, Run
+
+SHOWN = (
+    ("image AUROC", "image_auroc"),
+    ("image AP", "image_ap"),
+    ("balanced acc.", "image_balanced_accuracy"),
+    ("pixel AUROC", "pixel_auroc"),
+    ("pixel AP", "pixel_ap"),
+    ("PRO", "pro"),
+)
+
+
+def summarise(run: Run, results: Sequence[Result]) -> str:
+    """Cells with their metrics, why some are undefined, what failed, and where results are."""
+    rows = []
+    for result in results:
+        cell = result.cell
+        metrics = (result.record or {}).get("metrics", {})
+        values = [metrics.get(name) for _, name in SHOWN]
+        rows.append(
+            [cell.category, cell.method.name, cell.seed]
+            + [("–" if v is None else f"{v:.3f}") for v in values]
+            + ["" if result.outcome in ("ok", "kept") else result.outcome]
+        )
+    head = ["category", "method", "seed", *(title for title, _ in SHOWN)]
+    align = ["left", "left", "right", *["right"] * len(SHOWN)]
+    if any(row[-1] for row in rows):
+        head, align = [*head, "state"], [*align, "left"]
+    else:
+        rows = [row[:-1] for row in rows]
+    lines = ["", tabulate(rows, head, "simple", colalign=align, disable_numparse=True), ""]
+    notes = {
+        f"{name}: {reason}"
+        for result in results
+        for name, reason in ((result.record or {}).get("undefined") or {}).items()
+        if any(name == shown for _, shown in SHOWN)
+    }
+    lines += [f"– {note}" for note in sorted(notes)]
+    if any(w["source"] == "random" for m in run.methods for w in m.weights):
+        lines.append(
+            "RANDOM WEIGHTS: the backbones are not pre-trained; these numbers say nothing "
+            "about the methods' published quality."
+        )
+    failed = [r for r in results if r.outcome in ("failed", "busy")]
+    lines += [f"{r.outcome}: {r.cell.title}: {r.message}" for r in failed]
+    lines.append(f"records and scores: {run.results_dir / run.label / run.protocol.label}")
+    return "\n".join(lines)
