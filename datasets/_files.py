@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from benchmark.data.dataset import Category, Sample
-from benchmark.errors import DataError
 from benchmark.data.images import EXTENSIONS, FileSource
+from benchmark.errors import DataError
 
 
 def subfolders(folder: Path) -> list[Path]:

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmark.detector.context import Context
+from benchmark.data.geometry import Geometry
 from benchmark.detector.base import Batch, Detector, Images, Prediction
+from benchmark.detector.context import Context
+from benchmark.detector.maps import smooth, upsample
 from benchmark.errors import SettingsError
 from benchmark.features.cache import FeatureSpec
-from benchmark.data.geometry import Geometry
-from benchmark.detector.maps import smooth, upsample
 
 
 class Padim(Detector):

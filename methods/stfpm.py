@@ -8,16 +8,16 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from benchmark.features.backbones import POOLED, layer_names, untrained
-from benchmark.detector.context import Context
-from benchmark.detector.base import Batch, Detector, Images, Prediction
-from benchmark.errors import SettingsError
-from benchmark.features.cache import FeatureSpec
 from benchmark.data.geometry import Geometry
+from benchmark.detector.base import Batch, Detector, Images, Prediction
+from benchmark.detector.context import Context
 from benchmark.detector.maps import upsample
+from benchmark.detector.training import Training, seeded, split_off
+from benchmark.errors import SettingsError
+from benchmark.features.backbones import POOLED, layer_names, untrained
+from benchmark.features.cache import FeatureSpec
 
 from ._distillation import ImageNetInput, cosine_gap
-from benchmark.detector.training import Training, seeded, split_off
 
 
 class Stfpm(Detector):

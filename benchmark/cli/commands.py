@@ -11,9 +11,9 @@ from typing import Any
 
 from tabulate import tabulate
 
-from benchmark.run.config import RunConfig
 from benchmark.errors import DataError, SettingsError, unknown
 from benchmark.plugins.registry import Registry
+from benchmark.run.config import RunConfig
 
 
 def run(given: Namespace) -> int:
@@ -49,8 +49,8 @@ def _run(config: RunConfig) -> int:
     for name in config.methods:  # names are checked before anything slow is imported
         registry.entry("method", name)
     registry.entry("dataset", config.dataset)
-    from benchmark.run import runner
     from benchmark.console import open_console
+    from benchmark.run import runner
     from benchmark.run.summary import summarise
 
     with open_console() as console:
@@ -155,9 +155,9 @@ def scores(given: Namespace) -> int:
 
 def data(given: Namespace) -> int:
     """Where a data set is looked for, how to get it, and whether it is whole."""
-    from benchmark.run.config import data_folder, folder_from
     from benchmark.console import open_console
     from benchmark.data.verify import verify
+    from benchmark.run.config import data_folder, folder_from
 
     cls = Registry([Path(p) for p in given.plugin]).dataset(given.name)
     print(
@@ -191,8 +191,8 @@ def new(given: Namespace) -> int:
 def check(given: Namespace) -> int:
     """Test that a method or a data set keeps its contract."""
     from benchmark.features.backbones import WeightsFrom
-    from benchmark.run.config import data_folder, folder_from
     from benchmark.plugins.contract import DatasetChecks, DetectorChecks, run_checks
+    from benchmark.run.config import data_folder, folder_from
 
     path = Path(given.name)
     is_file = path.suffix == ".py"

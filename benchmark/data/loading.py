@@ -19,10 +19,10 @@ import numpy.typing as npt
 import torch
 
 from benchmark.data.dataset import Category, Sample, digest
-from benchmark.detector.base import Batch
-from benchmark.errors import DataError
 from benchmark.data.geometry import Geometry
 from benchmark.data.images import check_mask, in_parallel
+from benchmark.detector.base import Batch
+from benchmark.errors import DataError
 
 Array = npt.NDArray[Any]
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.data.dataset import Category, Dataset, Sample
-from benchmark.errors import DataError
 from benchmark.data.images import (
     EXTENSIONS,
     FileSource,
@@ -20,6 +19,7 @@ from benchmark.data.images import (
     check_mask,
     in_parallel,
 )
+from benchmark.errors import DataError
 
 Progress = Callable[[int, int], None]
 """Called with the number of samples looked at and the number of all samples."""

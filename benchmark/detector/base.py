@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from benchmark import settings as settings_of
-from benchmark.errors import DetectorError, NotFittedError, StoreError
 from benchmark.data.geometry import Geometry
+from benchmark.errors import DetectorError, NotFittedError, StoreError
 
 if TYPE_CHECKING:
     from benchmark.detector.asset import Asset

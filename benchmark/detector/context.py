@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark.detector.base import asset as assets_of
-from benchmark.features.backbones import WeightsFrom
+from benchmark.data.geometry import Geometry
+from benchmark.detector import asset as assets_of
 from benchmark.detector.base import Batch
 from benchmark.errors import StoreError
+from benchmark.features.backbones import WeightsFrom
 from benchmark.features.cache import FeatureSpec, FrozenFeatures
-from benchmark.data.geometry import Geometry
 
 T = TypeVar("T")
 Precision = Literal["float32", "bfloat16"]

@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark.features.backbones import Backbone, WeightsFrom
-from benchmark.detector.base import Batch
 from benchmark.data.geometry import Geometry
+from benchmark.detector.base import Batch
+from benchmark.features.backbones import Backbone, WeightsFrom
 
 EXTRACT_BATCH = 16
 

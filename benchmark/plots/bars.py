@@ -21,9 +21,9 @@ from benchmark.plots.common import (
     slug,
     style,
 )
-from benchmark.tables.live import over_seeds
 from benchmark.records.select import blocks, category_groups
 from benchmark.records.stored import Stored, one_seed
+from benchmark.tables.live import over_seeds
 
 if TYPE_CHECKING:
     import pandas as pd

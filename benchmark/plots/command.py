@@ -12,11 +12,11 @@ from benchmark.metrics.names import METRICS
 
 def plot(given: Namespace) -> int:
     """Draw what was asked for; prints the files written."""
-    from benchmark.records.frame import load_results
     from benchmark.plots.bars import cost, defects
     from benchmark.plots.curves import curves
     from benchmark.plots.gallery import gallery
     from benchmark.plots.histograms import histograms
+    from benchmark.records.frame import load_results
     from benchmark.records.select import choose
     from benchmark.records.stored import Images
 

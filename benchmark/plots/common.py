@@ -15,8 +15,8 @@ import numpy.typing as npt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from benchmark.records import store
 from benchmark.errors import StoreError
+from benchmark.records import store
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -107,8 +107,8 @@ def pixel_curves(stored: Stored, images: Images) -> Curves | None:
     if stored.maps is None:
         return None
     from benchmark.machine import cores
-    from benchmark.records.measure import measured_pixels
     from benchmark.metrics import PixelMeter
+    from benchmark.records.measure import measured_pixels
 
     category = images.category(stored.row["source"], stored.row["category"])
     if not category.has_masks:

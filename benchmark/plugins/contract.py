@@ -17,14 +17,14 @@ import numpy as np
 import torch
 
 from benchmark import settings as settings_of
-from benchmark.records import store
-from benchmark.features.backbones import WeightsFrom
-from benchmark.detector.context import Context
 from benchmark.data.dataset import Dataset
-from benchmark.detector.base import Batch, Detector, Prediction, State, check_prediction
-from benchmark.errors import BenchError, NotFittedError
 from benchmark.data.geometry import Geometry
 from benchmark.data.loading import ImageSet
+from benchmark.detector.base import Batch, Detector, Prediction, State, check_prediction
+from benchmark.detector.context import Context
+from benchmark.errors import BenchError, NotFittedError
+from benchmark.features.backbones import WeightsFrom
+from benchmark.records import store
 
 SIDE = 64
 TRAIN, TEST = 8, 4

@@ -1,9 +1,9 @@
 """Finds methods and data sets by name, without importing the others.
 
-A name is a file in ``methods/`` or ``datasets/``, an installed package's entry point in the group
-``benchmark.methods`` or ``benchmark.datasets``, or a file the user names with ``--plugin``. Files are
-listed from their source text, so that ``bench list`` needs no heavy library; only what a run uses is
-imported.
+A name is a file or a folder in ``methods/`` or ``datasets/``, an installed package's entry point in
+the group ``benchmark.methods`` or ``benchmark.datasets``, or a file the user names with ``--plugin``.
+Files are listed from their source text, so that ``bench list`` needs no heavy library; only what a
+run uses is imported.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from benchmark.errors import SettingsError, unknown
 
 if TYPE_CHECKING:
-    from benchmark.detector.asset import Asset
     from benchmark.data.dataset import Dataset
+    from benchmark.detector.asset import Asset
     from benchmark.detector.base import Detector
 
 Kind = Literal["method", "dataset"]
@@ -104,7 +104,8 @@ class Registry:
         for module in pkgutil.iter_modules(package.__path__):
             if module.name.startswith("_"):
                 continue
-            source = Path(package.__path__[0]) / f"{module.name}.py"
+            below = f"{module.name}/__init__.py" if module.ispkg else f"{module.name}.py"
+            source = Path(package.__path__[0]) / below
             summary, presets = _described(source, kind)
             summary = summary or _first_line(source)  # its base class is a sibling's
             load = partial(importlib.import_module, f"{_PACKAGE[kind]}.{module.name}")

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark.errors import BenchError
-from benchmark.metrics.names import IMAGE_METRICS, METRICS
 from benchmark.metrics import image_metrics, normal_threshold
+from benchmark.metrics.names import IMAGE_METRICS, METRICS
 from benchmark.records.names import extended
 from benchmark.records.stored import Stored
 

@@ -6,17 +6,17 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from benchmark.records import store
-from benchmark.run.config import data_folder, folder_from
 from benchmark.console import open_console
 from benchmark.data.dataset import Category, Dataset
-from benchmark.machine import cores
-from benchmark.errors import BenchError, DataError
 from benchmark.data.geometry import Geometry
 from benchmark.data.loading import hash_category
-from benchmark.records.measure import measure
+from benchmark.errors import BenchError, DataError
+from benchmark.machine import cores
 from benchmark.metrics.names import PIXEL_METRICS
 from benchmark.plugins.registry import Registry
+from benchmark.records import store
+from benchmark.records.measure import measure
+from benchmark.run.config import data_folder, folder_from
 
 
 def evaluate(given: Namespace) -> int:

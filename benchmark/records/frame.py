@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.records import store
 from benchmark.errors import StoreError
 from benchmark.metrics.names import METRICS
+from benchmark.records import store
 from benchmark.records.names import known_methods, readable_names
 
 if TYPE_CHECKING:

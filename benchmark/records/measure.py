@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmark.data.dataset import Category, Sample
-from benchmark.errors import DataError
 from benchmark.data.geometry import Geometry
 from benchmark.data.loading import load_masks
-from benchmark.metrics.names import IMAGE_METRICS, PIXEL_METRICS
+from benchmark.errors import DataError
 from benchmark.metrics import PixelMeter, image_metrics, normal_threshold
+from benchmark.metrics.names import IMAGE_METRICS, PIXEL_METRICS
 from benchmark.records.store import Scores
 
 Array = npt.NDArray[Any]

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmark.errors import StoreError
-from benchmark.metrics.names import IMAGE_METRICS
 from benchmark.metrics import image_metrics, normal_threshold, pixel_metrics
+from benchmark.metrics.names import IMAGE_METRICS
 from benchmark.metrics.regions import label_regions
 from benchmark.records.stored import Images, Stored
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
+from benchmark.data.dataset import Category
+from benchmark.data.geometry import Geometry
+from benchmark.errors import StoreError
+from benchmark.plugins.registry import Registry
 from benchmark.records import store
 from benchmark.run.config import data_folder, folder_from
-from benchmark.data.dataset import Category
-from benchmark.errors import StoreError
-from benchmark.data.geometry import Geometry
-from benchmark.plugins.registry import Registry
 
 if TYPE_CHECKING:
     import pandas as pd

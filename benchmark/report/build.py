@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import BenchError, StoreError
 from benchmark.metrics.names import METRICS
+from benchmark.records.names import Method, changed_settings, known_methods
+from benchmark.records.select import blocks, category_groups, choose
+from benchmark.records.stored import Images, Stored
 from benchmark.tables import TABLES
 from benchmark.tables.build import build
 from benchmark.tables.grid import Grid
 from benchmark.tables.layout import Layout
 from benchmark.tables.live import RANDOM, over_seeds, summary
-from benchmark.records.names import Method, changed_settings, known_methods
 from benchmark.tables.render import latex, web
-from benchmark.records.select import blocks, category_groups, choose
-from benchmark.records.stored import Images, Stored
 
 if TYPE_CHECKING:
     import pandas as pd

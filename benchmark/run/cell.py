@@ -12,16 +12,16 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from benchmark.run import cost
 from benchmark import machine as environment
-from benchmark.records import store
-from benchmark.detector.context import Context, Meters, seed_of
 from benchmark.data.dataset import Category
-from benchmark.detector.base import Detector, check_prediction
-from benchmark.errors import BenchError, StoreError
 from benchmark.data.geometry import Geometry
 from benchmark.data.loading import PREDICT_BATCH, Decoded, ImageSet
+from benchmark.detector.base import Detector, check_prediction
+from benchmark.detector.context import Context, Meters, seed_of
+from benchmark.errors import BenchError, StoreError
+from benchmark.records import store
 from benchmark.records.measure import measure
+from benchmark.run import cost
 from benchmark.settings import as_json
 
 MAX_CURVE_POINTS = 500

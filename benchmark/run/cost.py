@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from benchmark.detector.context import Context
-from benchmark.detector.base import Detector
 from benchmark.data.loading import PREDICT_BATCH, ImageSet
+from benchmark.detector.base import Detector
+from benchmark.detector.context import Context
 
 PROBE_SECONDS = 20.0
 """Single-image probes stop after this long; three are the least."""

@@ -9,15 +9,15 @@ from typing import TypeVar
 
 from tabulate import tabulate
 
-from benchmark.run.cell import Cell
 from benchmark.console import duration
-from benchmark.detector.context import Checkpoint, Context
 from benchmark.data.dataset import Category
-from benchmark.errors import BenchError
 from benchmark.data.loading import ImageSet, Keys, decode_category
+from benchmark.detector.context import Checkpoint, Context
+from benchmark.errors import BenchError
+from benchmark.records.store import read
+from benchmark.run.cell import Cell
 from benchmark.run.protocol import split
 from benchmark.run.runner import Run, extract, load_category, new_context, state_of
-from benchmark.records.store import read
 
 T = TypeVar("T")
 

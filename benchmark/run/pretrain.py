@@ -5,20 +5,20 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from benchmark.detector.base import asset as assets
 from benchmark import settings as settings_of
-from benchmark.features.backbones import WeightsFrom
-from benchmark.run.config import folder_from, settings_by_owner
 from benchmark.console import open_console
-from benchmark.detector.context import Checkpoint, Context
 from benchmark.data.dataset import Sample
-from benchmark.machine import choose_device, cores, describe
-from benchmark.errors import AssetError, DataError, unknown
-from benchmark.features.cache import FrozenFeatures
 from benchmark.data.geometry import Geometry
 from benchmark.data.images import EXTENSIONS, FileSource
 from benchmark.data.loading import ImageSet, decode_samples, hash_samples
+from benchmark.detector import asset as assets
+from benchmark.detector.context import Checkpoint, Context
+from benchmark.errors import AssetError, DataError, unknown
+from benchmark.features.backbones import WeightsFrom
+from benchmark.features.cache import FrozenFeatures
+from benchmark.machine import choose_device, cores, describe
 from benchmark.plugins.registry import Registry
+from benchmark.run.config import folder_from, settings_by_owner
 
 
 def pretrain(given: Namespace) -> int:

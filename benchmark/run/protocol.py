@@ -8,10 +8,10 @@ from typing import Literal
 
 import numpy as np
 
-from benchmark.detector.context import seed_of
 from benchmark.data.dataset import Dataset
-from benchmark.errors import SettingsError
 from benchmark.data.geometry import Geometry
+from benchmark.detector.context import seed_of
+from benchmark.errors import SettingsError
 
 STANDARD_HOLDOUT = 0.1
 

@@ -14,22 +14,22 @@ from typing import Any, Literal
 
 import torch
 
-from benchmark.detector.base import asset as assets_of
 from benchmark import settings as settings_of
-from benchmark.records import store
-from benchmark.features.backbones import WeightsFrom
-from benchmark.run.cell import Cell, MethodPlan, Work, run_cell, write_failure
-from benchmark.run.config import RunConfig, data_folder, folder_from
 from benchmark.console import PlainConsole
-from benchmark.detector.context import Checkpoint, Context, Meters
 from benchmark.data.dataset import Category, Dataset
-from benchmark.machine import choose_device, cores
-from benchmark.errors import AssetError, BenchError, DataError, StoreError, WeightsError, unknown
-from benchmark.features.cache import EXTRACT_BATCH, FrozenFeatures, union
 from benchmark.data.geometry import Geometry
 from benchmark.data.loading import Decoded, Keys, decode_category, hash_category
-from benchmark.run.protocol import Protocol, split
+from benchmark.detector import asset as assets_of
+from benchmark.detector.context import Checkpoint, Context, Meters
+from benchmark.errors import AssetError, BenchError, DataError, StoreError, WeightsError, unknown
+from benchmark.features.backbones import WeightsFrom
+from benchmark.features.cache import EXTRACT_BATCH, FrozenFeatures, union
+from benchmark.machine import choose_device, cores
 from benchmark.plugins.registry import Registry
+from benchmark.records import store
+from benchmark.run.cell import Cell, MethodPlan, Work, run_cell, write_failure
+from benchmark.run.config import RunConfig, data_folder, folder_from
+from benchmark.run.protocol import Protocol, split
 
 State = Literal["done", "todo", "failed", "differs"]
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Literal
 
 from benchmark.errors import StoreError
 from benchmark.metrics.names import METRICS
+from benchmark.records.names import Method
 from benchmark.tables import published
 from benchmark.tables.grid import DASH, Cell, Grid, Part, Row, cell
 from benchmark.tables.layout import Entry, Layout, Slot
 from benchmark.tables.live import Value, over_seeds, seeds_text
 from benchmark.tables.match import Match, match
-from benchmark.records.names import Method
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import BenchError, SettingsError, StoreError
 from benchmark.metrics.names import IMAGE_METRICS, METRICS, PIXEL_METRICS
+from benchmark.records.stored import Images, Stored
 from benchmark.tables.derive import UNKNOWABLE, Derivation, derivations, own_cells
 from benchmark.tables.grid import Grid
 from benchmark.tables.render import render
 from benchmark.tables.request import Request, grids, records, with_ensembles
 from benchmark.tables.saved import parse
-from benchmark.records.stored import Images, Stored
 
 if TYPE_CHECKING:
     import pandas as pd

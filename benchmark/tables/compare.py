@@ -12,13 +12,13 @@ import numpy as np
 
 from benchmark.errors import BenchError, SettingsError, StoreError, unknown
 from benchmark.metrics.names import METRICS
+from benchmark.records.select import blocks, category_groups, choose
+from benchmark.records.stored import Images, Stored
 from benchmark.tables import TABLES
 from benchmark.tables.build import OTHER_HARDWARE, Builder
 from benchmark.tables.grid import DASH, Grid, Row, cell
 from benchmark.tables.layout import Entry, Layout, Slot
 from benchmark.tables.live import over_seeds
-from benchmark.records.select import blocks, category_groups, choose
-from benchmark.records.stored import Images, Stored
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,9 +13,9 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from benchmark.metrics.names import METRICS
+from benchmark.records.names import known_methods
 from benchmark.tables.layout import Entry, Layout, Slot
 from benchmark.tables.match import match
-from benchmark.records.names import known_methods
 from benchmark.tables.own import Column, Description, shown
 from benchmark.tables.saved import plain
 
@@ -36,8 +36,8 @@ def derivations(request: Request, truth: pd.DataFrame | None) -> Iterator[Deriva
     if layout is not None:
         yield _Printed(layout, truth, request)
         return
-    from benchmark.tables.live import SUMMARY
     from benchmark.records.select import blocks, category_groups
+    from benchmark.tables.live import SUMMARY
 
     assert truth is not None
     found = list(blocks(truth))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from benchmark.errors import SettingsError, unknown
 from benchmark.metrics.names import METRICS
-from benchmark.tables.grid import DASH, Cell, Grid, Row, cell
 from benchmark.records.select import blocks, category_groups
+from benchmark.tables.grid import DASH, Cell, Grid, Row, cell
 
 if TYPE_CHECKING:
     import pandas as pd

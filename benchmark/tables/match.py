@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import StoreError
 from benchmark.records.ensemble import ensembles
-from benchmark.tables.layout import Entry, Layout, Reference
 from benchmark.records.names import Method, setting_text
+from benchmark.tables.layout import Entry, Layout, Reference
 
 if TYPE_CHECKING:
     import pandas as pd

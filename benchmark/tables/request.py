@@ -104,9 +104,9 @@ def with_ensembles(frame: pd.DataFrame) -> pd.DataFrame:
 
 def grids(request: Request, frame: pd.DataFrame | None) -> list[Grid]:
     """The blocks of a table. Raises BenchError for records that cannot make it."""
+    from benchmark.records.names import known_methods
     from benchmark.tables.build import build
     from benchmark.tables.live import SUMMARY, per_category, summary
-    from benchmark.records.names import known_methods
 
     layout = request.layout
     if layout is not None:

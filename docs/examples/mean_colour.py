@@ -4,8 +4,8 @@ from typing import Self
 
 import torch
 
-from benchmark.detector.context import Context
 from benchmark.detector.base import Batch, Detector, Images, Prediction
+from benchmark.detector.context import Context
 from benchmark.detector.maps import smooth
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from benchmark.plugins.contract import DatasetChecks, DetectorChecks, checks_of
 from benchmark.detector.base import State
+from benchmark.plugins.contract import DatasetChecks, DetectorChecks, checks_of
 from benchmark.plugins.registry import Registry
 
 REGISTRY = Registry()

@@ -16,7 +16,6 @@ import pytest
 import tifffile
 from PIL import Image
 
-from benchmark.errors import DataError
 from benchmark.data.images import (
     FileSource,
     MaskValuesError,
@@ -25,6 +24,7 @@ from benchmark.data.images import (
     decode_mask,
     in_parallel,
 )
+from benchmark.errors import DataError
 
 Array = npt.NDArray[Any]
 RNG = np.random.default_rng(0)

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from benchmark.data.dataset import ArraySource, Category, Dataset, Sample
+from benchmark.data.verify import CategoryReport, verify
 from benchmark.datasets.folder import FolderData
 from benchmark.datasets.mvtec import MvtecAD
 from benchmark.errors import DataError
-from benchmark.data.verify import CategoryReport, verify
 
 Tree = Callable[..., Path]
 GRID = (

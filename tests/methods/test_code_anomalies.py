@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark.methods._code_anomalies import (
+from benchmark.methods.dsr.code_anomalies import (
     neighbour_table,
     on_grid,
     random_ranks,
     replaced,
 )
-from benchmark.methods._vqvae import Quantiser
+from benchmark.methods.dsr.vqvae import Quantiser
 
 CODES, WIDTH = 200, 16
 

@@ -12,24 +12,24 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark.detector.base import asset as assets
-from benchmark.detector.context import Checkpoint, Context
-from benchmark.detector.base import State
-from benchmark.errors import AssetError, DetectorError, SettingsError
-from benchmark.run.estimate import FewSteps
 from benchmark.data.geometry import Geometry
 from benchmark.data.loading import ImageSet
+from benchmark.detector import asset as assets
 from benchmark.detector import training as _training
-from benchmark.methods._code_anomalies import neighbour_table, on_grid
-from benchmark.methods._dsr_networks import (
+from benchmark.detector.base import State
+from benchmark.detector.context import Checkpoint, Context
+from benchmark.errors import AssetError, DetectorError, SettingsError
+from benchmark.methods.dsr import Dsr
+from benchmark.methods.dsr.code_anomalies import neighbour_table, on_grid
+from benchmark.methods.dsr.networks import (
     DsrNetworks,
     MaskNet,
     ObjectDecoder,
     SubspaceRestriction,
     focal_loss,
 )
-from benchmark.methods._vqvae_asset import GeneralVqVae
-from benchmark.methods.dsr import Dsr
+from benchmark.methods.dsr.vqvae_asset import GeneralVqVae
+from benchmark.run.estimate import FewSteps
 
 T = TypeVar("T")
 SIDE = 64

@@ -14,30 +14,30 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark.detector.base import asset as assets
-from benchmark.features.backbones import WeightsFrom
-from benchmark.detector.context import Checkpoint, Context
-from benchmark.detector.base import Batch, State
-from benchmark.errors import AssetError, DetectorError, SettingsError
-from benchmark.run.estimate import FewSteps
 from benchmark.data.geometry import Geometry
 from benchmark.data.loading import ImageSet
+from benchmark.detector import asset as assets
 from benchmark.detector import training as _training
-from benchmark.methods import _igd_scoring
-from benchmark.methods._gsvdd import Gsvdd, PublishedGsvdd, SoftBoundary, pushed
-from benchmark.methods._igd_encoder import IgdEncoder, distance, padded, windows
-from benchmark.methods._igd_model import (
+from benchmark.detector.base import Batch, State
+from benchmark.detector.context import Checkpoint, Context
+from benchmark.errors import AssetError, DetectorError, SettingsError
+from benchmark.features.backbones import WeightsFrom
+from benchmark.methods._msssim import LOCAL_WEIGHTS, MsSsim
+from benchmark.methods.igd import Igd
+from benchmark.methods.igd import scoring as _igd_scoring
+from benchmark.methods.igd.encoder import IgdEncoder, distance, padded, windows
+from benchmark.methods.igd.gsvdd import Gsvdd, PublishedGsvdd, SoftBoundary, pushed
+from benchmark.methods.igd.model import (
     Plan,
     ScaleModel,
     ScaleTraining,
     critic_loss,
     generator_losses,
 )
-from benchmark.methods._igd_networks import Critic, Decoder, ImageNorm, PatchEncoder
-from benchmark.methods._igd_scoring import by_equations, by_public_code, fold
-from benchmark.methods._igd_views import Views, cut
-from benchmark.methods._msssim import LOCAL_WEIGHTS, MsSsim
-from benchmark.methods.igd import Igd
+from benchmark.methods.igd.networks import Critic, Decoder, ImageNorm, PatchEncoder
+from benchmark.methods.igd.scoring import by_equations, by_public_code, fold
+from benchmark.methods.igd.views import Views, cut
+from benchmark.run.estimate import FewSteps
 
 T = TypeVar("T")
 SMALL: dict[str, Any] = {"encoder": "random", "epochs": 2, "batch": 4}
@@ -346,7 +346,7 @@ def test_kept_features_are_those_of_the_windows_and_their_mirror_images() -> Non
 def test_pixels_too_many_to_hold_are_fetched_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
     given = (images(4, 64), (32, 32), 16, None, True, context(64))
     held = Views(*given)
-    monkeypatch.setattr("benchmark.methods._igd_views.PIXEL_BYTES", 0)
+    monkeypatch.setattr("benchmark.methods.igd.views.PIXEL_BYTES", 0)
     fetched = Views(*given)
     assert fetched._pixels is None
     items, flip = np.array([30, 2, 17, 2]), np.array([True, False, True, True])

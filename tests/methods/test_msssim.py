@@ -14,7 +14,7 @@ from benchmark.methods._msssim import (
     MsSsim,
     scales_that_fit,
 )
-from benchmark.methods._resampling_conv import DoublingConv, HalvingConv
+from benchmark.methods.igd.resampling_conv import DoublingConv, HalvingConv
 
 L = 4.7579
 

@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from benchmark.detector.context import Context
-from benchmark.features.cache import FeatureSpec
 from benchmark.data.geometry import Geometry
 from benchmark.data.loading import ImageSet
+from benchmark.detector.context import Context
+from benchmark.features.cache import FeatureSpec
 from benchmark.plugins.registry import Registry
 
 Padim: Any = Registry().method("padim")[0]

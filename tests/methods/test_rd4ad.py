@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from benchmark.detector.context import Checkpoint, Context
-from benchmark.detector.base import State
-from benchmark.errors import DetectorError, SettingsError
 from benchmark.data.geometry import Geometry
 from benchmark.data.loading import ImageSet
 from benchmark.detector import training as _training
-from benchmark.methods._rd4ad_networks import MIRRORED, Mirror, ReverseDistillation
+from benchmark.detector.base import State
+from benchmark.detector.context import Checkpoint, Context
+from benchmark.errors import DetectorError, SettingsError
 from benchmark.methods.rd4ad import Rd4ad
+from benchmark.methods.rd4ad.networks import MIRRORED, Mirror, ReverseDistillation
 from benchmark.plugins.registry import Registry
 
 T = TypeVar("T")

@@ -11,14 +11,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from benchmark.detector.context import Checkpoint, Context
-from benchmark.detector.base import Batch, State
-from benchmark.errors import DetectorError, SettingsError
-from benchmark.run.estimate import FewSteps
 from benchmark.data.geometry import Geometry
 from benchmark.data.loading import ImageSet
 from benchmark.detector import training as _training
+from benchmark.detector.base import Batch, State
+from benchmark.detector.context import Checkpoint, Context
+from benchmark.errors import DetectorError, SettingsError
 from benchmark.methods.stfpm import Stfpm
+from benchmark.run.estimate import FewSteps
 
 T = TypeVar("T")
 SIDE = 32

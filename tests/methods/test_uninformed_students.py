@@ -11,19 +11,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark.detector.base import asset as assets
-from benchmark.detector.context import Checkpoint, Context
-from benchmark.detector.base import State
-from benchmark.errors import AssetError, DetectorError, SettingsError
-from benchmark.run.estimate import FewSteps
 from benchmark.data.geometry import Geometry
 from benchmark.data.loading import ImageSet
+from benchmark.detector import asset as assets
 from benchmark.detector import training as _training
+from benchmark.detector.base import State
+from benchmark.detector.context import Checkpoint, Context
+from benchmark.errors import AssetError, DetectorError, SettingsError
 from benchmark.methods._distillation import Moments
-from benchmark.methods._patch_networks import PatchNetwork, mirrored
-from benchmark.methods._us_teacher import UsTeacher, Windows, correlation
 from benchmark.methods.uninformed_students import UninformedStudents
+from benchmark.methods.uninformed_students.networks import PatchNetwork, mirrored
+from benchmark.methods.uninformed_students.teacher import UsTeacher, Windows, correlation
 from benchmark.plugins.registry import Registry
+from benchmark.run.estimate import FewSteps
 
 T = TypeVar("T")
 SIDE = 16

@@ -16,15 +16,15 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmark.features.backbones import WeightsFrom
-from benchmark.detector.context import Checkpoint, Context
-from benchmark.errors import AssetError, WeightsError
 from benchmark.data.loading import ImageSet
 from benchmark.detector import training as _training
-from benchmark.methods._vqvae import Quantiser, VqVae, straight_through
-from benchmark.methods._vqvae_asset import Follower, GeneralVqVae, random_crops
-from benchmark.methods._vqvae_colours import set_to_colours
-from benchmark.methods._vqvae_official import MODULES, from_official, load_official
+from benchmark.detector.context import Checkpoint, Context
+from benchmark.errors import AssetError, WeightsError
+from benchmark.features.backbones import WeightsFrom
+from benchmark.methods.dsr.vqvae import Quantiser, VqVae, straight_through
+from benchmark.methods.dsr.vqvae_asset import Follower, GeneralVqVae, random_crops
+from benchmark.methods.dsr.vqvae_colours import set_to_colours
+from benchmark.methods.dsr.vqvae_official import MODULES, from_official, load_official
 
 T = TypeVar("T")
 FAST: dict[str, Any] = {"codes": 16, "steps": 6, "batch": 2, "crop": 32, "warm_up": 0}
@@ -66,7 +66,7 @@ def test_many_features_are_compared_in_parts(monkeypatch: pytest.MonkeyPatch) ->
     quantiser = Quantiser(20, 8)
     features = torch.randn(2, 8, 7, 7)
     whole = quantiser.nearest(features)
-    monkeypatch.setattr("benchmark.methods._vqvae.ROWS", 10)
+    monkeypatch.setattr("benchmark.methods.dsr.vqvae.ROWS", 10)
     assert torch.equal(quantiser.nearest(features), whole)
 
 

@@ -23,15 +23,15 @@ from pathlib import Path
 import torch
 from tabulate import tabulate
 
-from benchmark.run import runner
-from benchmark.features.backbones import Backbone, WeightsFrom
-from benchmark.run.config import RunConfig
 from benchmark.console import PlainConsole
-from benchmark.detector.context import Context
-from benchmark.features.cache import FeatureSpec, FrozenFeatures
 from benchmark.data.geometry import Geometry
 from benchmark.data.loading import decode_category
+from benchmark.detector.context import Context
+from benchmark.features.backbones import Backbone, WeightsFrom
+from benchmark.features.cache import FeatureSpec, FrozenFeatures
 from benchmark.plugins.registry import Registry
+from benchmark.run import runner
+from benchmark.run.config import RunConfig
 
 
 def bare_pass(job: runner.Run, name: str, backbone: str, layers: tuple[int | str, ...]) -> float:

@@ -28,16 +28,16 @@ from tabulate import tabulate
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmark.features.backbones import WeightsFrom
-from benchmark.detector.context import Context
-from benchmark.machine import choose_device
-from benchmark.features.cache import FrozenFeatures
 from benchmark.data.geometry import Geometry
 from benchmark.data.loading import ImageSet
-from benchmark.methods._code_anomalies import SKIPPED
-from benchmark.methods._vqvae import Quantiser, as_rows
-from benchmark.methods._vqvae_asset import Follower, GeneralVqVae
+from benchmark.detector.context import Context
+from benchmark.features.backbones import WeightsFrom
+from benchmark.features.cache import FrozenFeatures
+from benchmark.machine import choose_device
 from benchmark.methods.dsr import Dsr
+from benchmark.methods.dsr.code_anomalies import SKIPPED
+from benchmark.methods.dsr.vqvae import Quantiser, as_rows
+from benchmark.methods.dsr.vqvae_asset import Follower, GeneralVqVae
 
 T = TypeVar("T")
 PHASES = ("vqvae", "restoration", "upsampling")

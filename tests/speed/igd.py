@@ -23,17 +23,17 @@ from tabulate import tabulate
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmark.features.backbones import POOLED, WeightsFrom
-from benchmark.detector.context import Context
-from benchmark.machine import choose_device
-from benchmark.features.cache import FrozenFeatures
 from benchmark.data.geometry import Geometry
 from benchmark.data.loading import ImageSet
-from benchmark.methods._igd_model import ScaleModel, ScaleTraining, critic_loss, generator_losses
-from benchmark.methods._igd_networks import Critic, ImageNorm
-from benchmark.methods._igd_views import Views
-from benchmark.methods._resampling_conv import DoublingConv, HalvingConv
+from benchmark.detector.context import Context
+from benchmark.features.backbones import POOLED, WeightsFrom
+from benchmark.features.cache import FrozenFeatures
+from benchmark.machine import choose_device
 from benchmark.methods.igd import Igd
+from benchmark.methods.igd.model import ScaleModel, ScaleTraining, critic_loss, generator_losses
+from benchmark.methods.igd.networks import Critic, ImageNorm
+from benchmark.methods.igd.resampling_conv import DoublingConv, HalvingConv
+from benchmark.methods.igd.views import Views
 
 PLACES = 225
 PEAK = {

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmark.records import store
 from benchmark.metrics.names import METRICS
+from benchmark.records import store
 
 CROP_224 = {
     "resize": 256,

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 import benchmark
+from benchmark.records.names import Method, known_methods
 from benchmark.tables import TABLES, make
 from benchmark.tables.build import build
 from benchmark.tables.layout import Layout
 from benchmark.tables.match import needed
 from benchmark.tables.mvtec import ALL
-from benchmark.records.names import Method, known_methods
 
 from .conftest import Record
 

@@ -11,11 +11,11 @@ import pytest
 
 from benchmark.errors import SettingsError
 from benchmark.records.measure import measure
+from benchmark.records.stored import Images, Stored, one_seed
 from benchmark.tables import TABLES, make
 from benchmark.tables.check import check
 from benchmark.tables.layout import Layout
 from benchmark.tables.request import Request
-from benchmark.records.stored import Images, Stored, one_seed
 
 from .conftest import TOY, Record, keep_scores
 

@@ -16,10 +16,10 @@ import benchmark
 from benchmark.data.dataset import Category
 from benchmark.errors import StoreError
 from benchmark.metrics import image_metrics, pixel_metrics
-from benchmark.tables.compare import side, two_runs
-from benchmark.tables.mvtec import ALL
 from benchmark.records.resample import Draws, Histograms, histograms, image_values, pixel_values
 from benchmark.records.stored import Images, Stored
+from benchmark.tables.compare import side, two_runs
+from benchmark.tables.mvtec import ALL
 
 from .conftest import TOY, Record, keep_scores
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 import benchmark
-from benchmark.records import store
-from benchmark.metrics.names import IMAGE_METRICS
 from benchmark.metrics import image_metrics
+from benchmark.metrics.names import IMAGE_METRICS
+from benchmark.records import store
+from benchmark.records.ensemble import ensembles
 from benchmark.tables import TABLES, make
 from benchmark.tables.check import check
-from benchmark.records.ensemble import ensembles
 from benchmark.tables.layout import Layout
 from benchmark.tables.match import needed
 from benchmark.tables.request import Request

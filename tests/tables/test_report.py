@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import benchmark
-from benchmark.report.build import command
 from benchmark.records.names import known_methods
+from benchmark.report.build import command
 
 from .browser import Browser
 from .conftest import TOY, Record, keep_scores

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ._igd_model import ScaleModel
+from .model import ScaleModel
 
 LUMA = (0.2989, 0.5870, 0.1140)
 PUBLISHED_RECONSTRUCTION = {"local": 0.9, "global": 0.1}

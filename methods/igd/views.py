@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark.detector.context import Context
 from benchmark.detector.base import Images
+from benchmark.detector.context import Context
 
-from ._distillation import ImageNetInput
-from ._igd_encoder import padded
+from .._distillation import ImageNetInput
+from .encoder import padded
 
 Array = np.ndarray[Any, Any]
 PIXEL_BYTES = 1 << 30

@@ -10,19 +10,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmark.detector.context import Context
-from benchmark.detector.base import Batch, Detector, Images, Prediction
-from benchmark.errors import SettingsError
 from benchmark.data.geometry import Geometry
+from benchmark.detector.base import Batch, Detector, Images, Prediction
+from benchmark.detector.context import Context
 from benchmark.detector.maps import upsample
-
-from ._anomaly_masks import perlin_masks, rotated, smudged
-from ._code_anomalies import neighbour_table, on_grid, replaced
-from ._dsr_networks import DEPTH, DsrNetworks, MaskNet, focal_loss
 from benchmark.detector.training import Stages, Training, seeded
-from ._vqvae import STRIDE_HI, STRIDE_LO, WIDTH, Quantised, VqVae
-from ._vqvae_asset import GeneralVqVae
-from ._vqvae_colours import set_to_colours
+from benchmark.errors import SettingsError
+
+from .._anomaly_masks import perlin_masks, rotated, smudged
+from .code_anomalies import neighbour_table, on_grid, replaced
+from .networks import DEPTH, DsrNetworks, MaskNet, focal_loss
+from .vqvae import STRIDE_HI, STRIDE_LO, WIDTH, Quantised, VqVae
+from .vqvae_asset import GeneralVqVae
+from .vqvae_colours import set_to_colours
 
 STEP = STRIDE_LO * DEPTH
 """Sides must be multiples of this, and at least twice it for instance normalisation."""

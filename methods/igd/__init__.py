@@ -9,21 +9,21 @@ from typing import Any, Literal, Self, cast
 import torch
 from torch import Tensor, nn
 
-from benchmark.features.backbones import POOLED
-from benchmark.detector.context import Context
-from benchmark.detector.base import Batch, Detector, Images, Prediction
-from benchmark.errors import DetectorError, SettingsError
-from benchmark.features.cache import FeatureSpec
 from benchmark.data.geometry import Geometry
-
-from ._distillation import ImageNetInput
-from ._igd_encoder import SIDE, IgdEncoder, padded
-from ._igd_model import Plan, ScaleModel, ScaleTraining
-from ._igd_networks import GLOBAL_STEP
-from ._igd_scoring import Evidence, by_equations, by_public_code, fold
-from ._igd_views import CHUNK, Views, cut
-from ._msssim import GLOBAL_WEIGHTS, LOCAL_WEIGHTS, PIXEL_RANGE, MsSsim, scales_that_fit
+from benchmark.detector.base import Batch, Detector, Images, Prediction
+from benchmark.detector.context import Context
 from benchmark.detector.training import Stages, seeded
+from benchmark.errors import DetectorError, SettingsError
+from benchmark.features.backbones import POOLED
+from benchmark.features.cache import FeatureSpec
+
+from .._distillation import ImageNetInput
+from .._msssim import GLOBAL_WEIGHTS, LOCAL_WEIGHTS, PIXEL_RANGE, MsSsim, scales_that_fit
+from .encoder import SIDE, IgdEncoder, padded
+from .model import Plan, ScaleModel, ScaleTraining
+from .networks import GLOBAL_STEP
+from .scoring import Evidence, by_equations, by_public_code, fold
+from .views import CHUNK, Views, cut
 
 Scale = Literal["global", "local"]
 STRIDE = 16

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._drawing import (
+from .drawing import (
     SIDE,
     Array,
     Dice,

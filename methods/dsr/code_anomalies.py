@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ._vqvae import Quantiser, as_rows
+from .vqvae import Quantiser, as_rows
 
 SKIPPED = 0.05
 """Share of all codes, the nearest ones, that never replace: they look alike."""

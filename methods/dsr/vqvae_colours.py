@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ._vqvae import ResidualStack, VqVae
+from .vqvae import ResidualStack, VqVae
 
 
 @torch.no_grad()

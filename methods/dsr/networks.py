@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ._vqvae import WIDTH, image_decoder
+from .vqvae import WIDTH, image_decoder
 
 DEPTH = 4
 """Grids of the lower level are halved twice: sides of images must be multiples of 8 times this."""

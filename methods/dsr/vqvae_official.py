@@ -10,7 +10,7 @@ from torch import Tensor
 
 from benchmark.errors import WeightsError
 
-from ._vqvae import VqVae
+from .vqvae import VqVae
 
 FILES = ("vq_model_pretrained_128_4096.pckl", "vq_model_pretrained_128_4096.safetensors")
 """Names under which it is looked for in the weights folder."""

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.features.backbones import Backbone, WeightsFrom
-from benchmark.errors import WeightsError
-from benchmark.features.cache import FeatureSpec, FrozenFeatures, union
 from benchmark.data.geometry import Geometry
 from benchmark.data.loading import ImageSet
+from benchmark.errors import WeightsError
+from benchmark.features.backbones import Backbone, WeightsFrom
+from benchmark.features.cache import FeatureSpec, FrozenFeatures, union
 
 CPU = torch.device("cpu")
 RANDOM = WeightsFrom(mode="random")

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.detector.context import Context
-
-from ._gsvdd import Gsvdd, PublishedGsvdd, SoftBoundary
-from ._igd_networks import Critic, Decoder, PatchEncoder
-from ._igd_views import Views
-from ._msssim import MsSsim
 from benchmark.detector.training import Training, seeded
+
+from .._msssim import MsSsim
+from .gsvdd import Gsvdd, PublishedGsvdd, SoftBoundary
+from .networks import Critic, Decoder, PatchEncoder
+from .views import Views
 
 Formulation = Literal["equations", "public_code"]
 Descriptor = Literal["gsvdd", "soft_boundary", "none"]

@@ -7,13 +7,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmark.detector.asset import Asset
-from benchmark.detector.context import Context
 from benchmark.detector.base import Images, State
+from benchmark.detector.context import Context
+from benchmark.detector.training import Training, seeded
 from benchmark.errors import AssetError
 
-from ._distillation import ImageNetInput, Moments
-from ._patch_networks import LAYERS, WIDTH, patch_networks
-from benchmark.detector.training import Training, seeded
+from .._distillation import ImageNetInput, Moments
+from .networks import LAYERS, WIDTH, patch_networks
 
 
 class UsTeacher(Asset):

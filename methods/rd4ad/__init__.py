@@ -8,16 +8,16 @@ from typing import Any, Literal, Self
 import torch
 from torch import Tensor
 
-from benchmark.detector.context import Context
+from benchmark.data.geometry import Geometry
 from benchmark.detector.base import Batch, Detector, Images, Prediction
+from benchmark.detector.context import Context
+from benchmark.detector.maps import smooth, upsample
+from benchmark.detector.training import Training, seeded
 from benchmark.errors import DetectorError, SettingsError
 from benchmark.features.cache import FeatureSpec
-from benchmark.data.geometry import Geometry
-from benchmark.detector.maps import smooth, upsample
 
-from ._distillation import cosine_gap
-from ._rd4ad_networks import MIRRORED, Mirror, ReverseDistillation
-from benchmark.detector.training import Training, seeded
+from .._distillation import cosine_gap
+from .networks import MIRRORED, Mirror, ReverseDistillation
 
 
 class Rd4ad(Detector):
@@ -35,7 +35,7 @@ class Rd4ad(Detector):
     convolution of the code's bottleneck are left out, and so is a last batch of a single image.
 
     Args:
-        backbone: frozen encoder. The decoder mirrors ResNets; see ``_rd4ad_networks``.
+        backbone: frozen encoder. The decoder mirrors ResNets; see ``networks.py``.
         layers: three consecutive resolutions, finest first.
         scored: which of them, counted from 1, make the map. All are trained. The paper found the
             second and third better for objects that are misplaced (transistor), the third alone

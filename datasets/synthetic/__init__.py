@@ -25,9 +25,9 @@ import numpy.typing as npt
 from benchmark.data.dataset import ArraySource, Category, Dataset, Sample
 from benchmark.errors import DataError, unknown
 
-from ._drawing import SIDE, Dice, expose
-from ._objects import BOARD, TABLET, WASHER, board, tablet, washer
-from ._textures import FABRIC, PLANK, STONE, fabric, plank, stone
+from .drawing import SIDE, Dice, expose
+from .objects import BOARD, TABLET, WASHER, board, tablet, washer
+from .textures import FABRIC, PLANK, STONE, fabric, plank, stone
 
 Array = npt.NDArray[Any]
 Painter = Callable[[Dice, str], tuple[Array, Array]]

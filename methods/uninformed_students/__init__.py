@@ -8,16 +8,16 @@ from typing import Any, Literal, Self, cast
 import torch
 from torch import Tensor, nn
 
-from benchmark.detector.context import Context
-from benchmark.detector.base import Batch, Detector, Images, Prediction
-from benchmark.errors import SettingsError
 from benchmark.data.geometry import Geometry
+from benchmark.detector.base import Batch, Detector, Images, Prediction
+from benchmark.detector.context import Context
 from benchmark.detector.maps import upsample
-
-from ._distillation import ImageNetInput, Moments
-from ._patch_networks import LAYERS, PatchNetwork, patch_networks
 from benchmark.detector.training import Training, seeded, split_off
-from ._us_teacher import UsTeacher
+from benchmark.errors import SettingsError
+
+from .._distillation import ImageNetInput, Moments
+from .networks import LAYERS, PatchNetwork, patch_networks
+from .teacher import UsTeacher
 
 
 class UninformedStudents(Detector):

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmark.detector.asset import Asset
-from benchmark.detector.context import Context
 from benchmark.detector.base import Images, State
+from benchmark.detector.context import Context
+from benchmark.detector.training import Training, seeded, split_off
 from benchmark.errors import AssetError
 
-from benchmark.detector.training import Training, seeded, split_off
-from ._vqvae import STRIDE_LO, WIDTH, Quantiser, VqVae, as_rows, straight_through
-from ._vqvae_official import find_official, load_official
+from .vqvae import STRIDE_LO, WIDTH, Quantiser, VqVae, as_rows, straight_through
+from .vqvae_official import find_official, load_official
 
 LOOKS = 20
 """Times that reconstructions and use of the codes are looked at during a training."""

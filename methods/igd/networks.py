@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ._resampling_conv import DoublingConv, HalvingConv
+from .resampling_conv import DoublingConv, HalvingConv
 
 CHANNELS = 512
 """Of the coarsest grid that a decoder starts from and a critic ends with."""

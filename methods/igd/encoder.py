@@ -8,14 +8,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmark.detector.asset import Asset
-from benchmark.features.backbones import POOLED
-from benchmark.detector.context import Context
 from benchmark.detector.base import Images, State
-from benchmark.errors import AssetError
-
-from ._distillation import ImageNetInput
-from ._igd_networks import PatchEncoder
+from benchmark.detector.context import Context
 from benchmark.detector.training import Training, seeded
+from benchmark.errors import AssetError
+from benchmark.features.backbones import POOLED
+
+from .._distillation import ImageNetInput
+from .networks import PatchEncoder
 
 SIDE = 32
 
