@@ -20,9 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.errors import WeightsError, unknown
-
-POOLED = "pooled"
-"""Layer name of the global average pool that feeds a network's classifier: (B, C)."""
+from benchmark.features.spec import POOLED
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

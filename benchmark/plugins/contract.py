@@ -17,13 +17,16 @@ import numpy as np
 import torch
 
 from benchmark import settings as settings_of
+from benchmark.data.batch import Batch
 from benchmark.data.dataset import Dataset
 from benchmark.data.geometry import Geometry
 from benchmark.data.loading import ImageSet
-from benchmark.detector.base import Batch, Detector, Prediction, State, check_prediction
+from benchmark.detector.base import Detector, Prediction, check_prediction
 from benchmark.detector.context import Context
+from benchmark.detector.state import State
 from benchmark.errors import BenchError, NotFittedError
 from benchmark.features.backbones import WeightsFrom
+from benchmark.features.spec import FeatureSpec
 from benchmark.records import store
 
 SIDE = 64
@@ -173,13 +176,13 @@ class DetectorChecks:
         """fit reads training images through its argument alone: no other image's key is asked for"""
         detector, context = self.new(), self.context()
         asked: set[str] = set()
-        original = context.features_of.read
+        original = context.features
 
-        def watch(batch: Batch, *rest: Any) -> Any:
+        def watch(batch: Batch, spec: FeatureSpec) -> Any:
             asked.update(batch.keys)
-            return original(batch, *rest)
+            return original(batch, spec)
 
-        setattr(context.features_of, "read", watch)  # noqa: B010 - a spy in place of a method
+        setattr(context, "features", watch)  # noqa: B010 - a spy in place of a method
         watched = _Watched(self.train, asked)
         detector.fit(watched, context)
         strange = asked - set(self.train.keys)

@@ -14,7 +14,6 @@ from benchmark.data.geometry import Geometry
 from benchmark.errors import StoreError
 from benchmark.plugins.registry import Registry
 from benchmark.records import store
-from benchmark.run.config import data_folder, folder_from
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,11 +84,9 @@ class Images:
     def category(self, source: str, name: str) -> Category:
         """A category's samples. Raises DataError, saying where they were looked for."""
         if (source, name) not in self._known:
-            cls = self._registry.dataset(source)
-            folder = None
-            if cls.needs_root:
-                folder = data_folder(folder_from(self._root, "BENCH_DATA"), [source])
-            self._known[source, name] = cls(folder).category(name)
+            self._known[source, name] = self._registry.open_dataset(source, self._root).category(
+                name
+            )
         return self._known[source, name]
 
 

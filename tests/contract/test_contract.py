@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmark.detector.base import State
+from benchmark import State
 from benchmark.plugins.contract import DatasetChecks, DetectorChecks, checks_of
 from benchmark.plugins.registry import Registry
 

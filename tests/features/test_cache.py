@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.data.geometry import Geometry
+from benchmark import FeatureSpec, Geometry
 from benchmark.data.loading import ImageSet
 from benchmark.errors import WeightsError
 from benchmark.features.backbones import Backbone, WeightsFrom
-from benchmark.features.cache import FeatureSpec, FrozenFeatures, union
+from benchmark.features.cache import FrozenFeatures, union
 
 CPU = torch.device("cpu")
 RANDOM = WeightsFrom(mode="random")

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from benchmark.data.geometry import Geometry
+from benchmark import Context, Geometry, State
 from benchmark.data.loading import ImageSet
 from benchmark.detector import training as _training
-from benchmark.detector.base import State
-from benchmark.detector.context import Checkpoint, Context
+from benchmark.detector.context import Checkpoint
 from benchmark.errors import DetectorError, SettingsError
 from benchmark.methods.rd4ad import Rd4ad
 from benchmark.methods.rd4ad.networks import MIRRORED, Mirror, ReverseDistillation
@@ -144,8 +143,8 @@ def test_odd_sides_come_back(sides: tuple[int, int, int]) -> None:
 
 def test_only_bottleneck_and_decoder_learn(fitted: tuple[Rd4ad, Context]) -> None:
     detector, place = fitted
-    teacher = place.features_of.backbone("resnet18").model
-    fresh = context().features_of.backbone("resnet18").model
+    teacher = place.backbone("resnet18").model
+    fresh = context().backbone("resnet18").model
     for (name, a), b in zip(teacher.named_parameters(), fresh.parameters(), strict=True):
         assert torch.equal(a, b), name
         assert a.grad is None and not a.requires_grad, name

@@ -11,16 +11,13 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from benchmark import settings
-from benchmark.data.dataset import Dataset
-from benchmark.data.geometry import Geometry
-from benchmark.detector.base import Batch, Prediction, State, check_prediction
-from benchmark.detector.context import Checkpoint, Context, seed_of
-from benchmark.detector.maps import upsample
+from benchmark import Batch, Context, Dataset, Geometry, Prediction, State, settings, upsample
+from benchmark.detector.base import check_prediction
+from benchmark.detector.context import Checkpoint, seed_of
 from benchmark.errors import DetectorError, SettingsError, StoreError
 from benchmark.plugins.registry import Registry
 from benchmark.records import store
-from benchmark.run.protocol import Protocol, split
+from benchmark.runner.protocol import Protocol, split
 
 SIZES = [(300, 400), (400, 300), (256, 256), (1024, 1000), (257, 511)]
 
