@@ -211,7 +211,8 @@ def check(given: Namespace) -> int:
             DatasetChecks(dataset(data_folder(root, [name]) if dataset.needs_root else None))
         )
     if not suites:
-        registry.entry("method", name)  # raises, with the nearest known name
+        known = [*registry.names("method"), *registry.names("dataset")]
+        raise SettingsError(unknown("method or data set", name, known))
     kept = True
     for suite in suites:
         for outcome in run_checks(suite):
