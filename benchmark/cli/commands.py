@@ -207,7 +207,8 @@ def check(given: Namespace) -> int:
     if name in registry.entries["dataset"]:
         suites.append(DatasetChecks(registry.open_dataset(name, given.data_root)))
     if not suites:
-        registry.entry("method", name)  # raises, with the nearest known name
+        known = [*registry.names("method"), *registry.names("dataset")]
+        raise SettingsError(unknown("method or data set", name, known))
     kept = True
     for suite in suites:
         for outcome in run_checks(suite):

@@ -56,6 +56,7 @@ class Rd4ad(Detector):
 
     title = "RD4AD"
     citation = "Deng and Li 2022"
+    version = "2"
     paper = Geometry(resize=(256, 256))
     smoke = {"backbone": "resnet18", "layers": (0, 1, 2), "epochs": 8, "batch": 4}
     presets = {"rd4ad_one_class": {"backbone": "resnet18", "score": "sum"}}

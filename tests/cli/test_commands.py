@@ -126,7 +126,9 @@ def test_check_of_a_data_set(bench: Bench, toy: Path) -> None:
     status, out = bench("check", "folder", "--data-root", toy)
     assert status == 0, out
     status, out = bench("check", "foldr")
-    assert status == 2 and "unknown method 'foldr'" in out
+    assert status == 2 and "unknown method or data set 'foldr', did you mean 'folder'?" in out
+    status, out = bench("check", "spad")
+    assert status == 2 and "did you mean 'spade'?" in out
 
 
 def test_data_verifies_what_is_there(bench: Bench, toy: Path) -> None:
