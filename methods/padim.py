@@ -80,6 +80,7 @@ class Padim(Detector):
         self.regulariser = regulariser
         self.sigma = sigma
         self.solver = solver
+        self.draws = draw == "seed"
         if (channels is not None and channels < 1) or regulariser <= 0:
             raise SettingsError(
                 f"padim: channels is {channels}, regulariser {regulariser}: both must be positive"

@@ -48,6 +48,7 @@ class Spade(Detector):
     """
 
     title = "SPADE"
+    draws = False
     citation = "Cohen and Hoshen 2020"
     paper = Geometry(resize=256, crop=224)
     smoke = {"backbone": "resnet18", "k": 5}
