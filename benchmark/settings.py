@@ -59,11 +59,19 @@ def coerce(value: Any, annotation: Any, name: str) -> Any:
     """
     ok, out = _fit(value, annotation)
     if not ok:
+        quoted = ""
+        if isinstance(value, bool | int | float | None) and _words(annotation):
+            quoted = '; YAML reads words such as on and 01 as other than text: write "on", "01"'
         raise SettingsError(
             f"setting {name}: got {value!r} ({type(value).__name__}), "
-            f"allowed is {describe(annotation)}"
+            f"allowed is {describe(annotation)}{quoted}"
         )
     return out
+
+
+def _words(annotation: Any) -> bool:
+    """Whether a text may be meant."""
+    return annotation is str or any(isinstance(a, str) or _words(a) for a in get_args(annotation))
 
 
 def _fit(value: Any, annotation: Any) -> tuple[bool, Any]:

@@ -72,7 +72,7 @@ def save(asset: Asset, state: State, info: dict[str, Any], folder: Path) -> Path
         "sha256": _hash(path),
     }
     temporary = path.with_suffix(".json.part")
-    temporary.write_text(json.dumps(info, indent=2, sort_keys=True) + "\n")
+    temporary.write_text(json.dumps(info, indent=2, sort_keys=True) + "\n", "utf-8")
     temporary.replace(path.with_suffix(".json"))
     return path
 
@@ -96,14 +96,14 @@ def load(asset: Asset, folder: Path | None) -> LoadedAsset:
         )
     path = asset.path(folder)
     try:
-        info = json.loads(path.with_suffix(".json").read_text())
+        info = json.loads(path.with_suffix(".json").read_text("utf-8"))
         found = _hash(path)
     except FileNotFoundError as error:
         raise AssetError(
             f"asset {asset.name} with settings {asset.settings()}: {path} does not exist; build it "
             f"once with: {command} --assets-dir {folder}"
         ) from error
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise AssetError(f"asset {asset.name}: {path} is unreadable ({error})") from error
     if found != info.get("sha256"):
         raise AssetError(

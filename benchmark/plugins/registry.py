@@ -154,7 +154,7 @@ class Registry:
 
 def _described(source: Path, kind: Kind) -> tuple[str, Sequence[str]]:
     """Summary line and preset names of a file, from its source text; ("", ()) if not of the kind."""
-    tree = ast.parse(source.read_text(encoding="utf-8"), filename=str(source))
+    tree = ast.parse(source.read_bytes(), filename=str(source))
     known = {_BASE[kind]}
     for node in tree.body:
         if isinstance(node, ast.ImportFrom):
@@ -200,7 +200,7 @@ def _names(bases: Sequence[ast.expr]) -> set[str]:
 
 def _first_line(source: Path) -> str:
     """Of a file's docstring."""
-    text = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8")))
+    text = ast.get_docstring(ast.parse(source.read_bytes()))
     return text.splitlines()[0] if text else ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -50,7 +50,7 @@ class MethodPlan:
     assets: dict[str, str] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     precision: str = "float32"
-    error: BenchError | None = None
+    error: Exception | None = None
 
     def new(self) -> Detector:
         """A fresh detector with these settings."""
@@ -102,6 +102,7 @@ class Work:
         keep_maps: whether the maps stay after they were measured.
         threads: for decoding masks.
         official: numbers of images the category should have, if there are any.
+        mask_keys: content hashes of the test images' masks.
     """
 
     category: Category
@@ -112,6 +113,7 @@ class Work:
     keep_maps: bool
     threads: int
     official: Mapping[str, int] | None = None
+    mask_keys: Sequence[str] | None = None
 
     @property
     def counts(self) -> dict[str, Any]:
@@ -135,7 +137,7 @@ def run_cell(cell: Cell, work: Work) -> dict[str, Any]:
     context, counts = work.context, work.context.features_of.counts
     passes = counts.images
     environment.reset_peak_memory(context.device)
-    cell.path.sweep(keep=_cited(store.read(cell.path.record)))
+    cell.path.sweep(keep=_standing(cell))
     detector = cell.method.new()
     # methods draw from context.rng; a library that draws from the global state repeats itself too
     torch.manual_seed(seed_of(*context.purpose, "global") >> 1)
@@ -161,6 +163,7 @@ def run_cell(cell: Cell, work: Work) -> dict[str, Any]:
         scores=scores,
         held_out=held_out,
         held_out_keys=[work.images.train.all_keys[i] for i in work.held_out],
+        mask_keys=work.mask_keys,
     )
     files["scores"] = stored.write(cell.path)
     maps = store.read_maps(cell.path.folder, files["maps"]) if files["maps"] else None
@@ -284,6 +287,14 @@ def _environment(context: Context) -> dict[str, Any]:
         **environment.describe(context.device),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _standing(cell: Cell) -> list[str]:
+    """Score files of the record that this one will replace."""
+    try:
+        return _cited(store.read(cell.path.record))
+    except StoreError:  # no record, and --force has been given
+        return []
 
 
 def _cited(record: Mapping[str, Any] | None) -> list[str]:

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
-import yaml
-
 from benchmark.errors import DataError, SettingsError, unknown
+from benchmark.places import expanded, read_yaml, shown_name
 from benchmark.settings import coerce, parse_assignment
 
 
@@ -52,7 +51,7 @@ class RunConfig:
         Raises:
             SettingsError: unknown names or wrong types, saying what is allowed.
         """
-        values: dict[str, Any] = _read_yaml(file) if file else {}
+        values, written = _read_file(file) if file else ({}, {})
         sets: dict[str, dict[str, Any]] = settings_by_owner(values.pop("set", {}))
         for method, named in settings_by_owner(given.get("set", {})).items():
             sets.setdefault(method, {}).update(named)
@@ -62,11 +61,17 @@ class RunConfig:
         for name, value in values.items():
             if name not in known:
                 raise SettingsError(unknown("option", name, known))
-            values[name] = coerce(value, hints[name], name)
-        config = cls(**values, set=sets)
+            values[name] = _as(
+                value, hints[name], name, None if name in given else written.get(name)
+            )
+        config = cls(**_plain(values), set=sets)
         if not config.methods:
             raise SettingsError(
                 "no methods given; name some with --methods (see bench list methods)"
+            )
+        if config.threads < 0:
+            raise SettingsError(
+                f"threads {config.threads}: allowed are 1 and more; 0 for all cores"
             )
         if len(set(config.seeds)) != len(config.seeds) or not config.seeds:
             raise SettingsError(f"seeds {list(config.seeds)}: give at least one, each once")
@@ -82,7 +87,7 @@ class RunConfig:
 def folder_from(option: str | None, variable: str) -> Path | None:
     """A folder given by an option or, failing that, by an environment variable."""
     value = option or os.environ.get(variable)
-    return Path(value).expanduser() if value else None
+    return expanded(value) if value else None
 
 
 def data_folder(root: Path | None, names: list[str]) -> Path:
@@ -122,13 +127,41 @@ def settings_by_owner(given: Any) -> dict[str, dict[str, Any]]:
     return out
 
 
-def _read_yaml(file: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"--config {file}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise SettingsError(f"--config {file}: is not YAML ({error})") from error
+def _read_file(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options of a YAML file, and the same as they are written."""
+    values, written = read_yaml(expanded(file), f"--config {file}")
     if not isinstance(values, dict):
         raise SettingsError(f"--config {file}: expected names and values, such as methods: [spade]")
-    return {str(name).replace("-", "_"): value for name, value in values.items()}
+    both = (values, written)
+    values, written = ({str(k).replace("-", "_"): v for k, v in d.items()} for d in both)
+    return values, written
+
+
+def _as(value: Any, annotation: Any, name: str, written: Any) -> Any:
+    """As :func:`coerce`; where names are wanted and YAML made numbers or truth values of them
+    (``01``, ``on``), as they are written."""
+    try:
+        return coerce(value, annotation, name)
+    except SettingsError:
+        if written is None:
+            raise
+        try:
+            return coerce(written, annotation, name)
+        except SettingsError:
+            pass
+        raise
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with ``~`` in paths replaced, and names composed as the data sets' are."""
+    out = dict(values)
+    for name in ("data_root", "weights_dir", "assets_dir", "results"):
+        if out.get(name):
+            out[name] = str(expanded(out[name]))
+    if "plugin" in out:
+        out["plugin"] = tuple(str(expanded(path)) for path in out["plugin"])
+    if "categories" in out:
+        out["categories"] = tuple(map(shown_name, out["categories"]))
+    if out.get("name"):
+        out["name"] = shown_name(out["name"])
+    return out

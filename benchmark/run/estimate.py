@@ -13,7 +13,7 @@ from benchmark.console import duration
 from benchmark.data.dataset import Category
 from benchmark.data.loading import ImageSet, Keys, decode_category
 from benchmark.detector.context import Checkpoint, Context
-from benchmark.errors import BenchError
+from benchmark.errors import BenchError, sentence
 from benchmark.records.store import read
 from benchmark.run.cell import Cell
 from benchmark.run.protocol import split
@@ -58,8 +58,8 @@ def dry_run(run: Run) -> int:
     for name in run.categories:
         try:
             loaded[name] = load_category(run, name)
-        except BenchError as error:
-            problems.append(f"{name}: {error}")
+        except Exception as error:  # a data set plugin may fail in any way
+            problems.append(f"{name}: {sentence(error)}")
         for cell in run.cells(name):
             state = (
                 "cannot run" if cell.method.error or name not in loaded else _state(cell, loaded)
@@ -67,7 +67,7 @@ def dry_run(run: Run) -> int:
             rows.append([name, cell.method.name, cell.seed, state])
             if state in ("todo", "failed before"):
                 missing.append(cell)
-    problems += [f"{m.name}: {m.error}" for m in run.methods if m.error]
+    problems += [f"{m.name}: {sentence(m.error)}" for m in run.methods if m.error]
     print(tabulate(rows, ["category", "method", "seed", "state"], "simple"))
     seconds = _estimate(run, missing, loaded, problems)
     done = sum(row[3] == "done" for row in rows)
@@ -109,7 +109,7 @@ def _estimate(
         try:
             spent, images = _time_cell(run, mine[0], category, keys)
         except Exception as error:  # an estimate that fails is a problem to report, like any other
-            problems.append(f"{name}: no estimate ({type(error).__name__}: {error})")
+            problems.append(f"{name}: no estimate ({sentence(error)})")
             continue
         total = sum(
             len(loaded[cell.category][0].train) + len(loaded[cell.category][0].test)

@@ -21,12 +21,21 @@ from benchmark.data.geometry import Geometry
 from benchmark.data.loading import Decoded, Keys, decode_category, hash_category
 from benchmark.detector import asset as assets_of
 from benchmark.detector.context import Checkpoint, Context, Meters
-from benchmark.errors import AssetError, BenchError, DataError, StoreError, WeightsError, unknown
+from benchmark.errors import (
+    BenchError,
+    DataError,
+    SettingsError,
+    StoreError,
+    in_words,
+    sentence,
+    unknown,
+)
 from benchmark.features.backbones import WeightsFrom
 from benchmark.features.cache import EXTRACT_BATCH, FrozenFeatures, union
 from benchmark.machine import choose_device, cores
+from benchmark.places import expanded, shown_name
 from benchmark.plugins.registry import Registry
-from benchmark.records import store
+from benchmark.records import files, store
 from benchmark.run.cell import Cell, MethodPlan, Work, run_cell, write_failure
 from benchmark.run.config import RunConfig, data_folder, folder_from
 from benchmark.run.protocol import Protocol, split
@@ -110,18 +119,20 @@ def prepare(config: RunConfig, registry: Registry, console: PlainConsole) -> Run
 
     Raises:
         BenchError: something named is unknown, missing or unusable for the whole run. What only
-            stops one method (its weights, its assets) is kept as that method's error.
+            stops one method (its constructor, weights, assets) is kept as that method's error.
     """
     cls = registry.dataset(config.dataset)
     root = folder_from(config.data_root, "BENCH_DATA")
     dataset = cls(data_folder(root, [config.dataset]) if cls.needs_root else None)
     categories = dataset.categories()
+    known = {shown_name(name): name for name in categories}
     for name in config.categories:
         store.path_component(name, "category")
-        if name not in categories:
+        if shown_name(name) not in known:
             raise DataError(unknown(f"category of {config.dataset}", name, categories))
-    results_dir = Path(config.results)
-    store.check_writable(results_dir)
+    results_dir = expanded(config.results)
+    if note := files.check_writable(results_dir):
+        console.say(note)
     device = choose_device(config.device)
     weights = WeightsFrom(folder_from(config.weights_dir, "BENCH_WEIGHTS"), config.weights)
     threads = config.threads or cores()
@@ -129,7 +140,7 @@ def prepare(config: RunConfig, registry: Registry, console: PlainConsole) -> Run
         config,
         console,
         dataset,
-        list(config.categories) or categories,
+        [known[shown_name(name)] for name in config.categories] or categories,
         Protocol(config.protocol, config.holdout, config.image_size),
         FrozenFeatures(weights, device),
         [],
@@ -188,7 +199,10 @@ def new_context(run: Run, cell: Cell) -> Context:
 
 
 def extract(run: Run, methods: Sequence[MethodPlan], geometry: Geometry, images: Decoded) -> None:
-    """One backbone pass over a category's images for all that these methods will read."""
+    """One backbone pass over a category's images for all that these methods will read.
+
+    A backbone that fails costs only the methods that read it.
+    """
     specs = [s for m in methods if m.geometry == geometry for s in m.new().needs()]
     for spec in union(specs, run.features):
         for part, title in ((images.train, "train"), (images.test, "test")):
@@ -197,7 +211,10 @@ def extract(run: Run, methods: Sequence[MethodPlan], geometry: Geometry, images:
                 part.batches(EXTRACT_BATCH), f"{spec.backbone} features, {title}", steps
             )
             layers = [str(layer) for layer in spec.layers]
-            run.features.extract(batches, geometry, spec.backbone, layers, flips=spec.flips)
+            try:
+                run.features.extract(batches, geometry, spec.backbone, layers, flips=spec.flips)
+            except Exception:  # its readers compute the features again, and meet the error
+                break
 
 
 def _plan(run: Run, registry: Registry, name: str) -> MethodPlan:
@@ -206,9 +223,9 @@ def _plan(run: Run, registry: Registry, name: str) -> MethodPlan:
     settings = settings_of.resolve(cls, given, name)
     geometry = run.protocol.geometry(type(run.dataset), cls.paper)
     plan = MethodPlan(name, cls, settings, geometry, precision=run.config.precision)
-    detector = plan.new()
     published = True
     try:
+        detector = plan.new()
         for spec in detector.needs():
             backbone = run.features.backbone(spec.backbone)
             layers = backbone.resolve(spec.layers)
@@ -228,7 +245,9 @@ def _plan(run: Run, registry: Registry, name: str) -> MethodPlan:
             kept = ("settings", "images", "backbones")
             origin = {name: loaded.info.get(name) for name in kept}
             plan.provenance.setdefault("assets", {})[asset.name] = origin
-    except (WeightsError, AssetError) as error:
+    except SettingsError:  # a wrong value is put right at once
+        raise
+    except Exception as error:  # whatever a method does, the others run
         plan.error = error
     return plan
 
@@ -253,13 +272,7 @@ def _category(run: Run, name: str) -> None:
     if not todo:
         return
     methods = list({cell.method.name: cell.method for cell in todo}.values())
-    try:
-        geometries = list(dict.fromkeys(method.geometry for method in methods))
-        images = decode_category(category, keys, geometries, run.threads)
-    except Exception as error:
-        for cell in todo:
-            _fail(run, cell, error, None)
-        return
+    images, unusable = _decoded(run, category, keys, [method.geometry for method in methods])
     fraction = run.protocol.fraction(type(run.dataset))
     ids = [sample.id for sample in category.train]
     train, held_out = split(ids, fraction, run.config.dataset, name)
@@ -267,6 +280,9 @@ def _category(run: Run, name: str) -> None:
     for cell in todo:
         run.console.start(cell.title)
         geometry = cell.method.geometry
+        if geometry in unusable:
+            _fail(run, cell, unusable[geometry], None)
+            continue
         context = new_context(run, cell)
         try:
             with cell.path.lock() as mine:
@@ -288,10 +304,29 @@ def _category(run: Run, name: str) -> None:
                     run.config.maps,
                     run.threads,
                     type(run.dataset).official.get(category.name),
+                    keys.masks or None,
                 )
                 _finish(run, Result(cell, "ok", run_cell(cell, work)))
         except Exception as error:  # whatever a method does, the other cells go on
-            _fail(run, cell, _friendly(error), context)
+            _fail(run, cell, error, context)
+
+
+def _decoded(
+    run: Run, category: Category, keys: Keys, wanted: Sequence[Geometry]
+) -> tuple[dict[Geometry, Decoded], dict[Geometry, Exception]]:
+    """A category in every geometry of its methods, and why it cannot be had in some."""
+    geometries = list(dict.fromkeys(wanted))
+    try:
+        return decode_category(category, keys, geometries, run.threads), {}
+    except Exception as error:
+        if len(geometries) == 1:
+            return {}, {geometries[0]: error}
+    images: dict[Geometry, Decoded] = {}
+    errors: dict[Geometry, Exception] = {}
+    for geometry in geometries:  # one by one, since what fails may be one geometry alone
+        found, why = _decoded(run, category, keys, [geometry])
+        images, errors = images | found, errors | why
+    return images, errors
 
 
 def _settled(run: Run, cell: Cell) -> bool:
@@ -314,6 +349,8 @@ def _settled(run: Run, cell: Cell) -> bool:
             f"{cell.path.record} belongs to something else ({parts}); choose another --name or "
             "--results for this one, or redo it with --force"
         )
+        if {**record["key"], "data": cell.key["data"]} == cell.key:
+            message += "; where only masks were corrected, bench evaluate measures it again"
         _finish(run, Result(cell, "failed", message=message))
         return True
     return False
@@ -324,28 +361,14 @@ def _existing(cell: Cell) -> dict[str, Any] | None:
 
 
 def _fail(run: Run, cell: Cell, error: BaseException, context: Context | None) -> None:
-    if not cell.method.error:
+    error = in_words(error)
+    # what is missing is no outcome of the method; anything else keeps its traceback
+    if not (cell.method.error and isinstance(error, BenchError)):
         try:
             write_failure(cell, error, context)
         except StoreError:  # a category that cannot name a file has no record either
             pass
-    text = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
-    _finish(run, Result(cell, "failed", message=text))
-
-
-def _friendly(error: BaseException) -> BaseException:
-    """Out of disk or memory, in words; anything else as it is."""
-    if isinstance(error, OSError) and error.errno == 28:
-        return StoreError(
-            f"the disk is full ({error.filename or 'while writing scores'}); free some space or "
-            "choose another --results, then run the same command again: finished cells are kept"
-        )
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return BenchError(
-            f"out of memory ({str(error).splitlines()[0] if str(error) else 'no detail'}); use a "
-            "smaller --image-size or backbone, or fewer channels"
-        )
-    return error
+    _finish(run, Result(cell, "failed", message=sentence(error)))
 
 
 def _finish(run: Run, result: Result) -> None:

@@ -28,10 +28,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-import yaml
-
 from benchmark.errors import SettingsError, unknown
 from benchmark.metrics.names import METRICS
+from benchmark.places import read_yaml
 from benchmark.settings import coerce
 from benchmark.tables import TABLES, published
 from benchmark.tables.grid import Cell, Grid, Part, Row, cell
@@ -81,12 +80,7 @@ class Column:
 
 def read(file: Path) -> Description:
     """A description, checked. Raises SettingsError, saying what is allowed."""
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"{file}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{file}: is not YAML ({error})") from error
+    values, _ = read_yaml(file)
     if not isinstance(values, dict) or not {"columns", "metrics"} <= values.keys():
         raise SettingsError(f"{file}: needs at least columns: and metrics: (see docs/tables)")
     hints = get_type_hints(Description)
