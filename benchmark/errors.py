@@ -79,7 +79,9 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 def in_words(error: BaseException) -> BaseException:
     """A full disk or memory as an error with the remedy; anything else as it is."""
     if isinstance(error, BenchError):
-        return error
+        if not isinstance(error.__cause__, MemoryError):
+            return error
+        error = error.__cause__  # not an image that cannot be read, but no memory to read it
     text = str(error)
     if isinstance(error, OSError) and error.errno in _FULL:
         return StoreError(

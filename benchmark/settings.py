@@ -69,6 +69,22 @@ def coerce(value: Any, annotation: Any, name: str) -> Any:
     return out
 
 
+def coerce_yaml(value: Any, written: Any, annotation: Any, name: str) -> Any:
+    """As :func:`coerce`, of a YAML file's value; where a text is wanted and YAML made a number or a
+    truth value of it (``01``, ``on``), as it is written.
+
+    >>> coerce_yaml([1, True], ["01", "on"], tuple[str, ...], "categories")
+    ('01', 'on')
+    """
+    try:
+        return coerce(value, annotation, name)
+    except SettingsError:
+        ok, out = _fit(written, annotation)
+        if not ok or written is None:
+            raise
+        return out
+
+
 def _words(annotation: Any) -> bool:
     """Whether a text may be meant."""
     return annotation is str or any(isinstance(a, str) or _words(a) for a in get_args(annotation))

@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmark import __version__
 from benchmark.console import warned
 from benchmark.errors import BenchError, RecordWarning, in_words
-from benchmark.places import expanded
+from benchmark.places import expanded, shown_name
 
 RUN_EXAMPLE = "example: bench run --methods spade padim --dataset mvtec --data-root ~/data"
 
@@ -77,7 +77,10 @@ PATHS = (
 
 
 def _expand(given: argparse.Namespace) -> None:
-    """Replace ``~`` in paths: a shell does it for DIR and for --x DIR, but not for --x=DIR."""
+    """Replace ``~`` in paths, which a shell does for --x DIR and not for --x=DIR; compose the
+    letters of categories' names as those of data sets are."""
+    if getattr(given, "categories", None):
+        given.categories = [shown_name(name) for name in given.categories]
     named = (*PATHS, "name") if given.command in ("table", "check") else PATHS
     for name in named:
         value = getattr(given, name, None)

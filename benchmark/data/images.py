@@ -221,7 +221,7 @@ def _raw(data: bytes, name: str, alpha: bool = False) -> Array:
         raise DataError(f"{name}: a Git LFS pointer instead of an image; run 'git lfs pull'")
     try:
         return _pillow(data, name, alpha)
-    except (DataError, MemoryError):
+    except DataError:
         raise
     except Image.DecompressionBombError as error:
         raise DataError(f"{name}: {error}; make the image smaller") from None

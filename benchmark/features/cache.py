@@ -21,6 +21,7 @@ from torch import Tensor
 from benchmark.data.geometry import Geometry
 from benchmark.detector.base import Batch
 from benchmark.features.backbones import Backbone, WeightsFrom
+from benchmark.machine import memory
 
 EXTRACT_BATCH = 16
 
@@ -51,7 +52,7 @@ class Counts:
 class FrozenFeatures:
     """The features of a run, by image key, flip, geometry, backbone and layer.
 
-    Held in memory up to ``memory_bytes``; beyond that in an unlinked temporary file (a killed run
+    Held in memory up to ``memory_bytes``, an eighth of what the process may use at most; beyond that in an unlinked temporary file (a killed run
     leaves nothing behind) up to ``disk_bytes``; beyond that they are computed again when read.
     """
 
@@ -65,7 +66,7 @@ class FrozenFeatures:
     ) -> None:
         self.weights = weights
         self.device = device
-        self.memory_bytes = memory_bytes
+        self.memory_bytes = min(memory_bytes, memory() // 8)
         self.disk_bytes = disk_bytes
         self.counts = Counts()
         self._backbones: dict[str, Backbone] = {}

@@ -193,7 +193,8 @@ class Images:
         try:
             content.check(stored.scores, stored.row["data"])
         except OtherDataError as error:
-            self.refused.append(f"{stored.path}: {error}")
+            if (text := f"{stored.path}: {error}") not in self.refused:
+                self.refused.append(text)
             raise
         return content.in_order(stored.scores)
 

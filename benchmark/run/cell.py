@@ -223,7 +223,7 @@ def write_failure(cell: Cell, error: BaseException, context: Context | None) -> 
             "type": type(error).__name__,
             "message": str(error),
             "traceback": ""
-            if isinstance(error, BenchError)
+            if isinstance(error, BenchError) and error.__cause__ is None
             else "".join(traceback.format_exception(error)),
         },
         "environment": _environment(context) if context else {},

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_type_hints
 
 from benchmark.errors import DataError, SettingsError, unknown
 from benchmark.places import expanded, read_yaml, shown_name
-from benchmark.settings import coerce, parse_assignment
+from benchmark.settings import coerce_yaml, parse_assignment
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,9 @@ class RunConfig:
         for name, value in values.items():
             if name not in known:
                 raise SettingsError(unknown("option", name, known))
-            values[name] = _as(
-                value, hints[name], name, None if name in given else written.get(name)
-            )
-        config = cls(**_plain(values), set=sets)
+            text = None if name in given else written.get(name)
+            values[name] = coerce_yaml(value, text, hints[name], name)
+        config = cls(**_places(values), set=sets)
         if not config.methods:
             raise SettingsError(
                 "no methods given; name some with --methods (see bench list methods)"
@@ -137,22 +136,7 @@ def _read_file(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return values, written
 
 
-def _as(value: Any, annotation: Any, name: str, written: Any) -> Any:
-    """As :func:`coerce`; where names are wanted and YAML made numbers or truth values of them
-    (``01``, ``on``), as they are written."""
-    try:
-        return coerce(value, annotation, name)
-    except SettingsError:
-        if written is None:
-            raise
-        try:
-            return coerce(written, annotation, name)
-        except SettingsError:
-            pass
-        raise
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+def _places(values: Mapping[str, Any]) -> dict[str, Any]:
     """Options with ``~`` in paths replaced, and names composed as the data sets' are."""
     out = dict(values)
     for name in ("data_root", "weights_dir", "assets_dir", "results"):

@@ -22,10 +22,12 @@ from benchmark.data.loading import Decoded, Keys, decode_category, hash_category
 from benchmark.detector import asset as assets_of
 from benchmark.detector.context import Checkpoint, Context, Meters
 from benchmark.errors import (
-    BenchError,
+    AssetError,
     DataError,
+    DetectorError,
     SettingsError,
     StoreError,
+    WeightsError,
     in_words,
     sentence,
     unknown,
@@ -224,9 +226,11 @@ def _plan(run: Run, registry: Registry, name: str) -> MethodPlan:
     geometry = run.protocol.geometry(type(run.dataset), cls.paper)
     plan = MethodPlan(name, cls, settings, geometry, precision=run.config.precision)
     published = True
+    part = f"method {name}"
     try:
         detector = plan.new()
         for spec in detector.needs():
+            part = f"backbone {spec.backbone}"
             backbone = run.features.backbone(spec.backbone)
             layers = backbone.resolve(spec.layers)
             plan.weights.append(
@@ -239,7 +243,9 @@ def _plan(run: Run, registry: Registry, name: str) -> MethodPlan:
             )
             published = published and backbone.published
         plan.provenance["published_weights"] = published
+        part = f"method {name}"
         for asset in detector.assets():
+            part = f"asset {asset.name}"
             loaded = assets_of.load(asset, run.assets_dir)
             plan.assets[asset.name] = loaded.sha256
             kept = ("settings", "images", "backbones")
@@ -247,8 +253,11 @@ def _plan(run: Run, registry: Registry, name: str) -> MethodPlan:
             plan.provenance.setdefault("assets", {})[asset.name] = origin
     except SettingsError:  # a wrong value is put right at once
         raise
-    except Exception as error:  # whatever a method does, the others run
+    except (WeightsError, AssetError) as error:
         plan.error = error
+    except Exception as error:  # whatever a method does, the others run
+        plan.error = DetectorError(f"{part} cannot be used here ({sentence(error)})")
+        plan.error.__cause__ = error
     return plan
 
 
@@ -362,8 +371,8 @@ def _existing(cell: Cell) -> dict[str, Any] | None:
 
 def _fail(run: Run, cell: Cell, error: BaseException, context: Context | None) -> None:
     error = in_words(error)
-    # what is missing is no outcome of the method; anything else keeps its traceback
-    if not (cell.method.error and isinstance(error, BenchError)):
+    # what is missing is no outcome of the method, and its record would be that of another identity
+    if not (cell.method.error and isinstance(error, WeightsError | AssetError)):
         try:
             write_failure(cell, error, context)
         except StoreError:  # a category that cannot name a file has no record either

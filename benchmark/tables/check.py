@@ -55,9 +55,11 @@ class Report:
     def text(self) -> str:
         lines = [f"WRONG: {w}" for w in self.wrong]
         lines += [f"not verified: {u}" for u in dict.fromkeys(self.unverified)]
-        state = f"{len(self.wrong)} differences" if self.wrong else "all agree"
+        parts = [f"{len(self.wrong)} differences"] if self.wrong else []
         if self.refused:
-            state += f"; {len(self.refused)} records are of other data than there is now"
+            other = "not verified, made from other images or masks than there are now"
+            parts.append(f"{len(self.refused)} records {other}")
+        state = ", ".join(parts) or "all agree"
         return "\n".join([*lines, f"{self.checked} cells checked: {state}"])
 
 

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from benchmark.errors import SettingsError, unknown
 from benchmark.metrics.names import METRICS
 from benchmark.places import read_yaml
-from benchmark.settings import coerce
+from benchmark.settings import coerce_yaml
 from benchmark.tables import TABLES, published
 from benchmark.tables.grid import Cell, Grid, Part, Row, cell
 from benchmark.tables.layout import Layout
@@ -80,7 +80,7 @@ class Column:
 
 def read(file: Path) -> Description:
     """A description, checked. Raises SettingsError, saying what is allowed."""
-    values, _ = read_yaml(file)
+    values, written = read_yaml(file)
     if not isinstance(values, dict) or not {"columns", "metrics"} <= values.keys():
         raise SettingsError(f"{file}: needs at least columns: and metrics: (see docs/tables)")
     hints = get_type_hints(Description)
@@ -89,7 +89,7 @@ def read(file: Path) -> Description:
         if name not in known:
             raise SettingsError(f"{file}: {unknown('entry', str(name), known)}")
         if name not in ("columns", "names"):
-            values[name] = coerce(value, hints[name], f"{file}: {name}")
+            values[name] = coerce_yaml(value, written[name], hints[name], f"{file}: {name}")
     for metric in values["metrics"]:
         if metric not in METRICS:
             raise SettingsError(f"{file}: {unknown('metric', metric, METRICS)}")
