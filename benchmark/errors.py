@@ -77,7 +77,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def in_words(error: BaseException) -> BaseException:
-    """A full disk or memory as an error with the remedy; anything else as it is."""
+    """Want of room on a disk or in memory as an error with the remedy; anything else as it is."""
     if isinstance(error, BenchError):
         if not isinstance(error.__cause__, MemoryError):
             return error
@@ -88,6 +88,8 @@ def in_words(error: BaseException) -> BaseException:
             f"the disk is full ({error.filename or 'while writing scores'}); free some space or "
             "choose another --results, then run the same command again: finished cells are kept"
         )
+    if isinstance(error, FileNotFoundError) and "temporary directory" in text:
+        return StoreError(f"{text}; set TMPDIR to a folder that can be written")
     lacking = isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError | OSError) and any(w in text.lower() for w in _NO_MEMORY)
     )

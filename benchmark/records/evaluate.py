@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmark.console import open_console
 from benchmark.data.geometry import Geometry
-from benchmark.errors import BenchError, DataError, OtherDataError, StoreError
+from benchmark.errors import DataError, OtherDataError, StoreError, sentence
 from benchmark.machine import cores
 from benchmark.metrics.names import PIXEL_METRICS
 from benchmark.records import store
@@ -47,9 +47,9 @@ def evaluate(given: Namespace) -> int:
                         f"{len(scores.ids)} test images, the first is {masks[0]}); measured again "
                         "with those of now, from the kept scores"
                     )
-            except BenchError as error:
+            except Exception as error:  # a data set plugin may fail in any way; the others go on
                 failed += 1
-                text = str(error)
+                text = sentence(error)
                 console.say(f"not evaluated: {text if str(path) in text else f'{path}: {text}'}")
     print(f"{len(records) - failed} records evaluated, {changed} of them changed, {failed} not")
     return 1 if failed else 0

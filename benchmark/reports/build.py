@@ -100,7 +100,7 @@ def report(given: Namespace) -> int:
     out = Path(given.out) if given.out else Path(given.results[0]) / "report.html"
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text, encoding="utf-8")
+        out.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise StoreError(f"{out}: the report cannot be written ({error.strerror})") from error
     for text in images.refused if images else ():

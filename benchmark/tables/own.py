@@ -90,6 +90,8 @@ def read(file: Path) -> Description:
             raise SettingsError(f"{file}: {unknown('entry', str(name), known)}")
         if name not in ("columns", "names"):
             values[name] = coerce_yaml(value, written[name], hints[name], f"{file}: {name}")
+    if isinstance(values.get("names"), dict):
+        values["names"] = written["names"]
     for metric in values["metrics"]:
         if metric not in METRICS:
             raise SettingsError(f"{file}: {unknown('metric', metric, METRICS)}")

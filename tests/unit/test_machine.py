@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -122,3 +123,11 @@ def test_every_lack_of_memory_is_said_with_the_remedy(name: str) -> None:
 )
 def test_other_errors_stay_what_they_are(error: Exception) -> None:
     assert in_words(error) is error
+
+
+def test_without_a_temporary_folder_the_variable_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "gone")])
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    assert "set TMPDIR" in str(in_words(caught(tempfile.TemporaryFile)))
