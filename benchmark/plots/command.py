@@ -25,7 +25,7 @@ def plot(given: Namespace) -> int:
     if given.count < 1:
         raise SettingsError(f"--count {given.count}: at least one image is needed")
     frame = choose(
-        load_results(given.results, given.plugin),
+        load_results(given.results),
         dataset=given.dataset,
         protocol=given.protocol,
         methods=given.methods,

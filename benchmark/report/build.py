@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import BenchError, StoreError
 from benchmark.metrics.names import METRICS
-from benchmark.records.names import Method, changed_settings, known_methods
+from benchmark.records.names import changed_settings
 from benchmark.records.select import blocks, category_groups, choose
 from benchmark.records.stored import Images, Stored
 from benchmark.tables import TABLES
@@ -89,13 +89,13 @@ def report(given: Namespace) -> int:
     from benchmark.records.frame import load_results
 
     frame = choose(
-        load_results(given.results, given.plugin),
+        load_results(given.results),
         dataset=given.dataset,
         protocol=given.protocol,
         methods=given.methods,
     )
     images = None if given.no_pictures else Images(given.data_root, given.plugin)
-    text = page(frame, known_methods(given.plugin), images)
+    text = page(frame, images)
     out = Path(given.out) if given.out else Path(given.results[0]) / "report.html"
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -106,12 +106,11 @@ def report(given: Namespace) -> int:
     return 0
 
 
-def page(frame: pd.DataFrame, known: dict[str, Method], images: Images | None) -> str:
+def page(frame: pd.DataFrame, images: Images | None) -> str:
     """The whole report.
 
     Args:
         frame: records chosen by :func:`benchmark.records.select.choose`.
-        known: defaults of methods.
         images: where the data sets are; None leaves the pictures out.
     """
     from jinja2 import Environment, StrictUndefined
@@ -123,7 +122,7 @@ def page(frame: pd.DataFrame, known: dict[str, Method], images: Images | None) -
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).from_string(source)
     shown = [_block(title, part) for title, part in blocks(frame)]
-    tables = [(g.title, Markup(web(g)), latex(g)) for g in _paper_tables(frame, known, missing)]
+    tables = [(g.title, Markup(web(g)), latex(g)) for g in _paper_tables(frame, missing)]
     return template.render(
         blocks=shown,
         datasets=sorted(set(frame["dataset"])),
@@ -133,7 +132,7 @@ def page(frame: pd.DataFrame, known: dict[str, Method], images: Images | None) -
         descriptions=METRICS,
         tables=tables,
         pictures=_pictures(frame, images, missing.append) if images else [],
-        runs=_runs(frame, known),
+        runs=_runs(frame),
         random=RANDOM if frame["random_weights"].any() else "",
         missing=list(dict.fromkeys(missing)),
     )
@@ -213,7 +212,7 @@ def _shaded(lines: Sequence[Line]) -> list[Line]:
     ]
 
 
-def _paper_tables(frame: pd.DataFrame, known: dict[str, Method], missing: list[str]) -> list[Grid]:
+def _paper_tables(frame: pd.DataFrame, missing: list[str]) -> list[Grid]:
     """Those of the papers' tables for which there is a record."""
     grids = []
     for layout in TABLES.values():
@@ -224,7 +223,7 @@ def _paper_tables(frame: pd.DataFrame, known: dict[str, Method], missing: list[s
         if not (wanted & set(frame["method"]) and sources & set(frame["source"])):
             continue
         try:
-            grids.append(build(layout, frame, known, "both"))
+            grids.append(build(layout, frame, "both"))
         except BenchError as error:
             missing.append(str(error))
     return grids
@@ -266,7 +265,7 @@ def _data_address(path: Path, width: int) -> str:
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _runs(frame: pd.DataFrame, known: dict[str, Method]) -> list[dict[str, Any]]:
+def _runs(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Per configuration: what it was, where it ran, and the command that runs it again."""
     out = []
     for _, rows in frame.groupby(["dataset", "protocol", "config"], sort=True):
@@ -282,7 +281,7 @@ def _runs(frame: pd.DataFrame, known: dict[str, Method]) -> list[dict[str, Any]]
                 "weights": [f"{w['backbone']}: {w['source']}" for w in row["weights"]],
                 "devices": sorted({str(d) for d in rows["device"]}),
                 "environment": _environment(Stored(row).record.get("environment") or {}),
-                "command": command(rows, known.get(row["method"])),
+                "command": command(rows),
             }
         )
     return out
@@ -298,12 +297,11 @@ def _environment(found: Mapping[str, Any]) -> str:
     return ", ".join((*texts, *where))
 
 
-def command(rows: pd.DataFrame, method: Method | None) -> str:
+def command(rows: pd.DataFrame) -> str:
     """The ``bench run`` that makes these records again.
 
     Args:
-        rows: records of one configuration.
-        method: its defaults; None names every setting.
+        rows: records of one configuration; one without its defaults names every setting.
     """
     row = rows.iloc[0]
     name = str(row["method"])
@@ -321,9 +319,7 @@ def command(rows: pd.DataFrame, method: Method | None) -> str:
         parts += ["--precision", str(row["precision"])]
     if any(w["source"] == "random" for w in row["weights"]):
         parts += ["--weights", "random"]
-    given = row["settings"]
-    changed = changed_settings(given, method.defaults) if method else given
-    if changed:
+    if changed := changed_settings(row):
         parts += ["--set", *(f"{name}.{k}={_yaml(v)}" for k, v in sorted(changed.items()))]
     return shlex.join(parts)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from benchmark.errors import StoreError
 from benchmark.metrics.names import METRICS
-from benchmark.records.names import Method
 from benchmark.tables import published
 from benchmark.tables.grid import DASH, Cell, Grid, Part, Row, cell
 from benchmark.tables.layout import Entry, Layout, Slot
@@ -47,14 +46,13 @@ class Builder:
         self,
         layout: Layout,
         frame: pd.DataFrame | None,
-        known: Mapping[str, Method],
         common: bool = False,
     ) -> None:
-        self.layout, self.known, self.common = layout, known, common
+        self.layout, self.common = layout, common
         self.numbers = published.table(layout.paper, layout.table)
         datasets = dict.fromkeys(slot.dataset for slot in layout.slots)
         self.matches: dict[tuple[Entry, str], Match] = {
-            (e, d): match(frame, layout, e, d, known) if frame is not None else Match()
+            (e, d): match(frame, layout, e, d) if frame is not None else Match()
             for e in layout.entries
             for d in datasets
         }
@@ -146,8 +144,7 @@ class Builder:
         sides: list[Side] = ["published"] if view != "run" and entry.method else []
         if view == "published":
             return [self._line(entry, side, view) for side in sides]
-        ours = entry.reference is not None and entry.reference.method in self.known
-        if here or (view == "run" and ours):
+        if here:
             sides.append("run")
         pairs = [(s, m) for s in self.layout.slots for m in s.metrics]
         if view == "both" and here and any(self.comparable(entry, s, m) for s, m in pairs):
@@ -277,7 +274,6 @@ class Builder:
 def build(
     layout: Layout,
     frame: pd.DataFrame | None,
-    known: Mapping[str, Method],
     view: View = "both",
     common: bool = False,
 ) -> Grid:
@@ -286,14 +282,13 @@ def build(
     Args:
         layout: which table.
         frame: finished records, each cell once; not needed for the view ``published``.
-        known: defaults of methods (:func:`benchmark.records.names.known_methods`).
         view: ``published``, ``run``, or ``both`` with the difference.
         common: average over the categories that all methods run here have, on both sides.
 
     Raises:
         StoreError: several configurations could stand for one column.
     """
-    return Builder(layout, None if view == "published" else frame, known, common).grid(view)
+    return Builder(layout, None if view == "published" else frame, common).grid(view)
 
 
 def _columns(layout: Layout, lines: Sequence[Line]) -> tuple[list[list[Cell]], list[Row], int]:

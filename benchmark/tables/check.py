@@ -56,21 +56,20 @@ class Report:
         return "\n".join([*lines, f"{self.checked} cells checked: {state}"])
 
 
-def check(request: Request, saved: Path | None, data_root: str | None = None) -> Report:
+def check(request: Request, saved: Path | None, images: Images | None = None) -> Report:
     """Hold a table against the score files.
 
     Args:
         request: which table.
         saved: a table written earlier, in any of the formats; None for the one made now.
-        data_root: of the data set, for the masks of pixel metrics.
+        images: the data sets, for the masks of pixel metrics; None for ``BENCH_DATA``.
 
     Raises:
         BenchError: the table cannot be made at all.
     """
     if request.name == "bibliography":
         raise SettingsError("--check is for tables; the bibliography has nothing to derive")
-    report = Report()
-    images = Images(data_root, request.plugin)
+    report, images = Report(), images or Images()
     if request.own:
         made, derived = _own(request, images, report)
     else:
@@ -100,8 +99,8 @@ def _own(
 
     file = Path(request.name)
     wanted = own.read(file)
-    columns = own.resolved(wanted, request.results, request.plugin)
-    made = [own.own_table(file, request.results, request.plugin)]
+    columns = own.resolved(wanted, request.results)
+    made = [own.own_table(file, request.results)]
     truths = [None if c.rows is None else rederive(c.rows, images, report) for c in columns]
     return made, [own_cells(wanted, columns, truths)]
 

@@ -16,8 +16,10 @@ def table(given: Namespace) -> int:
     if given.check is None:
         print(make(request, given.format))
         return 0
+    from benchmark.records.stored import Images
     from benchmark.tables.check import check
 
-    report = check(request, Path(given.check) if given.check else None, given.data_root)
+    saved = Path(given.check) if given.check else None
+    report = check(request, saved, Images(given.data_root, given.plugin))
     print(report.text())
     return 0 if report.ok else 1

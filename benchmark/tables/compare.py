@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +23,6 @@ from benchmark.tables.live import over_seeds
 if TYPE_CHECKING:
     import pandas as pd
 
-    from benchmark.records.names import Method
-
 WILCOXON_FROM = 6
 """Below six pairs a two-sided signed-rank test cannot reach 5 %."""
 NOISE_FROM = 3
@@ -33,28 +31,25 @@ NOISE_FROM = 3
 def compare(given: Namespace) -> int:
     """``bench compare A B`` or ``bench compare --published``."""
     from benchmark.records.frame import load_results
-    from benchmark.records.names import known_methods
     from benchmark.tables.render import render
 
-    frame = choose(
-        load_results(given.results, given.plugin), dataset=given.dataset, protocol=given.protocol
-    )
+    frame = choose(load_results(given.results), dataset=given.dataset, protocol=given.protocol)
     if given.published:
         if given.runs:
             raise SettingsError("compare either two runs (A B) or --published, not both")
-        grid = with_published(frame, known_methods(given.plugin), given.common)
+        grid = with_published(frame, given.common)
     else:
         if len(given.runs) != 2:
             raise SettingsError(
                 "name two runs, as in: bench compare spade padim; or use --published"
             )
-        a, b = (side(frame, name, given.plugin) for name in given.runs)
+        a, b = (side(frame, name) for name in given.runs)
         grid = two_runs(a, b, given.metric, Images(given.data_root, given.plugin))
     print(render([grid], given.format))
     return 0
 
 
-def side(frame: pd.DataFrame, name: str, plugins: Sequence[str | Path] = ()) -> pd.DataFrame:
+def side(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     """The records of one side: a method, a readable name, or a folder of one configuration.
 
     Raises:
@@ -63,7 +58,7 @@ def side(frame: pd.DataFrame, name: str, plugins: Sequence[str | Path] = ()) -> 
     if Path(name).is_dir():
         from benchmark.records.frame import load_results
 
-        rows = choose(load_results(name, plugins))
+        rows = choose(load_results(name))
     else:
         rows = choose(frame, methods=[name])
     have = rows[["name", "dataset", "protocol"]].drop_duplicates()
@@ -160,7 +155,7 @@ def _wilcoxon(differences: Sequence[float]) -> str:
     return f"Wilcoxon signed-rank test over {len(differences)} categories: p = {p:.3g} ({word})."
 
 
-def with_published(frame: pd.DataFrame, known: Mapping[str, Method], common: bool = False) -> Grid:
+def with_published(frame: pd.DataFrame, common: bool = False) -> Grid:
     """Every printed number that some record stands for, with a verdict."""
     rows: list[Row] = []
     notes: list[str] = []
@@ -168,7 +163,7 @@ def with_published(frame: pd.DataFrame, known: Mapping[str, Method], common: boo
         if not isinstance(layout, Layout):
             continue
         try:
-            builder = Builder(layout, frame, known, common)
+            builder = Builder(layout, frame, common)
         except BenchError as error:
             notes.append(str(error))
             continue

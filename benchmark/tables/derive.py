@@ -13,7 +13,6 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from benchmark.metrics.names import METRICS
-from benchmark.records.names import known_methods
 from benchmark.tables.layout import Entry, Layout, Slot
 from benchmark.tables.match import match
 from benchmark.tables.own import Column, Description, shown
@@ -135,12 +134,11 @@ class _Printed:
         self.layout, self.common = layout, request.common
         file = resources.files("benchmark.published") / "published.csv"
         self.numbers = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
-        known = known_methods(request.plugin)
         self.rows: dict[tuple[int, str], Rows] = {}
         for i, entry in enumerate(layout.entries):
             for dataset in {slot.dataset for slot in layout.slots}:
                 if truth is not None:
-                    found = match(truth, layout, entry, dataset, known).rows
+                    found = match(truth, layout, entry, dataset).rows
                     self.rows[i, dataset] = [] if found is None else found.to_dict("records")  # type: ignore[assignment]
         self.lines: dict[str, tuple[int, str]] = {}
         for i, entry in enumerate(layout.entries):

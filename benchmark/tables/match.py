@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import StoreError
 from benchmark.records.ensemble import ensembles
-from benchmark.records.names import Method, setting_text
+from benchmark.records.names import setting_text
+from benchmark.settings import as_json
 from benchmark.tables.layout import Entry, Layout, Reference
 
 if TYPE_CHECKING:
@@ -37,9 +38,7 @@ class Match:
         return self.found and not self.differences
 
 
-def match(
-    frame: pd.DataFrame, layout: Layout, entry: Entry, dataset: str, known: Mapping[str, Method]
-) -> Match:
+def match(frame: pd.DataFrame, layout: Layout, entry: Entry, dataset: str) -> Match:
     """The one configuration that stands for an entry on a data set.
 
     One that equals the reference is taken; else the only one that differs, protocol ``paper``
@@ -55,7 +54,7 @@ def match(
     if reference.ensemble:
         rows = ensembles(rows, reference.ensemble)
     found = [
-        Match(part, _differences(part, reference, known.get(reference.method)))
+        Match(part, _differences(part, reference))
         for _, part in rows.groupby(["dataset", "protocol", "config"], sort=True)
     ]
     for tier in (
@@ -70,25 +69,23 @@ def match(
     return Match()
 
 
-def _differences(
-    rows: pd.DataFrame, reference: Reference, method: Method | None
-) -> tuple[str, ...]:
+def _differences(rows: pd.DataFrame, reference: Reference) -> tuple[str, ...]:
     """Of a configuration, and of the images in any of its categories."""
-    found = differences(rows.iloc[0], reference, method)
+    found = differences(rows.iloc[0], reference)
     return (*found, *sorted({text for _, row in rows.iterrows() for text in _images(row)}))
 
 
-def differences(
-    row: Mapping[str, Any] | pd.Series[Any], reference: Reference, method: Method | None
-) -> list[str]:
-    """How a record's configuration differs from a reference, in words."""
+def differences(row: Mapping[str, Any] | pd.Series[Any], reference: Reference) -> list[str]:
+    """How a record's configuration differs from a reference, in words.
+
+    The reference is the record's own defaults with the reference's settings.
+    """
     out = []
     if row["dataset"] != row["source"]:
         out.append(f"run under the name {row['dataset']}")
-    wanted = {**(method.defaults if method else {}), **reference.settings}
-    wanted = {k: list(v) if isinstance(v, tuple) else v for k, v in wanted.items()}
-    if method is None:
-        out.append("the method's default settings are not known")
+    wanted = {**(row["defaults"] or {}), **as_json(reference.settings)}
+    if row["defaults"] is None:
+        out.append("the record does not keep the method's defaults, so nothing says what differs")
     for name, value in sorted(row["settings"].items()):
         if name in wanted and wanted[name] != value:
             theirs = setting_text(name, wanted[name])

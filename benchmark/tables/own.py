@@ -105,18 +105,15 @@ def read(file: Path) -> Description:
     return Description(**{**values, "columns": tuple(columns), "metrics": tuple(values["metrics"])})
 
 
-def own_table(
-    file: Path, results: Sequence[str | Path], plugins: Sequence[str | Path] = ()
-) -> Grid:
+def own_table(file: Path, results: Sequence[str | Path]) -> Grid:
     """The table that a YAML file describes.
 
     Args:
         file: see the top of this module.
         results: folders of records for runs that name none.
-        plugins: files that define methods, for their readable names.
     """
     wanted = read(file)
-    columns = resolved(wanted, results, plugins)
+    columns = resolved(wanted, results)
     runs = [c for c in columns if c.rows is not None]
     categories = shown(wanted, columns)
     body = [_line(wanted, columns, (c,), str(wanted.names.get(c, c))) for c in categories]
@@ -136,11 +133,9 @@ def own_table(
     return Grid(wanted.title, head, body, notes)
 
 
-def resolved(
-    wanted: Description, results: Sequence[str | Path], plugins: Sequence[str | Path] = ()
-) -> list[Column]:
+def resolved(wanted: Description, results: Sequence[str | Path]) -> list[Column]:
     """The columns with their numbers or records."""
-    return [_column(wanted, given, results, plugins) for given in wanted.columns]
+    return [_column(wanted, given, results) for given in wanted.columns]
 
 
 def shown(wanted: Description, columns: Sequence[Column]) -> tuple[str, ...]:
@@ -154,7 +149,6 @@ def _column(
     wanted: Description,
     given: Mapping[str, Any],
     results: Sequence[str | Path],
-    plugins: Sequence[str | Path],
 ) -> Column:
     allowed = {
         "run": {"run", "name", "results", "cite"},
@@ -171,7 +165,7 @@ def _column(
             )
     cite = str(given.get("cite", ""))
     if kinds[0] == "run":
-        return _run(wanted, given, results, plugins, cite)
+        return _run(wanted, given, results, cite)
     numbers = _numbers(wanted, given, kinds[0])
     first = next(iter(numbers.values()))
     place = f"{first.paper} {first.table}".strip()
@@ -227,7 +221,6 @@ def _run(
     wanted: Description,
     given: Mapping[str, Any],
     results: Sequence[str | Path],
-    plugins: Sequence[str | Path],
     cite: str,
 ) -> Column:
     from benchmark.records.frame import load_results
@@ -235,7 +228,7 @@ def _run(
 
     folders = given.get("results", results)
     rows = choose(
-        load_results(folders, plugins),
+        load_results(folders),
         dataset=wanted.dataset,
         protocol=wanted.protocol,
         methods=[str(given["run"])],

@@ -31,7 +31,6 @@ class Request:
         view: of a paper's table: ``published``, ``run`` or ``both``.
         common: average over the categories that all have, instead of a dash.
         ensemble: of the live tables: also the mean scores over the seeds of every configuration.
-        plugin: files that define methods, for their readable names.
     """
 
     name: str
@@ -43,7 +42,6 @@ class Request:
     view: View = "both"
     common: bool = False
     ensemble: bool = False
-    plugin: Sequence[str | Path] = ()
 
     @property
     def layout(self) -> Layout | None:
@@ -79,7 +77,7 @@ def records(request: Request) -> pd.DataFrame | None:
     if request.layout is not None and request.view == "published":
         return None
     frame = choose(
-        load_results(request.results, request.plugin),
+        load_results(request.results),
         dataset=request.dataset,
         protocol=request.protocol,
         methods=request.methods,
@@ -104,14 +102,12 @@ def with_ensembles(frame: pd.DataFrame) -> pd.DataFrame:
 
 def grids(request: Request, frame: pd.DataFrame | None) -> list[Grid]:
     """The blocks of a table. Raises BenchError for records that cannot make it."""
-    from benchmark.records.names import known_methods
     from benchmark.tables.build import build
     from benchmark.tables.live import SUMMARY, per_category, summary
 
     layout = request.layout
     if layout is not None:
-        known = known_methods(request.plugin)
-        return [build(layout, frame, known, request.view, request.common)]
+        return [build(layout, frame, request.view, request.common)]
     assert frame is not None
     if request.name == "per-category":
         return per_category(frame, request.metric or ("image_auroc",), request.common)
@@ -127,5 +123,5 @@ def make(request: Request, form: str = "markdown") -> str:
     if request.own:
         from benchmark.tables.own import own_table
 
-        return render([own_table(Path(request.name), request.results, request.plugin)], form)
+        return render([own_table(Path(request.name), request.results)], form)
     return render(grids(request, records(request)), form)

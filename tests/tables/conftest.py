@@ -68,10 +68,17 @@ def record(results: Path) -> Record:
         data: str | None = None,
         cost: Mapping[str, Any] | None = None,
         status: str = "ok",
+        defaults: Mapping[str, Any] | None = None,
+        described: bool = True,
         into: Path | None = None,
     ) -> Path:
         given = {**SPADE, **(settings or {})} if method == "spade" else dict(settings or {})
         used = [{"backbone": "any", "layers": ["1"], "sha256": weights, "source": weights}]
+        described_as = {
+            "title": "SPADE" if method == "spade" else method,
+            "citation": "Someone 2020",
+            "defaults": {**(SPADE if method == "spade" else {}), **(defaults or {})},
+        }
         path = store.CellPath(
             into or results,
             dataset,
@@ -101,6 +108,7 @@ def record(results: Path) -> Record:
                     "precision": "float32",
                 },
                 "settings": given,
+                **({"method": described_as} if described else {}),
                 "provenance": dict(provenance or {}),
                 "metrics": {**dict.fromkeys(METRICS, value), **(metrics or {})},
                 "cost": {"latency_batch_1_seconds": 0.5, "stored_bytes": 2e6, **(cost or {})},

@@ -55,7 +55,7 @@ def test_a_true_table_passes(
 ) -> None:
     saved = tmp_path / "table"
     saved.write_text(make(name, results=[measured], form=form))
-    report = check(Request(name, results=[measured]), saved, str(toy))
+    report = check(Request(name, results=[measured]), saved, Images(toy))
     assert report.ok and report.checked >= 6 and not report.unverified, report.text()
 
 
@@ -99,13 +99,13 @@ def test_a_table_of_ones_own_is_checked(
     request = Request(str(tmp_path / "mine.yaml"), results=[measured])
     saved = tmp_path / "table"
     saved.write_text(make(request.name, results=[measured], form=form))
-    report = check(request, saved, str(toy))
+    report = check(request, saved, Images(toy))
     assert report.ok and report.checked == 6 and not report.unverified, report.text()
     text = saved.read_text()
     swapped = text.replace("five", "?").replace("nine", "five").replace("?", "nine")
     assert swapped != text
     saved.write_text(swapped)
-    assert not check(request, saved, str(toy)).ok
+    assert not check(request, saved, Images(toy)).ok
 
 
 def test_published_numbers_of_ones_own_table_are_checked(tmp_path: Path, measured: Path) -> None:
@@ -128,7 +128,7 @@ def test_swapped_columns_are_found(measured: Path, toy: Path, tmp_path: Path) ->
     swapped = [f"{label},{b},{a}" for label, a, b in (row.split(",") for row in rows)]
     saved = tmp_path / "table.csv"
     saved.write_text("\n".join([head, *swapped]))
-    report = check(Request("per-category", results=[measured]), saved, str(toy))
+    report = check(Request("per-category", results=[measured]), saved, Images(toy))
     assert len(report.wrong) == 6
     assert "printed 0.812, should be 1.000" in report.text()
 
@@ -139,7 +139,7 @@ def test_swapped_headings_are_found_in_markdown_too(
     text = make("per-category", results=[measured])
     saved = tmp_path / "table.md"
     saved.write_text(text.replace("(k=5)", "(k=?)").replace("(k=9)", "(k=5)").replace("?", "9"))
-    assert not check(Request("per-category", results=[measured]), saved, str(toy)).ok
+    assert not check(Request("per-category", results=[measured]), saved, Images(toy)).ok
 
 
 def test_a_stale_average_is_found(measured: Path, toy: Path, tmp_path: Path, bench: Bench) -> None:
@@ -155,7 +155,7 @@ def test_a_stale_average_is_found(measured: Path, toy: Path, tmp_path: Path, ben
 @pytest.mark.parametrize("metric", ["image_auroc", "pro"])
 def test_an_edited_record_is_found(measured: Path, toy: Path, metric: str) -> None:
     edit(min(measured.rglob("nut-seed0.json")), **{metric: 0.99})
-    report = check(Request("per-category", results=[measured], metric=[metric]), None, str(toy))
+    report = check(Request("per-category", results=[measured], metric=[metric]), None, Images(toy))
     assert f"{metric} is 0.99, its scores give" in report.text()
     assert any(w.startswith("nut, SPADE") for w in report.wrong)
 
