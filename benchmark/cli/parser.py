@@ -208,9 +208,9 @@ def _evaluate(p: argparse.ArgumentParser) -> None:
 
 
 def _scores(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--results", default="results/runs", metavar="DIR")
+    p.add_argument("--results", nargs="+", default=["results/runs"], metavar="DIR")
     p.add_argument("--dataset", metavar="NAME")
-    p.add_argument("--protocol", metavar="LABEL")
+    p.add_argument("--protocol", metavar="LABEL", help="as in the results folder")
     p.add_argument("--methods", nargs="+", metavar="NAME")
     p.add_argument("--categories", nargs="+", metavar="NAME")
     p.add_argument("--seeds", nargs="+", type=int, metavar="N")

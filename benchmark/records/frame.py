@@ -53,6 +53,8 @@ COLUMNS = (
     "version",
     "data",
     "device",
+    "good_images",
+    "defective_images",
     "path",
     "results",
 )
@@ -67,8 +69,9 @@ def load_results(results: str | Path | Sequence[str | Path] = "results/runs") ->
     are measured, in words), every metric of ``bench list metrics`` (fractions; NaN where undefined),
     the costs (seconds and bytes), ``settings``, ``title``, ``citation`` and ``defaults`` (what the
     method said when it ran; None in records that do not keep it), ``draws`` (whether a seed changes
-    anything), ``random_weights``, ``data`` (fingerprint), ``device``, ``path`` and the rest of a
-    record's key.
+    anything), ``random_weights``, ``data`` (fingerprint), ``device``, ``good_images`` and
+    ``defective_images`` (of the test split; NaN in records that do not count them), ``path`` and the
+    rest of a record's key.
 
     Args:
         results: one folder of records or several.
@@ -88,7 +91,8 @@ def load_results(results: str | Path | Sequence[str | Path] = "results/runs") ->
             )
         rows += [_row(record, folder) for record in store.read_all(folder)]
     frame = pd.DataFrame(rows, columns=[*COLUMNS, *METRICS, *COST])
-    frame = frame.astype(dict.fromkeys([*METRICS, *COST], "float64"))
+    numbers = [*METRICS, *COST, "good_images", "defective_images"]
+    frame = frame.astype(dict.fromkeys(numbers, "float64"))
     frame["name"] = pd.Series(readable_names(rows), dtype="object")
     return frame
 
@@ -99,6 +103,7 @@ def _row(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     metrics, cost = record.get("metrics", {}), record.get("cost", {})
     provenance = record.get("provenance", {})
     method = record.get("method", {})
+    images = (provenance.get("images") or {}).get("found") or {}
     return {
         "dataset": key["dataset"],
         "source": key["source"],
@@ -126,6 +131,8 @@ def _row(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "version": key["version"],
         "data": key["data"],
         "device": record.get("environment", {}).get("device"),
+        "good_images": images.get("good"),
+        "defective_images": images.get("defective"),
         "path": str(path),
         "results": str(folder),
         **{name: metrics.get(name) for name in METRICS},

@@ -1,4 +1,4 @@
-"""Which records stand for a table's entry, and how they differ from its reference configuration."""
+"""Which records stand for a table's method, and how they differ from its reference configuration."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmark.errors import StoreError
 from benchmark.records.ensemble import ensembles
 from benchmark.records.names import setting_text
 from benchmark.settings import as_json
-from benchmark.tables.layout import Entry, Layout, Reference
+from benchmark.tables.layout import Layout, Method, Reference
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,8 +38,8 @@ class Match:
         return self.found and not self.differences
 
 
-def match(frame: pd.DataFrame, layout: Layout, entry: Entry, dataset: str) -> Match:
-    """The one configuration that stands for an entry on a data set.
+def match(frame: pd.DataFrame, layout: Layout, method: Method, dataset: str) -> Match:
+    """The one configuration that stands for an method on a data set.
 
     One that equals the reference is taken; else the only one that differs, protocol ``paper``
     before others. Scores play no part in it.
@@ -47,7 +47,7 @@ def match(frame: pd.DataFrame, layout: Layout, entry: Entry, dataset: str) -> Ma
     Raises:
         StoreError: several differ, and none is nearer to the reference than the others.
     """
-    reference = entry.reference
+    reference = method.reference
     if reference is None:
         return Match()
     rows = frame[(frame["method"] == reference.method) & (frame["source"] == dataset)]
@@ -65,7 +65,7 @@ def match(frame: pd.DataFrame, layout: Layout, entry: Entry, dataset: str) -> Ma
         if len(tier) == 1:
             return tier[0]
         if tier:
-            raise StoreError(_several(layout, entry, tier))
+            raise StoreError(_several(layout, method, tier))
     return Match()
 
 
@@ -151,7 +151,7 @@ def needed(
     for dataset in dict.fromkeys(slot.dataset for slot in layout.slots):
         references = [
             _frozen(e.reference)
-            for e in layout.entries
+            for e in layout.methods
             if e.reference and e.reference.method in methods
         ]
         for method, settings, protocol, holdout, size, seeded in dict.fromkeys(references):
@@ -203,7 +203,7 @@ def _missing(value: Any) -> bool:
     return value is None or math.isnan(value)
 
 
-def _several(layout: Layout, entry: Entry, tier: Sequence[Match]) -> str:
+def _several(layout: Layout, method: Method, tier: Sequence[Match]) -> str:
     lines = [
         f"  --methods {m.rows['name'].iloc[0]!r} --dataset {m.rows['dataset'].iloc[0]} "
         f"--protocol {m.rows['protocol'].iloc[0]}: {'; '.join(m.differences) or 'the reference'}"
@@ -211,6 +211,6 @@ def _several(layout: Layout, entry: Entry, tier: Sequence[Match]) -> str:
         if m.rows is not None
     ]
     return (
-        f"table {layout.name}, {entry.head}: several configurations could stand here and none is "
+        f"table {layout.name}, {method.head}: several configurations could stand here and none is "
         "nearer to the paper's; say which:\n" + "\n".join(lines)
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from benchmark.tables.build import View
+
+    Again = Callable[[pd.DataFrame], pd.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -69,20 +71,26 @@ class Request:
         return self.name.endswith((".yaml", ".yml"))
 
 
-def records(request: Request) -> pd.DataFrame | None:
-    """The records that a table may be made from; None where it needs none."""
+def records(request: Request, again: Again | None = None) -> pd.DataFrame | None:
+    """The records that a table may be made from; None where it needs none, or nothing was run."""
     from benchmark.records.frame import load_results
     from benchmark.records.select import choose
 
-    if request.layout is not None and request.view == "published":
+    published = request.layout is not None
+    if published and request.view == "published":
         return None
+    if published and request.view == "both":
+        folders = [folder for folder in request.results if Path(folder).is_dir()]
+        if not (load_results(folders)["status"] == "ok").any():
+            return None
     frame = choose(
         load_results(request.results),
         dataset=request.dataset,
         protocol=request.protocol,
         methods=request.methods,
     )
-    return with_ensembles(frame) if request.ensemble and request.layout is None else frame
+    frame = again(frame) if again else frame
+    return with_ensembles(frame) if request.ensemble and not published else frame
 
 
 def with_ensembles(frame: pd.DataFrame) -> pd.DataFrame:
@@ -100,14 +108,35 @@ def with_ensembles(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([frame, found], ignore_index=True)
 
 
-def grids(request: Request, frame: pd.DataFrame | None) -> list[Grid]:
-    """The blocks of a table. Raises BenchError for records that cannot make it."""
+def grids(request: Request, again: Again | None = None) -> list[Grid]:
+    """The blocks of a table.
+
+    Args:
+        request: which table.
+        again: replaces the numbers of the records that were chosen.
+
+    Raises:
+        BenchError: records that cannot make this table.
+    """
+    if request.own:
+        from benchmark.tables.own import own_table
+
+        return [own_table(Path(request.name), request.results, again)]
     from benchmark.tables.build import build
     from benchmark.tables.live import SUMMARY, per_category, summary
 
     layout = request.layout
+    frame = records(request, again)
     if layout is not None:
-        return [build(layout, frame, request.view, request.common)]
+        grid = build(layout, frame, request.view, request.common)
+        if frame is None and request.view == "both":
+            where = ", ".join(map(str, request.results))
+            line = (
+                f"Nothing has been run yet: {where} holds no finished record, so only published "
+                f"numbers are shown; bench run --table {layout.name} makes ours."
+            )
+            grid = replace(grid, notes=(*grid.notes, line))
+        return [grid]
     assert frame is not None
     if request.name == "per-category":
         return per_category(frame, request.metric or ("image_auroc",), request.common)
@@ -120,8 +149,4 @@ def make(request: Request, form: str = "markdown") -> str:
 
     if request.name == "bibliography":
         return (resources.files("benchmark.published") / "papers.bib").read_text("utf-8").rstrip()
-    if request.own:
-        from benchmark.tables.own import own_table
-
-        return render([own_table(Path(request.name), request.results)], form)
-    return render(grids(request, records(request)), form)
+    return render(grids(request), form)

@@ -69,6 +69,8 @@ def record(results: Path) -> Record:
         cost: Mapping[str, Any] | None = None,
         status: str = "ok",
         defaults: Mapping[str, Any] | None = None,
+        draws: bool | None = None,
+        images: tuple[int, int] | None = None,
         described: bool = True,
         into: Path | None = None,
     ) -> Path:
@@ -77,8 +79,12 @@ def record(results: Path) -> Record:
         described_as = {
             "title": "SPADE" if method == "spade" else method,
             "citation": "Someone 2020",
+            **({} if draws is None else {"draws": draws}),
             "defaults": {**(SPADE if method == "spade" else {}), **(defaults or {})},
         }
+        good, defective = images or (40, 40)
+        found = {"train": 100, "good": good, "defective": defective}
+        counted = {"images": {"found": found, "official": None}}
         path = store.CellPath(
             into or results,
             dataset,
@@ -109,7 +115,7 @@ def record(results: Path) -> Record:
                 },
                 "settings": given,
                 **({"method": described_as} if described else {}),
-                "provenance": dict(provenance or {}),
+                "provenance": counted | dict(provenance or {}),
                 "metrics": {**dict.fromkeys(METRICS, value), **(metrics or {})},
                 "cost": {"latency_batch_1_seconds": 0.5, "stored_bytes": 2e6, **(cost or {})},
                 "environment": {"device": "a processor"},
@@ -123,12 +129,12 @@ def record(results: Path) -> Record:
 
 def keep_scores(path: Path, root: Path, scores: Iterable[float], maps: bool = True) -> None:
     """Adds score files to a record of the tiny data set: four good images, then four defective."""
-    from benchmark.records.stored import Images
+    from benchmark.records.stored import Datasets
 
     record = store.read(path)
     assert record is not None
     key = record["key"]
-    samples = Images(root).category(key["source"], key["category"]).test
+    samples = Datasets(root).category(key["source"], key["category"]).test
     samples = sorted(samples, key=lambda s: (s.label, s.id))
     name, _, identity = path.parent.name.partition("@")
     place = (key["dataset"], path.parents[1].name, name, identity, key["category"], key["seed"])

@@ -9,11 +9,11 @@ import pytest
 
 import benchmark
 from benchmark.plugins.registry import Registry
+from benchmark.published._mvtec import ALL
 from benchmark.tables import TABLES, make
 from benchmark.tables.build import build
 from benchmark.tables.layout import Layout
 from benchmark.tables.match import needed
-from benchmark.tables.mvtec import ALL
 
 from .conftest import Record
 
@@ -33,8 +33,8 @@ def test_another_variant_of_the_metric_gets_no_difference(record: Record, result
     record("bottle", 0.96)
     table = layout("spade-3")
     assert "SPADE Δ" in heads(results, table)
-    other = replace(table.entries[-1], variants={"pro": "pro_per_image"})
-    assert "SPADE Δ" not in heads(results, replace(table, entries=(other,)))
+    other = replace(table.methods[-1], variants={"pro": "pro_per_image"})
+    assert "SPADE Δ" not in heads(results, replace(table, methods=(other,)))
 
 
 def test_times_on_other_hardware_get_no_difference(record: Record, results: Path) -> None:

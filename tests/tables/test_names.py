@@ -12,12 +12,12 @@ import pytest
 import benchmark
 from benchmark.data.geometry import Geometry
 from benchmark.plugins.registry import Registry
-from benchmark.report.build import command
+from benchmark.report.page import command
 from benchmark.run.cell import MethodPlan
 from benchmark.settings import as_json, declared, resolve
 from benchmark.tables import make
 
-from .conftest import Record
+from .conftest import TOY, Record, keep_scores
 
 Bench = Callable[..., tuple[int, str]]
 GLOW = '''
@@ -147,3 +147,19 @@ def test_configurations_whose_defaults_differ_do_not_share_a_name(
     record(settings={"k": 8}, defaults={"k": 8})
     names = benchmark.load_results(results)["name"]
     assert sorted(names) == ["SPADE (k=7)", "SPADE (k=8)"]
+
+
+def test_scores_are_checked_before_anything_is_printed(
+    record: Record, toy: Path, results: Path, bench: Bench
+) -> None:
+    keep_scores(record("nut", **TOY), toy, range(8), maps=False)
+    path = record("pin", **TOY)
+    status, said = bench("scores", "--results", results, "--methods", "spad")
+    assert status == 2 and "did you mean 'spade'" in said and "dataset,protocol" not in said
+    status, said = bench("scores", "--results", results, "--seeds", "3")
+    assert status == 2 and "unknown seed '3'" in said and "dataset,protocol" not in said
+    status, said = bench("scores", "--results", results)
+    assert status == 2 and f"{path}: cites no score file" in said and "dataset,p" not in said
+    status, said = bench("scores", "--results", results, "--categories", "nut")
+    assert status == 0 and len(said.splitlines()) == 9
+    assert said.splitlines()[1].startswith("toy,paper,spade,nut,0,test/good/000.png,0,good,0.0,,")

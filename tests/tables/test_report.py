@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import benchmark
-from benchmark.report.build import command
+from benchmark.report.page import command
 
 from .browser import Browser
 from .conftest import TOY, Record, keep_scores
