@@ -19,6 +19,7 @@ from benchmark.features.cache import FeatureSpec
 
 from ._coreset import farthest_first
 from ._neighbours import nearest_squared, searchable
+from ._patches import check_maps, picked, stacked
 
 WIDTH = 1024
 """Channels of a patch descriptor under ``aggregation="flattened"``."""
@@ -81,6 +82,7 @@ class Patchcore(Detector):
         self.coreset = coreset
         self.reweight = reweight
         self.sigma = sigma
+        check_maps("patchcore", layers)
         if (coreset is not None and not 0 < coreset <= 1) or reweight < 0:
             raise SettingsError(
                 f"patchcore: coreset is {coreset}: allowed is a share above 0 and up to 1, or None; "
@@ -93,21 +95,11 @@ class Patchcore(Detector):
     def fit(self, train: Images, context: Context) -> Self:
         layers = context.features(train.batch([0]), self.needs()[0])
         self.grid_ = list(layers[0].shape[2:])
-        patches = self.grid_[0] * self.grid_[1]
         if self.coreset is None:
-            places = torch.arange(len(train) * patches)
+            places = torch.arange(len(train) * self.grid_[0] * self.grid_[1])
         else:
             places = self._coreset(train, context).cpu().sort().values
-        kept = []
-        for start in context.progress.track(
-            range(0, len(train), 16), "memory bank", -(-len(train) // 16)
-        ):
-            batch = train.batch(range(start, min(start + 16, len(train))))
-            inside = (places >= start * patches) & (places < (start + len(batch)) * patches)
-            if inside.any():
-                rows = self._describe(batch, context).flatten(0, 1)
-                kept.append(rows[(places[inside] - start * patches).to(rows.device)])
-        bank = torch.cat(kept)
+        bank = picked(train, context, lambda b: self._describe(b, context), places, "memory bank")
         self.centre_ = bank.mean(0)
         self.bank_ = searchable(bank - self.centre_)  # (M, C + 1)
         return self
@@ -153,19 +145,15 @@ class Patchcore(Detector):
         """Patch descriptors (B, P, C)."""
         layers = context.features(batch, self.needs()[0])
         if self.aggregation == "mean":
-            means = [F.avg_pool2d(layer, 3, 1, 1) for layer in layers]
-            return torch.cat([self._grown(mean) for mean in means], 1).flatten(2).mT.contiguous()
+            return stacked([F.avg_pool2d(layer, 3, 1, 1) for layer in layers])
         out = layers[0].new_zeros(len(batch), WIDTH, *self.grid_)
         weights = pooling(tuple(layer.shape[1] for layer in layers), WIDTH)
         for layer, weight in zip(layers, weights, strict=True):
             used = weight.flatten(1).any(1).nonzero().flatten()
             part = slice(int(used[0]), int(used[-1]) + 1)
             pooled = F.conv2d(layer, weight[part].to(layer.device), padding=1)
-            out[:, part] += self._grown(pooled)
+            out[:, part] += F.interpolate(pooled, size=self.grid_, mode="bilinear")
         return out.flatten(2).mT.contiguous()
-
-    def _grown(self, layer: Tensor) -> Tensor:
-        return F.interpolate(layer, size=self.grid_, mode="bilinear", align_corners=False)
 
     def _weight(self, query: Tensor) -> Tensor:
         """Equation 7: near 1 if the query is far from the neighbours of its nearest entry too."""
