@@ -31,4 +31,5 @@ def fit_gaussian(rows: Tensor) -> tuple[Tensor, Tensor, float]:
 
 def mahalanobis(rows: Tensor, mean: Tensor, whitener: Tensor) -> Tensor:
     """Distance (N,) of each row (N, C) from the Gaussian."""
-    return ((rows - mean.to(rows)) @ whitener.to(rows).T).norm(dim=1)
+    gaps = (rows - mean.to(rows)) @ whitener.to(rows).T
+    return gaps.square().sum(1).sqrt()

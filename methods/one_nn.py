@@ -1,0 +1,50 @@
+"""1-NN: distance of a patch descriptor to its nearest normal one (a baseline of many tables)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from benchmark.detector.base import Detector
+from benchmark.detector.context import Context
+
+from ._neighbours import nearest_squared, searchable
+from ._patch_heads import PatchHead
+
+
+class OneNn(PatchHead, Detector):  # both: methods are listed from their source text
+    """1-NN: distance of every patch descriptor to the nearest of some normal ones.
+
+    A baseline of Bergmann et al., "Uninformed Students", CVPR 2020, section 4.1, repeated in other
+    papers' tables: descriptors of the paper's teacher at randomly drawn places of the training
+    images, reduced to the principal components that hold 95 % of their variance. ``one_nn_teacher``
+    is that; ``one_nn`` describes patches by any backbone. How many are drawn is our choice.
+
+    Args:
+        backbone, layers: of the descriptors, finest layer first; the others are interpolated.
+        teacher: receptive field of the teacher that describes patches instead, or None.
+        samples: descriptors drawn from the training images.
+        variance: share that is kept by a principal component analysis of them.
+        sigma: of the Gaussian smoothing of maps, in input pixels.
+    """
+
+    title = "1-NN"
+    smoke = {"samples": 300}
+    presets = {"one_nn_teacher": {"teacher": 65}}
+
+    def __init__(
+        self,
+        *,
+        backbone: str = "resnet18",
+        layers: tuple[int | str, ...] = (1, 2, 3),
+        teacher: int | None = None,
+        samples: int = 10_000,
+        variance: float = 0.95,
+        sigma: float = 0.0,
+    ) -> None:
+        super().__init__("one_nn", backbone, layers, teacher, samples, variance, sigma)
+
+    def learn(self, rows: Tensor, context: Context) -> None:
+        self.bank_ = searchable(rows)
+
+    def distance(self, rows: Tensor) -> Tensor:
+        return nearest_squared(rows, [self.bank_]).sqrt()
