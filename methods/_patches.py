@@ -53,7 +53,7 @@ def picked(
     """
     patches = describe(train.batch([0])).shape[1]
     starts = range(0, len(train), 16)
-    kept = []
+    kept: list[Tensor] = []
     for start in context.progress.track(starts, title, len(starts)):
         images = range(start, min(start + 16, len(train)))
         first, last = torch.searchsorted(

@@ -40,7 +40,8 @@ class Scatter:
 def principal_axes(covariance: Tensor, share: float) -> Tensor:
     """The fewest axes that hold at least this share of the variance: orthonormal rows (K, C)."""
     variances, axes = torch.linalg.eigh(covariance)
-    return axes.T.flip(0)[: _enough(variances.flip(0), share)]
+    largest: Tensor = axes.T.flip(0)[: _enough(variances.flip(0), share)]
+    return largest
 
 
 def reduction(rows: Tensor, share: float) -> tuple[Tensor, Tensor]:
