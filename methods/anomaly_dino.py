@@ -41,7 +41,7 @@ class AnomalyDino(Detector):
     title = "AnomalyDINO"
     citation = "Damm et al. 2025"
     paper = Geometry(resize=(448, 448))
-    smoke = {"backbone": "resnet18", "layers": (2,)}
+    smoke = {"backbone": "resnet18", "layers": (1,)}
 
     def __init__(
         self,

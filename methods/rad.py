@@ -44,7 +44,7 @@ class Rad(Detector):
     title = "RAD"
     citation = "arXiv 2601.22763"
     paper = Geometry(resize=(448, 448))
-    smoke = {"backbone": "resnet18", "layers": (2, 3), "k": 4}
+    smoke = {"backbone": "resnet18", "layers": (1, 2), "k": 8}
 
     def __init__(
         self,
