@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from benchmark.data.geometry import Geometry
 from benchmark.detector.base import Batch, Detector, Images, Prediction
 from benchmark.detector.context import Context
 from benchmark.detector.maps import smooth, upsample
+from benchmark.detector.training import seeded
 from benchmark.errors import SettingsError
 from benchmark.features.cache import FeatureSpec
 
@@ -32,8 +33,9 @@ class PatchHead(Detector):
     Args:
         owner: the method's name.
         backbone, layers: of the descriptors, finest layer first; the others are interpolated.
-        teacher: receptive field of the teacher of Uninformed Students that describes patches
-            instead of the backbone, or None.
+        field: receptive field of the teacher of Uninformed Students that describes patches instead
+            of the backbone, or None.
+        teacher: ``distilled``, the asset, or ``random``: an untrained one, for trying things out.
         samples: descriptors drawn from the training images.
         variance: share that is kept by a principal component analysis of them.
         sigma: of the Gaussian smoothing of maps, in input pixels.
@@ -48,21 +50,23 @@ class PatchHead(Detector):
         owner: str,
         backbone: str,
         layers: tuple[int | str, ...],
-        teacher: int | None,
+        field: int | None,
+        teacher: Literal["distilled", "random"],
         samples: int,
         variance: float,
         sigma: float,
     ) -> None:
         self.backbone = backbone
         self.layers = layers
+        self.field = field
         self.teacher = teacher
         self.samples = samples
         self.variance = variance
         self.sigma = sigma
         check_maps(owner, layers)
-        if teacher is not None and teacher not in LAYERS:
+        if field is not None and field not in LAYERS:
             raise SettingsError(
-                f"{owner}: teacher is {teacher}; allowed are {sorted(LAYERS)}, the receptive fields "
+                f"{owner}: field is {field}; allowed are {sorted(LAYERS)}, the receptive fields "
                 "of the teachers there are, or None"
             )
         if samples < 1 or not 0 < variance <= 1:
@@ -80,20 +84,20 @@ class PatchHead(Detector):
         """How far descriptors (n, C) are from the normal ones: (n,)."""
 
     def needs(self) -> Sequence[FeatureSpec]:
-        return [] if self.teacher else [FeatureSpec(self.backbone, self.layers)]
+        return [] if self.field else [FeatureSpec(self.backbone, self.layers)]
 
     def assets(self) -> Sequence[UsTeacher]:
-        return [UsTeacher()] if self.teacher else []
+        return [UsTeacher()] if self.field and self.teacher == "distilled" else []
 
     def build(self) -> None:
-        if self.teacher:
-            self.teacher_ = patch_networks([self.teacher])[0].eval().requires_grad_(False)
+        if self.field:
+            self.teacher_ = patch_networks([self.field])[0].eval().requires_grad_(False)
 
     def fit(self, train: Images, context: Context) -> Self:
-        self.build()
-        if self.teacher:
-            asset = self.assets()[0]
-            prefix = f"{asset.fields.index(self.teacher)}."
+        with seeded(context, "teacher"):
+            self.build()
+        for asset in self.assets():
+            prefix = f"{asset.fields.index(self.field or 0)}."
             tensors = context.asset(asset).state.tensors
             mine = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
             self.teacher_.load_state_dict(mine)
@@ -117,7 +121,7 @@ class PatchHead(Detector):
 
     def _describe(self, batch: Batch, context: Context) -> tuple[Tensor, torch.Size]:
         """Descriptors (B, P, C) and their grid."""
-        if self.teacher:
+        if self.field:
             with torch.no_grad():
                 network: Any = self.teacher_.to(context.device)
                 dense = network.dense(ImageNetInput().to(context.device)(batch.pixels), STRIDE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
@@ -22,7 +24,8 @@ class KMeans(PatchHead, Detector):  # both: methods are listed from their source
 
     Args:
         backbone, layers: of the descriptors, finest layer first; the others are interpolated.
-        teacher: receptive field of the teacher that describes patches instead, or None.
+        field: receptive field of the teacher that describes patches instead, or None.
+        teacher: ``distilled``, the asset, or ``random``: an untrained one, for trying things out.
         samples: descriptors drawn from the training images.
         variance: share that is kept by a principal component analysis of them.
         clusters: number of centres, at most one per descriptor.
@@ -30,21 +33,22 @@ class KMeans(PatchHead, Detector):  # both: methods are listed from their source
     """
 
     title = "K-Means"
-    smoke = {"samples": 300}
-    presets = {"k_means_teacher": {"teacher": 65}}
+    smoke = {"samples": 300, "teacher": "random"}
+    presets = {"k_means_teacher": {"field": 65}}
 
     def __init__(
         self,
         *,
         backbone: str = "resnet18",
-        layers: tuple[int | str, ...] = (1, 2, 3),
-        teacher: int | None = None,
+        layers: tuple[int | str, ...] = (2, 3),
+        field: int | None = None,
+        teacher: Literal["distilled", "random"] = "distilled",
         samples: int = 10_000,
         variance: float = 0.95,
         clusters: int = 10,
         sigma: float = 0.0,
     ) -> None:
-        super().__init__("k_means", backbone, layers, teacher, samples, variance, sigma)
+        super().__init__("k_means", backbone, layers, field, teacher, samples, variance, sigma)
         self.clusters = clusters
         if clusters < 1:
             raise SettingsError(f"k_means: clusters is {clusters}; at least one is needed")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor
 
 from benchmark.detector.base import Detector
@@ -23,7 +25,8 @@ class OcSvm(PatchHead, Detector):  # both: methods are listed from their source 
 
     Args:
         backbone, layers: of the descriptors, finest layer first; the others are interpolated.
-        teacher: receptive field of the teacher that describes patches instead, or None.
+        field: receptive field of the teacher that describes patches instead, or None.
+        teacher: ``distilled``, the asset, or ``random``: an untrained one, for trying things out.
         samples: descriptors drawn from the training images; fitting grows with their square.
         variance: share that is kept by a principal component analysis of them.
         nu: share of the drawn descriptors that may lie outside.
@@ -31,21 +34,22 @@ class OcSvm(PatchHead, Detector):  # both: methods are listed from their source 
     """
 
     title = "OC-SVM"
-    smoke = {"samples": 300}
-    presets = {"oc_svm_teacher": {"teacher": 65}}
+    smoke = {"samples": 300, "teacher": "random"}
+    presets = {"oc_svm_teacher": {"field": 65}}
 
     def __init__(
         self,
         *,
         backbone: str = "resnet18",
-        layers: tuple[int | str, ...] = (1, 2, 3),
-        teacher: int | None = None,
+        layers: tuple[int | str, ...] = (2, 3),
+        field: int | None = None,
+        teacher: Literal["distilled", "random"] = "distilled",
         samples: int = 5000,
         variance: float = 0.95,
         nu: float = 0.1,
         sigma: float = 0.0,
     ) -> None:
-        super().__init__("oc_svm", backbone, layers, teacher, samples, variance, sigma)
+        super().__init__("oc_svm", backbone, layers, field, teacher, samples, variance, sigma)
         self.nu = nu
         if not 0 < nu <= 1:
             raise SettingsError(f"oc_svm: nu is {nu}; allowed is a share above 0 and up to 1")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor
 
 from benchmark.detector.base import Detector
@@ -21,27 +23,29 @@ class OneNn(PatchHead, Detector):  # both: methods are listed from their source 
 
     Args:
         backbone, layers: of the descriptors, finest layer first; the others are interpolated.
-        teacher: receptive field of the teacher that describes patches instead, or None.
+        field: receptive field of the teacher that describes patches instead, or None.
+        teacher: ``distilled``, the asset, or ``random``: an untrained one, for trying things out.
         samples: descriptors drawn from the training images.
         variance: share that is kept by a principal component analysis of them.
         sigma: of the Gaussian smoothing of maps, in input pixels.
     """
 
     title = "1-NN"
-    smoke = {"samples": 300}
-    presets = {"one_nn_teacher": {"teacher": 65}}
+    smoke = {"samples": 300, "teacher": "random"}
+    presets = {"one_nn_teacher": {"field": 65}}
 
     def __init__(
         self,
         *,
         backbone: str = "resnet18",
-        layers: tuple[int | str, ...] = (1, 2, 3),
-        teacher: int | None = None,
+        layers: tuple[int | str, ...] = (2, 3),
+        field: int | None = None,
+        teacher: Literal["distilled", "random"] = "distilled",
         samples: int = 10_000,
         variance: float = 0.95,
         sigma: float = 0.0,
     ) -> None:
-        super().__init__("one_nn", backbone, layers, teacher, samples, variance, sigma)
+        super().__init__("one_nn", backbone, layers, field, teacher, samples, variance, sigma)
 
     def learn(self, rows: Tensor, context: Context) -> None:
         self.bank_ = searchable(rows)

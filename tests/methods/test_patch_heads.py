@@ -88,7 +88,7 @@ def test_the_teacher_of_uninformed_students_can_describe_the_patches(
     name: str, tmp_path: Path
 ) -> None:
     cls, preset = Registry().method(f"{name}_teacher")
-    detector: Any = cls(**{**preset, "teacher": 17, "samples": 50})
+    detector: Any = cls(**{**preset, "field": 17, "samples": 50})
     (asset,) = detector.assets()
     from benchmark.methods.uninformed_students.networks import patch_networks
 
@@ -113,7 +113,7 @@ def test_the_teacher_of_uninformed_students_can_describe_the_patches(
 
 def test_settings_that_cannot_be_are_refused() -> None:
     one_nn: Any = Registry().method("one_nn")[0]
-    with pytest.raises(SettingsError, match=r"teacher is 20; allowed are \[17, 33, 65\]"):
-        one_nn(teacher=20)
+    with pytest.raises(SettingsError, match=r"field is 20; allowed are \[17, 33, 65\]"):
+        one_nn(field=20)
     with pytest.raises(SettingsError, match="pooled"):
         one_nn(layers=("pooled",))
