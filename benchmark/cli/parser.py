@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmark import __version__
 from benchmark.errors import BenchError
 
+MASKS = "data sets of yours, for their masks"
 RUN_EXAMPLE = "example: bench run --methods spade padim --dataset mvtec --data-root ~/data"
 
 
@@ -144,7 +145,7 @@ def _table(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--ensemble", action="store_true", help="also the mean scores over seeds, as detectors"
     )
-    p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py", help="for readable names")
+    p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py", help=MASKS)
     p.add_argument(
         "--check",
         nargs="?",
@@ -167,7 +168,7 @@ def _compare(p: argparse.ArgumentParser) -> None:
     p.add_argument("--data-root", metavar="DIR", help="masks, for intervals of pixel metrics")
     p.add_argument("--common", action="store_true", help="averages over common categories")
     p.add_argument("--format", choices=["markdown", "latex", "csv", "html"], default="markdown")
-    p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py", help="for readable names")
+    p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py", help=MASKS)
 
 
 def _plot(p: argparse.ArgumentParser) -> None:
@@ -207,9 +208,9 @@ def _evaluate(p: argparse.ArgumentParser) -> None:
 
 
 def _scores(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--results", default="results/runs", metavar="DIR")
+    p.add_argument("--results", nargs="+", default=["results/runs"], metavar="DIR")
     p.add_argument("--dataset", metavar="NAME")
-    p.add_argument("--protocol", metavar="LABEL")
+    p.add_argument("--protocol", metavar="LABEL", help="as in the results folder")
     p.add_argument("--methods", nargs="+", metavar="NAME")
     p.add_argument("--categories", nargs="+", metavar="NAME")
     p.add_argument("--seeds", nargs="+", type=int, metavar="N")

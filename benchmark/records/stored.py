@@ -72,8 +72,8 @@ class Stored:
         return Geometry.from_json(self.row["geometry"])
 
 
-class Images:
-    """The data sets' images, for pictures that show them."""
+class Datasets:
+    """The data sets, opened when asked for: their images and masks."""
 
     def __init__(
         self, data_root: str | Path | None = None, plugins: Iterable[str | Path] = ()

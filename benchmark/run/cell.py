@@ -22,7 +22,7 @@ from benchmark.errors import BenchError, StoreError
 from benchmark.records import store
 from benchmark.records.measure import measure
 from benchmark.run import cost
-from benchmark.settings import as_json
+from benchmark.settings import as_json, resolve
 
 MAX_CURVE_POINTS = 500
 
@@ -55,6 +55,22 @@ class MethodPlan:
     def new(self) -> Detector:
         """A fresh detector with these settings."""
         return self.cls(**self.settings)
+
+    def description(self) -> dict[str, Any]:
+        """What the class says today, for the record: title, citation and all its defaults.
+
+        A class that has inherited its title is shown under its own name.
+        """
+        title = vars(self.cls).get("title")
+        preset = self.cls.presets.get(self.name)
+        if title and preset is not None:
+            title = f"{title} ({self.name})"
+        defaults = resolve(self.cls, preset or {}, self.name)
+        return {
+            "title": title or self.name,
+            "citation": self.cls.citation,
+            "defaults": as_json(defaults),
+        }
 
     def identity(self) -> str:
         """What names its folder: settings, version, weights, assets, precision."""
@@ -178,6 +194,7 @@ def run_cell(cell: Cell, work: Work) -> dict[str, Any]:
         "status": "ok",
         "key": cell.key,
         "settings": as_json(cell.method.settings),
+        "method": cell.method.description(),
         "facts": detector.facts(),
         "provenance": {**cell.method.provenance, "images": work.counts},
         "metrics": metrics,
@@ -216,6 +233,7 @@ def write_failure(cell: Cell, error: BaseException, context: Context | None) -> 
         "status": "failed",
         "key": cell.key,
         "settings": as_json(cell.method.settings),
+        "method": cell.method.description(),
         "error": {
             "type": type(error).__name__,
             "message": str(error),
