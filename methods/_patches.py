@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -37,6 +38,25 @@ def stacked(layers: Sequence[Tensor]) -> Tensor:
         for layer in layers
     ]
     return torch.cat(grown, 1).flatten(2).mT.contiguous()
+
+
+def flattened(layers: Sequence[Tensor], width: int) -> Tensor:
+    """PatchCore's descriptors (B, P, width) of 3 × 3 patches, on the first layer's grid.
+
+    The official code unfolds the patches of every layer, interpolates them to the grid, pools each
+    layer's C × 9 numbers, channel by channel, along this axis to ``width``, and the layers' results,
+    one after the other, to ``width`` again. All of it is linear: here the poolings are one
+    convolution per layer, and what is interpolated is their result.
+    """
+    size = layers[0].shape[2:]
+    out = layers[0].new_zeros(len(layers[0]), width, *size)
+    weights = _pooling(tuple(layer.shape[1] for layer in layers), width)
+    for layer, weight in zip(layers, weights, strict=True):
+        used = weight.flatten(1).any(1).nonzero().flatten()
+        part = slice(int(used[0]), int(used[-1]) + 1)
+        pooled = F.conv2d(layer, weight[part].to(layer.device), padding=1)
+        out[:, part] += F.interpolate(pooled, size=size, mode="bilinear", align_corners=False)
+    return out.flatten(2).mT.contiguous()
 
 
 def picked(
@@ -76,3 +96,22 @@ def top_mean(values: Tensor, share: float) -> Tensor:
     """The mean of the largest ``share`` of each row's values, at least of one: (B, K) to (B,)."""
     count = max(1, int(values.shape[1] * share))
     return values.topk(count, dim=1).values.mean(1)
+
+
+@lru_cache(maxsize=2)
+def _pooling(widths: tuple[int, ...], width: int) -> list[Tensor]:
+    """The weights (width, C, 3, 3) of each layer's convolution in :func:`flattened`."""
+    again = torch.split(_pooling_matrix(len(widths) * width, width), width, 1)
+    return [
+        (second @ _pooling_matrix(channels * 9, width)).view(width, channels, 3, 3)
+        for second, channels in zip(again, widths, strict=True)
+    ]
+
+
+def _pooling_matrix(length: int, width: int) -> Tensor:
+    """Adaptive average pooling of ``length`` numbers to ``width`` as a matrix (width, length)."""
+    out = torch.zeros(width, length)
+    for i in range(width):
+        window = slice(i * length // width, -(-(i + 1) * length // width))
+        out[i, window] = 1 / (window.stop - window.start)
+    return out

@@ -10,7 +10,7 @@ from benchmark.detector.base import Detector
 from benchmark.detector.context import Context
 from benchmark.errors import SettingsError
 
-from ._one_class import fit_support, outside
+from ._one_class_svm import fit_support, outside
 from ._patch_heads import PatchHead
 
 

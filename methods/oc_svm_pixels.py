@@ -8,7 +8,7 @@ from benchmark.detector.base import Batch, Detector, Images, Prediction
 from benchmark.detector.context import Context
 from benchmark.errors import SettingsError
 
-from ._one_class import fit_support, outside
+from ._one_class_svm import fit_support, outside
 from ._pixels import NATIVE, all_pixels, pixel_axes, pixels, reduced
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, Literal, Self
 
 import torch
@@ -19,7 +18,7 @@ from benchmark.features.cache import FeatureSpec
 
 from ._coreset import farthest_first
 from ._neighbours import nearest_squared, searchable
-from ._patches import check_maps, picked, stacked
+from ._patches import check_maps, flattened, picked, stacked
 
 WIDTH = 1024
 """Channels of a patch descriptor under ``aggregation="flattened"``."""
@@ -44,9 +43,7 @@ class Patchcore(Detector):
     distances; the code does neither (``reweight=0``). The paper leaves open how many neighbours
     the weight looks at; reimplementations use 9.
 
-    The flattened pooling is linear, so it is one convolution per layer, and interpolating its
-    result is interpolating its inputs. All descriptors are never held: they are computed a second
-    time to pick the coreset's.
+    All descriptors are never held: they are computed a second time to pick the coreset's.
 
     Args:
         backbone: frozen network.
@@ -93,20 +90,26 @@ class Patchcore(Detector):
         return [FeatureSpec(self.backbone, self.layers)]
 
     def fit(self, train: Images, context: Context) -> Self:
-        layers = context.features(train.batch([0]), self.needs()[0])
-        self.grid_ = list(layers[0].shape[2:])
         if self.coreset is None:
-            places = torch.arange(len(train) * self.grid_[0] * self.grid_[1])
+            patches = self._describe(train.batch([0]), context)[0].shape[1]
+            places = torch.arange(len(train) * patches)
         else:
-            places = self._coreset(train, context).cpu().sort().values
-        bank = picked(train, context, lambda b: self._describe(b, context), places, "memory bank")
+            points = self._projected(train, context)
+            starts = torch.from_numpy(context.rng("starts").permutation(len(points))[:STARTS])
+            count = max(1, int(len(points) * self.coreset))
+            chosen = farthest_first(points, count, starts, context.progress)
+            places = chosen.cpu().sort().values
+            del points
+        bank = picked(
+            train, context, lambda b: self._describe(b, context)[0], places, "memory bank"
+        )
         self.centre_ = bank.mean(0)
         self.bank_ = searchable(bank - self.centre_)  # (M, C + 1)
         return self
 
     def predict(self, batch: Batch, context: Context) -> Prediction:
         self.check_fitted()
-        queries = self._describe(batch, context)
+        queries, grid = self._describe(batch, context)
         queries -= self.centre_.to(queries.device)
         distances = nearest_squared(queries.flatten(0, 1), [self.bank_]).view(len(batch), -1)
         if self.reweight:
@@ -115,45 +118,33 @@ class Patchcore(Detector):
         if self.reweight:
             worst = queries[torch.arange(len(batch)), places]
             scores = scores * torch.stack([self._weight(query) for query in worst])
-        maps = upsample(distances.view(len(batch), *self.grid_), batch.size)
+        maps = upsample(distances.view(len(batch), *grid), batch.size)
         return Prediction(scores, smooth(maps, self.sigma))
 
     def facts(self) -> dict[str, Any]:
         return {"memory_bank": len(self.bank_)}
 
-    def _coreset(self, train: Images, context: Context) -> Tensor:
-        """Positions of the coreset among all descriptors, image by image."""
-        assert self.coreset is not None
+    def _projected(self, train: Images, context: Context) -> Tensor:
+        """All descriptors, image by image, in a random projection: (N, PROJECTION)."""
         generator = context.generator("projection")
-        projected = torch.empty(0)
-        steps = context.progress.track(train.batches(16), "projection", -(-len(train) // 16))
-        start = 0
-        for batch in steps:
-            rows = self._describe(batch, context).flatten(0, 1)
+        projected, start = torch.empty(0), 0
+        for batch in context.progress.track(train.batches(16), "projection", -(-len(train) // 16)):
+            rows = self._describe(batch, context)[0].flatten(0, 1)
             if start == 0:
-                patches, width = len(rows) // len(batch), rows.shape[1]
+                count, width = len(rows) // len(batch) * len(train), rows.shape[1]
                 drawn = torch.rand(width, PROJECTION, generator=generator).to(rows.device) * 2 - 1
-                projected = rows.new_empty(len(train) * patches, PROJECTION)
+                projected = rows.new_empty(count, PROJECTION)
             projected[start : start + len(rows)] = rows @ (drawn / width**0.5)
             start += len(rows)
-        projected = projected[:start]
-        starts = torch.from_numpy(context.rng("starts").permutation(start)[:STARTS])
-        count = max(1, int(start * self.coreset))
-        return farthest_first(projected, count, starts, context.progress)
+        return projected[:start]
 
-    def _describe(self, batch: Batch, context: Context) -> Tensor:
-        """Patch descriptors (B, P, C)."""
+    def _describe(self, batch: Batch, context: Context) -> tuple[Tensor, torch.Size]:
+        """Patch descriptors (B, P, C) and their grid."""
         layers = context.features(batch, self.needs()[0])
+        grid = layers[0].shape[2:]
         if self.aggregation == "mean":
-            return stacked([F.avg_pool2d(layer, 3, 1, 1) for layer in layers])
-        out = layers[0].new_zeros(len(batch), WIDTH, *self.grid_)
-        weights = pooling(tuple(layer.shape[1] for layer in layers), WIDTH)
-        for layer, weight in zip(layers, weights, strict=True):
-            used = weight.flatten(1).any(1).nonzero().flatten()
-            part = slice(int(used[0]), int(used[-1]) + 1)
-            pooled = F.conv2d(layer, weight[part].to(layer.device), padding=1)
-            out[:, part] += F.interpolate(pooled, size=self.grid_, mode="bilinear")
-        return out.flatten(2).mT.contiguous()
+            return stacked([F.avg_pool2d(layer, 3, 1, 1) for layer in layers]), grid
+        return flattened(layers, WIDTH), grid
 
     def _weight(self, query: Tensor) -> Tensor:
         """Equation 7: near 1 if the query is far from the neighbours of its nearest entry too."""
@@ -164,29 +155,3 @@ class Patchcore(Detector):
         )
         distances = (bank[around.indices, :-1] / -2 - query).norm(dim=1)
         return 1 - torch.softmax(distances, 0)[0]
-
-
-@lru_cache(maxsize=2)
-def pooling(widths: tuple[int, ...], width: int) -> list[Tensor]:
-    """The official code's two poolings of 3 × 3 patches as convolution weights, one per layer.
-
-    Each layer's C × 9 numbers, channel by channel, are pooled along this axis to ``width``; the
-    results, layer after layer, are pooled to ``width`` again.
-
-    Returns:
-        Per layer (width, C, 3, 3); the descriptor is the sum of the layers' convolutions.
-    """
-    again = torch.split(_pooling_matrix(len(widths) * width, width), width, 1)
-    return [
-        (second @ _pooling_matrix(channels * 9, width)).view(width, channels, 3, 3)
-        for second, channels in zip(again, widths, strict=True)
-    ]
-
-
-def _pooling_matrix(length: int, width: int) -> Tensor:
-    """Adaptive average pooling of ``length`` numbers to ``width`` as a matrix (width, length)."""
-    out = torch.zeros(width, length)
-    for i in range(width):
-        window = slice(i * length // width, -(-(i + 1) * length // width))
-        out[i, window] = 1 / (window.stop - window.start)
-    return out

@@ -14,6 +14,7 @@ from benchmark.data.loading import ImageSet
 from benchmark.detector.context import Context, Quiet
 from benchmark.features.cache import FeatureSpec
 from benchmark.methods import _coreset
+from benchmark.methods._neighbours import nearest_squared, searchable
 from benchmark.plugins.registry import Registry
 
 Patchcore: Any = Registry().method("patchcore")[0]
@@ -115,6 +116,15 @@ def test_the_coreset_is_the_greedy_one_however_many_candidates_a_step_looks_at(
     starts = torch.tensor([5, 17, 200])
     got = _coreset.farthest_first(points, 60, starts, Quiet())
     assert got.tolist() == greedy(points, 60, starts)
+
+
+def test_the_search_in_blocks_finds_the_nearest_of_several_galleries() -> None:
+    generator = torch.Generator().manual_seed(0)
+    queries = torch.randn(1100, 3, generator=generator)
+    galleries = [torch.randn(count, 3, generator=generator) for count in (2100, 1, 1024)]
+    got = nearest_squared(queries, [searchable(gallery) for gallery in galleries])
+    want = torch.cdist(queries.double(), torch.cat(galleries).double()).amin(1).square()
+    np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-5)
 
 
 def test_a_point_that_occurs_twice_is_chosen_once() -> None:
