@@ -59,6 +59,24 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Role:
+    """What one image file of a folder is to a data set.
+
+    Attributes:
+        kind: ``train``, ``good`` and ``defect`` are samples, ``mask`` belongs to one; ``validation``
+            and ``unused`` files are left out; ``unsettled``: none of these, or two of them.
+        of: the defect type of a ``defect``; the path of the image of a ``mask``.
+        why: what settled it, or what stands in the way.
+        settle: of an ``unsettled`` file: the pattern that the user can give a role.
+    """
+
+    kind: Literal["train", "good", "defect", "mask", "validation", "unused", "unsettled"]
+    of: str = ""
+    why: str = ""
+    settle: str = ""
+
+
+@dataclass(frozen=True)
 class Category:
     """The two splits of one category. ``train`` holds normal samples only."""
 
@@ -116,6 +134,11 @@ class Dataset(ABC):
         """Like :meth:`category`, but without refusing a category whose masks are incomplete:
         ``bench data`` lists and counts what is wrong instead of stopping at it."""
         return self.category(name)
+
+    def roles(self, name: str) -> Mapping[str, Role]:
+        """The role of every image file below a category, by its path there: exactly one each.
+        Empty for a data set whose files have fixed places. Raises DataError."""
+        return {}
 
     def download(self) -> None:
         """Fetch the official files into the root, where their terms allow that. Raises DataError."""

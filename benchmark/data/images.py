@@ -38,6 +38,9 @@ EXTENSIONS = frozenset(
 )
 """Endings, in lower case, of the files that data sets take for images."""
 
+FLAT_COLOURS = 12
+"""A picture with at most so many different colours is no photograph."""
+
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -153,6 +156,29 @@ def decode_mask(data: bytes, name: str) -> Array:
             "0 and 1; threshold it and save it as PNG (JPEG and smooth resizing blur the values)"
         )
     return raw > 0
+
+
+def annotates(source: Path) -> bool | None:
+    """Whether a picture has two values, or a few flat colours, as masks have.
+
+    Returns:
+        True for a mask, also one that JPEG blurred at its edges; False for a photograph; None when
+        it may be either, or cannot be read.
+    """
+    try:
+        raw = _raw(source.read_bytes(), str(source))
+    except (OSError, DataError):
+        return None
+    flat = raw.reshape(-1, raw.shape[2]) if raw.ndim == 3 else raw.reshape(-1, 1)
+    values, counts = np.unique(flat, axis=0, return_counts=True)  # (n, channels), (n,)
+    if len(values) <= FLAT_COLOURS:
+        return True if len(values) > 1 or not values.any() else None
+    common = np.sort(counts)[-2:].sum() / len(flat)
+    grey = flat.max(axis=1).astype(np.float64)
+    extreme = np.mean((grey <= 0.12 * grey.max()) | (grey >= 0.88 * grey.max()))
+    if common >= 0.6 and extreme >= 0.95:
+        return True
+    return None if common >= 0.5 else False
 
 
 def check_mask(image_shape: tuple[int, ...], mask_shape: tuple[int, ...], name: str) -> None:
