@@ -122,13 +122,14 @@ def _own(reading: Reading) -> str:
     return reading.dirs[reading.label_at]
 
 
-def assign(files: Iterable[str], rules: Rules, look: Look) -> dict[str, Role]:
+def assign(files: Iterable[str], rules: Rules, look: Look, divide: bool = True) -> dict[str, Role]:
     """The role of every file.
 
     Args:
         files: paths of the image files below a category, with forward slashes.
         rules: of the user; they come before what names say.
         look: called for a few files of a folder.
+        divide: whether good images without a split are divided into train and good.
 
     Returns:
         A role for each file, in the order (folder, name) of the files.
@@ -167,7 +168,7 @@ def assign(files: Iterable[str], rules: Rules, look: Look) -> dict[str, Role]:
     _doubt(roles, looks, goods, stated)
     _check_thumbnails(roles, readings, folders)
     roles |= pairing.settle(roles)
-    if not split:
+    if divide and not split:
         roles |= _divided(roles)
     return {path: roles[path] for path in paths}
 

@@ -25,13 +25,15 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from benchmark.data.dataset import Category, Dataset, Role, Sample
-from benchmark.data.images import EXTENSIONS, annotates
+from benchmark.data.images import EXTENSIONS
+from benchmark.data.looks import annotates
 from benchmark.errors import DataError, unknown
 
 from ._files import image_files, lacking, pictures, sample, subfolders, usable_name
 from ._names import Meaning, meaning
+from ._propose import proposal
 from ._roles import SAYS_NOTHING, assign, in_order
-from ._rules import Rules, line, literal, read_rules
+from ._rules import FILE, Rules, line, literal, read_rules
 
 
 class FolderData(Dataset):
@@ -75,6 +77,43 @@ class FolderData(Dataset):
 
     def roles(self, name: str) -> Mapping[str, Role]:
         """The role of every image file below a category, by its path there."""
+        return self._roles(name)
+
+    def unread(self) -> list[str]:
+        if self.root is None or self.root in self._folders().values():
+            return []
+        known = self._folders().values()
+        others = [path for path in subfolders(self.root) if path not in known]
+        counts = {path.name: len(image_files(path)) for path in others}
+        direct = [f"{path.name}: an image beside the categories" for path in pictures(self.root)]
+        return direct + [
+            f"{name}/: {count} images, and no folder for train, test or good images"
+            for name, count in counts.items()
+            if count
+        ]
+
+    def write_roles(self) -> Path:
+        """Write a folder.yaml that says how the files are read, for the user to change.
+
+        Raises:
+            DataError: there is one already, or it cannot be written.
+        """
+        folders = self._folders()
+        assert self.root is not None
+        file = self.root / FILE
+        text = proposal({name: self._roles(name, divide=False) for name in folders})
+        try:
+            with file.open("x", encoding="utf-8") as out:
+                out.write(text)
+        except FileExistsError:
+            raise DataError(
+                f"{file}: is there already; change it by hand, or move it away. It would be:\n{text}"
+            ) from None
+        except OSError as error:
+            raise DataError(f"{file}: cannot be written ({error.strerror})") from None
+        return file
+
+    def _roles(self, name: str, divide: bool = True) -> Mapping[str, Role]:
         folders = self._folders()
         name = usable_name(_composed(name))
         if name not in folders:
@@ -84,7 +123,7 @@ class FolderData(Dataset):
         def look(path: str) -> bool | None:
             return annotates(folder / path)
 
-        return assign(image_files(folder), self._rules(folder), look)
+        return assign(image_files(folder), self._rules(folder), look, divide)
 
     def _rules(self, folder: Path) -> Rules:
         """A category's own folder.yaml, or the one beside all categories."""

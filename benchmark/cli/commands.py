@@ -11,7 +11,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from benchmark.errors import DataError, SettingsError, unknown
+from benchmark.errors import BenchError, DataError, SettingsError, unknown
 from benchmark.plugins.registry import Registry
 from benchmark.run.config import RunConfig
 
@@ -159,7 +159,8 @@ def data(given: Namespace) -> int:
     from benchmark.data.verify import verify
     from benchmark.run.config import data_folder, folder_from
 
-    cls = Registry([Path(p) for p in given.plugin]).dataset(given.name)
+    registry = Registry([Path(p) for p in given.plugin])
+    cls = registry.dataset(given.name)
     print(
         f"{cls.title}\n  licence  {cls.licence}\n  cite     {cls.citation}\n  get it   {cls.origin}"
     )
@@ -175,10 +176,28 @@ def data(given: Namespace) -> int:
             cls(root).download()
         folder = data_folder(root, [given.name])
         print(f"  found    {folder}")
+    if given.write:
+        file = cls(folder).write_roles()
+        print(f"written: {file}; read it, and change what is not so")
+    windows = {} if cls.small else _windows(registry)
     with open_console() as console:
-        report = verify(cls(folder), console.fraction("checking"))
+        progress = console.fraction("checking")
+        report = verify(cls(folder), progress, windows, given.mask_threshold)
     print(report.text())
     return 0 if report.ok else 1
+
+
+def _windows(registry: Registry) -> dict[str, Any]:
+    """The papers' geometries, by the names of the methods that share one."""
+    names: dict[Any, list[str]] = {}
+    for name, entry in registry.entries["method"].items():
+        if entry.preset is not None:
+            continue
+        try:
+            names.setdefault(registry.method(name)[0].paper, []).append(name)
+        except BenchError:  # a method that cannot be imported says so when it is run
+            continue
+    return {", ".join(methods): geometry for geometry, methods in names.items()}
 
 
 def new(given: Namespace) -> int:

@@ -74,6 +74,12 @@ def _run(p: argparse.ArgumentParser) -> None:
     )
     p.add_argument("--image-size", type=int, metavar="N", help="side of the square input")
     p.add_argument(
+        "--mask-threshold",
+        type=int,
+        metavar="N",
+        help="grey masks: values above N of 255 are defective (default: refuse grey)",
+    )
+    p.add_argument(
         "--holdout", type=float, metavar="F", help="fraction of normal training images held out"
     )
     p.add_argument(
@@ -219,6 +225,10 @@ def _data(p: argparse.ArgumentParser) -> None:
     p.add_argument("name", help="see: bench list datasets")
     p.add_argument("--data-root", metavar="DIR")
     p.add_argument("--download", action="store_true", help="fetch it first, where that is allowed")
+    p.add_argument(
+        "--write", action="store_true", help="write a folder.yaml that says how it is read now"
+    )
+    p.add_argument("--mask-threshold", type=int, metavar="N", help="as in bench run")
     p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py")
 
 

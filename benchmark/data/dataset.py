@@ -140,6 +140,14 @@ class Dataset(ABC):
         Empty for a data set whose files have fixed places. Raises DataError."""
         return {}
 
+    def unread(self) -> Sequence[str]:
+        """What lies beside the categories and belongs to none: a folder and why, one text each."""
+        return ()
+
+    def write_roles(self) -> Path:
+        """Write a file that says which role every file has, and return it. Raises DataError."""
+        raise DataError(f"{self.title}: its files have fixed places; there is nothing to write")
+
     def download(self) -> None:
         """Fetch the official files into the root, where their terms allow that. Raises DataError."""
         raise DataError(f"{self.title} cannot be fetched by this program; {self.origin}")

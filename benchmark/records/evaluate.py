@@ -10,6 +10,7 @@ from benchmark.console import open_console
 from benchmark.data.dataset import Category, Dataset
 from benchmark.data.geometry import Geometry
 from benchmark.data.loading import hash_category
+from benchmark.data.survey import with_threshold
 from benchmark.errors import BenchError, DataError
 from benchmark.machine import cores
 from benchmark.metrics.names import PIXEL_METRICS
@@ -32,13 +33,13 @@ def evaluate(given: Namespace) -> int:
     registry = Registry([Path(p) for p in given.plugin])
     threads = cores()
     datasets: dict[str, Dataset] = {}
-    seen: dict[tuple[str, str], tuple[Category, str]] = {}
+    seen: dict[tuple[str, str, int | None], tuple[Category, str]] = {}
     changed = failed = 0
     with open_console() as console:
         for record in console.track(records, "evaluating", len(records)):
             path = Path(record.pop("path"))
             key = record["key"]
-            place = (key["source"], key["category"])
+            place = (key["source"], key["category"], key.get("mask_threshold"))
             try:
                 if key["source"] not in datasets:
                     cls = registry.dataset(key["source"])
@@ -47,6 +48,7 @@ def evaluate(given: Namespace) -> int:
                     datasets[key["source"]] = cls(folder)
                 if place not in seen:
                     category = datasets[key["source"]].category(key["category"])
+                    category = with_threshold(category, key.get("mask_threshold"))
                     seen[place] = (category, hash_category(category, threads).fingerprint)
                 category, fingerprint = seen[place]
                 if fingerprint != key["data"]:

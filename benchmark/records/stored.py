@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from benchmark.data.dataset import Category
 from benchmark.data.geometry import Geometry
+from benchmark.data.survey import with_threshold
 from benchmark.errors import StoreError
 from benchmark.plugins.registry import Registry
 from benchmark.records import store
@@ -81,6 +82,11 @@ class Images:
         self._root = str(data_root) if data_root else None
         self._registry = Registry([Path(p) for p in plugins])
         self._known: dict[tuple[str, str], Category] = {}
+
+    def category_of(self, stored: Stored) -> Category:
+        """The samples that a record is about, masks as it read them. Raises DataError."""
+        category = self.category(stored.row["source"], stored.row["category"])
+        return with_threshold(category, stored.record.get("key", {}).get("mask_threshold"))
 
     def category(self, source: str, name: str) -> Category:
         """A category's samples. Raises DataError, saying where they were looked for."""

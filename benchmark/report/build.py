@@ -315,6 +315,8 @@ def command(rows: pd.DataFrame, method: Method | None) -> str:
     parts += ["--protocol", str(row["protocol_name"])]
     if row["image_size"] is not None and not math.isnan(row["image_size"]):
         parts += ["--image-size", str(int(row["image_size"]))]
+    if row["mask_threshold"] is not None and not math.isnan(row["mask_threshold"]):
+        parts += ["--mask-threshold", str(int(row["mask_threshold"]))]
     if "holdout" in str(row["protocol"]):
         parts += ["--holdout", f"{row['holdout']:g}"]
     if row["precision"] != "float32":

@@ -102,6 +102,7 @@ class Work:
         keep_maps: whether the maps stay after they were measured.
         threads: for decoding masks.
         official: numbers of images the category should have, if there are any.
+        found: what the files gave away: warnings, sizes, defects outside of the window.
     """
 
     category: Category
@@ -112,6 +113,7 @@ class Work:
     keep_maps: bool
     threads: int
     official: Mapping[str, int] | None = None
+    found: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[str, Any]:
@@ -122,7 +124,8 @@ class Work:
             "good": len(self.category.test) - defective,
             "defective": defective,
         }
-        return {"found": found, "official": dict(self.official) if self.official else None}
+        official = dict(self.official) if self.official else None
+        return {"found": found, "official": official, **self.found}
 
 
 def run_cell(cell: Cell, work: Work) -> dict[str, Any]:

@@ -27,6 +27,7 @@ class RunConfig:
     protocol: Literal["standard", "paper"] = "standard"
     image_size: int | None = None
     holdout: float | None = None
+    mask_threshold: int | None = None
     data_root: str | None = None
     weights_dir: str | None = None
     weights: Literal["auto", "random"] = "auto"
@@ -70,6 +71,8 @@ class RunConfig:
             )
         if len(set(config.seeds)) != len(config.seeds) or not config.seeds:
             raise SettingsError(f"seeds {list(config.seeds)}: give at least one, each once")
+        if config.mask_threshold is not None and not 0 <= config.mask_threshold < 255:
+            raise SettingsError(f"mask threshold {config.mask_threshold}: allowed are 0 to 254")
         stray = sorted(sets.keys() - set(config.methods))
         if stray:
             raise SettingsError(

@@ -17,6 +17,7 @@ from benchmark.errors import BenchError
 from benchmark.records.store import read
 from benchmark.run.cell import Cell
 from benchmark.run.protocol import split
+from benchmark.run.remarks import look_at, remarks
 from benchmark.run.runner import Run, extract, load_category, new_context, state_of
 
 T = TypeVar("T")
@@ -53,11 +54,15 @@ class FewSteps:
 
 def dry_run(run: Run) -> int:
     """Print the cells, their states and an estimate. Returns the exit status."""
-    rows, missing, problems = [], [], []
+    rows, missing, problems, notes = [], [], [], []
     loaded: dict[str, tuple[Category, Keys]] = {}
     for name in run.categories:
         try:
-            loaded[name] = load_category(run, name)
+            category, keys = load_category(run, name)
+            usable = [method for method in run.methods if not method.error]
+            found = look_at(category, keys, usable, run.threads)
+            notes += remarks(run.dataset, name, found, usable)
+            loaded[name] = category, keys
         except BenchError as error:
             problems.append(f"{name}: {error}")
         for cell in run.cells(name):
@@ -79,6 +84,8 @@ def dry_run(run: Run) -> int:
             f"estimated time: {duration(total)} ({total / 3600:.2f} hours) on "
             f"{run.features.device}: {', '.join(per_method)}"
         )
+    for note in notes:
+        print(note)
     for problem in problems:
         print(f"problem: {problem}")
     return 1 if problems else 0

@@ -7,6 +7,7 @@ touched again.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from benchmark.console import PlainConsole
 from benchmark.data.dataset import Category, Dataset
 from benchmark.data.geometry import Geometry
 from benchmark.data.loading import Decoded, Keys, decode_category, hash_category
+from benchmark.data.survey import with_threshold
 from benchmark.detector import asset as assets_of
 from benchmark.detector.context import Checkpoint, Context, Meters
 from benchmark.errors import AssetError, BenchError, DataError, StoreError, WeightsError, unknown
@@ -30,6 +32,7 @@ from benchmark.records import store
 from benchmark.run.cell import Cell, MethodPlan, Work, run_cell, write_failure
 from benchmark.run.config import RunConfig, data_folder, folder_from
 from benchmark.run.protocol import Protocol, split
+from benchmark.run.remarks import look_at, remarks
 
 State = Literal["done", "todo", "failed", "differs"]
 
@@ -102,6 +105,8 @@ class Run:
             "assets": method.assets,
             "precision": method.precision,
         }
+        if self.config.mask_threshold is not None:
+            key["mask_threshold"] = self.config.mask_threshold
         return Cell(method, category, seed, path, key)
 
 
@@ -116,7 +121,8 @@ def prepare(config: RunConfig, registry: Registry, console: PlainConsole) -> Run
     root = folder_from(config.data_root, "BENCH_DATA")
     dataset = cls(data_folder(root, [config.dataset]) if cls.needs_root else None)
     categories = dataset.categories()
-    for name in config.categories:
+    chosen = [unicodedata.normalize("NFC", name) for name in config.categories]
+    for name in chosen:
         store.path_component(name, "category")
         if name not in categories:
             raise DataError(unknown(f"category of {config.dataset}", name, categories))
@@ -129,7 +135,7 @@ def prepare(config: RunConfig, registry: Registry, console: PlainConsole) -> Run
         config,
         console,
         dataset,
-        list(config.categories) or categories,
+        chosen or categories,
         Protocol(config.protocol, config.holdout, config.image_size),
         FrozenFeatures(weights, device),
         [],
@@ -168,7 +174,7 @@ def state_of(cell: Cell, record: dict[str, Any] | None) -> State:
 def load_category(run: Run, name: str) -> tuple[Category, Keys]:
     """A category's samples and hashes. Raises DataError."""
     store.path_component(name, "category")
-    category = run.dataset.category(name)
+    category = with_threshold(run.dataset.category(name), run.config.mask_threshold)
     return category, hash_category(category, run.threads)
 
 
@@ -255,6 +261,9 @@ def _category(run: Run, name: str) -> None:
     methods = list({cell.method.name: cell.method for cell in todo}.values())
     try:
         geometries = list(dict.fromkeys(method.geometry for method in methods))
+        found = look_at(category, keys, methods, run.threads)
+        for line in remarks(run.dataset, name, found, methods):
+            run.console.say(line)
         images = decode_category(category, keys, geometries, run.threads)
     except Exception as error:
         for cell in todo:
@@ -288,6 +297,7 @@ def _category(run: Run, name: str) -> None:
                     run.config.maps,
                     run.threads,
                     type(run.dataset).official.get(category.name),
+                    found.as_json(geometry),
                 )
                 _finish(run, Result(cell, "ok", run_cell(cell, work)))
         except Exception as error:  # whatever a method does, the other cells go on

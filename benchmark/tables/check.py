@@ -162,7 +162,7 @@ def measured(stored: Stored, images: Images) -> dict[str, Any]:
     with path.open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != stored.files["maps"]["sha256"]:
             raise StoreError(f"{path}: differs from what its record cites")
-    category = images.category(stored.row["source"], stored.row["category"])
+    category = images.category_of(stored)
     from benchmark.machine import cores
     from benchmark.records.measure import measure
 

@@ -168,7 +168,8 @@ def wrong(tree: Tree, roles: dict[str, Role]) -> list[str]:
 
 def read(tree: Tree, rules: Rules = NONE) -> dict[str, Role]:
     """The roles, by names and by a look at the pictures."""
-    return assign(tree.kinds, rules, lambda path: tree.kinds[path] == "mask")
+    roles: dict[str, Role] = assign(tree.kinds, rules, lambda path: tree.kinds[path] == "mask")
+    return roles
 
 
 def test_random_trees_are_read_right_or_asked_about() -> None:
