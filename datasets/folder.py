@@ -24,7 +24,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from benchmark.data.dataset import Category, Dataset, Role, Sample
+from benchmark import Category, Dataset, Sample
+from benchmark.data.dataset import Role
 from benchmark.data.images import EXTENSIONS
 from benchmark.data.looks import annotates
 from benchmark.errors import DataError, unknown

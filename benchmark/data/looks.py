@@ -70,7 +70,9 @@ def annotates(source: Path) -> bool | None:
     flat = raw.reshape(-1, raw.shape[2]) if raw.ndim == 3 else raw.reshape(-1, 1)
     values, counts = np.unique(flat, axis=0, return_counts=True)  # (n, channels), (n,)
     if len(values) <= FLAT_COLOURS:
-        return True if len(values) > 1 or not values.any() else None
+        return (
+            True if len(values) > 1 or not values.any() else None if values.min() == 255 else False
+        )
     common = np.sort(counts)[-2:].sum() / len(flat)
     grey = flat.max(axis=1).astype(np.float64)
     extreme = np.mean((grey <= 0.12 * grey.max()) | (grey >= 0.88 * grey.max()))

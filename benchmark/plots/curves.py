@@ -110,7 +110,9 @@ def pixel_curves(stored: Stored, images: Images) -> Curves | None:
     from benchmark.metrics import PixelMeter
     from benchmark.records.measure import measured_pixels
 
-    category = images.category_of(stored)
+    category = images.category(
+        stored.row["source"], stored.row["category"], stored.row["mask_threshold"]
+    )
     if not category.has_masks:
         return None
     meter = PixelMeter(curves=True)

@@ -17,7 +17,6 @@ from benchmark.metrics.names import PIXEL_METRICS
 from benchmark.plugins.registry import Registry
 from benchmark.records import store
 from benchmark.records.measure import measure
-from benchmark.run.config import data_folder, folder_from
 
 
 def evaluate(given: Namespace) -> int:
@@ -42,10 +41,8 @@ def evaluate(given: Namespace) -> int:
             place = (key["source"], key["category"], key.get("mask_threshold"))
             try:
                 if key["source"] not in datasets:
-                    cls = registry.dataset(key["source"])
-                    root = folder_from(given.data_root, "BENCH_DATA")
-                    folder = data_folder(root, [key["source"]]) if cls.needs_root else None
-                    datasets[key["source"]] = cls(folder)
+                    opened = registry.open_dataset(key["source"], given.data_root)
+                    datasets[key["source"]] = opened
                 if place not in seen:
                     category = datasets[key["source"]].category(key["category"])
                     category = with_threshold(category, key.get("mask_threshold"))

@@ -36,9 +36,11 @@ def known_methods(plugins: Iterable[str | Path] = ()) -> dict[str, Method]:
     """The built-in methods and presets, and those in plugin files, by name."""
     import benchmark.methods as package  # noqa: TID251 - its folder is listed, nothing in it imported
 
-    files = [p for d in package.__path__ for p in sorted(Path(d).glob("*.py"))]
     found: dict[str, Method] = {}
-    for file in [*(f for f in files if not f.stem.startswith("_")), *map(Path, plugins)]:
+    for folder in map(Path, package.__path__):
+        for file in [*sorted(folder.glob("[!_]*.py")), *sorted(folder.glob("*/__init__.py"))]:
+            found |= _methods_in(file)
+    for file in map(Path, plugins):
         found |= _methods_in(file)
     return found
 
@@ -138,15 +140,16 @@ def _methods_in(file: Path) -> dict[str, Method]:
     except (OSError, SyntaxError):
         return {}  # a name is a nicety: whoever needs the file reports it
     out: dict[str, Method] = {}
+    stem = file.parent.name if file.name == "__init__.py" else file.stem
     for node in tree.body:
         if not isinstance(node, ast.ClassDef) or node.name.startswith("_"):
             continue
         values = _class_values(node)
         if "title" not in values and "Detector" not in {getattr(b, "id", "") for b in node.bases}:
             continue
-        title, citation = str(values.get("title", file.stem)), str(values.get("citation", ""))
+        title, citation = str(values.get("title", stem)), str(values.get("citation", ""))
         defaults = _defaults(node)
-        out[file.stem] = Method(title, citation, defaults)
+        out[stem] = Method(title, citation, defaults)
         presets = values.get("presets", {})
         for name, given in presets.items() if isinstance(presets, dict) else ():
             out[name] = Method(f"{title} ({name})", citation, {**defaults, **given})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,6 @@ from benchmark.data.survey import with_threshold
 from benchmark.errors import StoreError
 from benchmark.plugins.registry import Registry
 from benchmark.records import store
-from benchmark.run.config import data_folder, folder_from
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,20 +83,16 @@ class Images:
         self._registry = Registry([Path(p) for p in plugins])
         self._known: dict[tuple[str, str], Category] = {}
 
-    def category_of(self, stored: Stored) -> Category:
-        """The samples that a record is about, masks as it read them. Raises DataError."""
-        category = self.category(stored.row["source"], stored.row["category"])
-        return with_threshold(category, stored.record.get("key", {}).get("mask_threshold"))
-
-    def category(self, source: str, name: str) -> Category:
-        """A category's samples. Raises DataError, saying where they were looked for."""
+    def category(self, source: str, name: str, mask_threshold: float | None = None) -> Category:
+        """A category's samples, grey masks read as a record did (NaN as None). Raises DataError,
+        saying where they were looked for."""
         if (source, name) not in self._known:
-            cls = self._registry.dataset(source)
-            folder = None
-            if cls.needs_root:
-                folder = data_folder(folder_from(self._root, "BENCH_DATA"), [source])
-            self._known[source, name] = cls(folder).category(name)
-        return self._known[source, name]
+            self._known[source, name] = self._registry.open_dataset(source, self._root).category(
+                name
+            )
+        if mask_threshold is None or math.isnan(mask_threshold):
+            return self._known[source, name]
+        return with_threshold(self._known[source, name], int(mask_threshold))
 
 
 def one_seed(frame: pd.DataFrame) -> list[Stored]:

@@ -162,7 +162,9 @@ def measured(stored: Stored, images: Images) -> dict[str, Any]:
     with path.open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != stored.files["maps"]["sha256"]:
             raise StoreError(f"{path}: differs from what its record cites")
-    category = images.category_of(stored)
+    category = images.category(
+        stored.row["source"], stored.row["category"], stored.row["mask_threshold"]
+    )
     from benchmark.machine import cores
     from benchmark.records.measure import measure
 

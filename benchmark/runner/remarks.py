@@ -8,7 +8,7 @@ from benchmark.data.dataset import Category, Dataset
 from benchmark.data.loading import Keys
 from benchmark.data.roles import roles_line
 from benchmark.data.survey import WARNINGS, Survey, require_values, survey
-from benchmark.run.cell import MethodPlan
+from benchmark.runner.plan import MethodPlan
 
 
 def look_at(category: Category, keys: Keys, methods: Sequence[MethodPlan], threads: int) -> Survey:

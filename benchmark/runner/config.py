@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any, Literal, get_type_hints
 
 import yaml
 
-from benchmark.errors import DataError, SettingsError, unknown
+from benchmark.errors import SettingsError, unknown
+from benchmark.places import RESULTS
 from benchmark.settings import coerce, parse_assignment
 
 
@@ -32,7 +32,7 @@ class RunConfig:
     weights_dir: str | None = None
     weights: Literal["auto", "random"] = "auto"
     assets_dir: str | None = None
-    results: str = "results/runs"
+    results: str = RESULTS
     set: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     plugin: tuple[str, ...] = ()
     name: str | None = None
@@ -73,38 +73,7 @@ class RunConfig:
             raise SettingsError(f"seeds {list(config.seeds)}: give at least one, each once")
         if config.mask_threshold is not None and not 0 <= config.mask_threshold < 255:
             raise SettingsError(f"mask threshold {config.mask_threshold}: allowed are 0 to 254")
-        stray = sorted(sets.keys() - set(config.methods))
-        if stray:
-            raise SettingsError(
-                f"settings for {', '.join(stray)}, which this run does not include "
-                f"(methods: {', '.join(config.methods)})"
-            )
         return config
-
-
-def folder_from(option: str | None, variable: str) -> Path | None:
-    """A folder given by an option or, failing that, by an environment variable."""
-    value = option or os.environ.get(variable)
-    return Path(value).expanduser() if value else None
-
-
-def data_folder(root: Path | None, names: list[str]) -> Path:
-    """The data set's own folder: ``root`` itself, or the folder in it with the data set's name.
-
-    Raises:
-        DataError: no root given, or it does not exist.
-    """
-    if root is None:
-        raise DataError(
-            f"data set {names[0]!r} needs a folder; pass --data-root DIR or set BENCH_DATA "
-            f"(its own folder, or one that holds it as {names[0]}/)"
-        )
-    if not root.is_dir():
-        raise DataError(f"data root {root}: no such folder; check --data-root or BENCH_DATA")
-    for name in names:
-        if (root / name).is_dir():
-            return root / name
-    return root
 
 
 def settings_by_owner(given: Any) -> dict[str, dict[str, Any]]:
