@@ -8,7 +8,7 @@ One line gives a role to one pattern, or to a list of them; a role may stand in 
     unused: [preview.jpg, old/**]
 
 Patterns are paths below a category's folder. ``*`` is part of a name, ``**`` any number of folders,
-``?`` one character, ``{type}`` names the defect type, ``{stem}`` the image that a mask belongs to.
+``?`` one character (none of them a hidden file or folder), ``{type}`` names the defect type, ``{stem}`` the image that a mask belongs to.
 ``unused`` counts before ``mask``, and both before the others. What no pattern fits is read by name.
 """
 
@@ -23,6 +23,8 @@ from pathlib import Path
 import yaml
 
 from benchmark.errors import SettingsError, unknown
+
+from ._names import is_system
 
 FILE = "folder.yaml"
 ROLES = ("train", "good", "defect", "validation", "mask", "unused")
@@ -65,10 +67,15 @@ class Rules:
         """The rules that count for a path, with what its placeholders stand for: one, none, or
         several that contradict each other."""
         path = unicodedata.normalize("NFC", path)
-        hits = [(rule, m.groupdict()) for rule in self.rules if (m := rule.regex.fullmatch(path))]
+        hidden = {part for part in path.split("/") if is_system(part)}
+        hits = [
+            (rule, m.groupdict())
+            for rule in self.rules
+            if (m := rule.regex.fullmatch(path)) and hidden <= set(rule.pattern.split("/"))
+        ]
         for first in ("unused", "mask"):
             if before := [hit for hit in hits if hit[0].role == first]:
-                return before[:1]
+                return sorted(before, key=lambda hit: len(hit[1]))[:1]  # fewest placeholders
         distinct = {(rule.role, found.get("type", "")): (rule, found) for rule, found in hits}
         return list(distinct.values())
 
@@ -111,9 +118,10 @@ def line(role: str, patterns: Iterable[str]) -> str:
     ('unused: preview.jpg', 'good: [ok/**, b/**]')
     """
     listed = list(patterns)
-    value = yaml.safe_dump(listed, default_flow_style=True, allow_unicode=True, width=1 << 20)
-    value = value.strip()
-    return f"{role}: {value if len(listed) > 1 else value[1:-1]}"
+    value = listed[0] if len(listed) == 1 else listed
+    style = len(listed) > 1
+    text = yaml.safe_dump(value, default_flow_style=style, allow_unicode=True, width=1 << 20)
+    return f"{role}: {text.splitlines()[0]}"  # a scalar alone ends with a line of dots
 
 
 def literal(path: str) -> str:

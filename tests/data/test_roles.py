@@ -1,5 +1,6 @@
 """Every image file below a category gets one role: random trees of known roles, and their refusals.
 
+Names alone decide here, and a look at a picture is answered by what was planted.
 ``BENCH_TREES=2000 python -m pytest tests/data/test_roles.py`` tries more trees than a usual run.
 """
 
@@ -13,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.data.dataset import Role
+from benchmark.datasets._propose import proposal
 from benchmark.datasets._roles import assign, in_order
-from benchmark.datasets._rules import Rules
+from benchmark.datasets._rules import Rules, read_rules
 
 TREES = int(os.environ.get("BENCH_TREES", "200"))
 NONE = Rules(Path("folder.yaml"))
@@ -166,9 +168,11 @@ def wrong(tree: Tree, roles: dict[str, Role]) -> list[str]:
     return out
 
 
-def read(tree: Tree, rules: Rules = NONE) -> dict[str, Role]:
+def read(tree: Tree, rules: Rules = NONE, divide: bool = True) -> dict[str, Role]:
     """The roles, by names and by a look at the pictures."""
-    roles: dict[str, Role] = assign(tree.kinds, rules, lambda path: tree.kinds[path] == "mask")
+    roles: dict[str, Role] = assign(
+        tree.kinds, rules, lambda path: tree.kinds[path] == "mask", divide
+    )
     return roles
 
 
@@ -184,3 +188,15 @@ def test_random_trees_are_read_right_or_asked_about() -> None:
         assert not (tree.plain and unsettled), (seed, unsettled)
         asked += bool(unsettled)
     assert asked < 0.5 * TREES
+
+
+def test_a_proposed_folder_yaml_gives_the_same_roles(tmp_path: Path) -> None:
+    for seed in range(TREES // 4):
+        tree = plant(seed)
+        (tmp_path / "folder.yaml").write_text(proposal({"all": read(tree, divide=False)}))
+        before, after = read(tree), read(tree, read_rules(tmp_path))
+        for path, role in before.items():
+            same = role.kind == after[path].kind and (
+                role.kind != "defect" or role.of == after[path].of
+            )
+            assert same, (seed, path, role, after[path])

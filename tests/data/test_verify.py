@@ -146,8 +146,9 @@ class InMemory(Dataset):
 
     def category(self, name: str) -> Category:
         image = ArraySource(np.zeros((4, 4), dtype=np.uint8), "image")
-        mask = ArraySource(np.ones((4, 5), dtype=np.uint8), "its mask")
-        return Category(name, [Sample("0", image)], [Sample("1", image, 1, "bad", mask)])
+        other = ArraySource(np.ones((4, 4), dtype=np.uint8), "other image")
+        mask = ArraySource(np.eye(4, 5, dtype=np.uint8), "its mask")
+        return Category(name, [Sample("0", image)], [Sample("1", other, 1, "bad", mask)])
 
 
 def test_any_data_set_can_be_verified() -> None:
