@@ -150,7 +150,7 @@ def histograms(run: Stored, images: Images) -> Histograms:
 
     if run.maps is None:
         raise StoreError("its maps were not kept")
-    category = images.category(run.row["source"], run.row["category"], run.row["mask_threshold"])
+    category = images.scored(run)
     edges = _edges(run.maps)
     threads = cores()
     normal, anomalous, regions, owner = [], [], [], []

@@ -17,11 +17,11 @@ from benchmark.data.geometry import Geometry
 from benchmark.data.loading import Decoded, Keys, decode_category, hash_category
 from benchmark.data.survey import Survey, with_threshold
 from benchmark.detector.context import Checkpoint, Context, Meters
-from benchmark.errors import BenchError, StoreError
+from benchmark.errors import AssetError, StoreError, WeightsError, in_words, sentence
 from benchmark.features.cache import EXTRACT_BATCH, union
 from benchmark.records import store
 from benchmark.runner.cell import Inputs, copy_cell, run_cell, write_failure
-from benchmark.runner.plan import Cell, MethodPlan, Plan, error_text
+from benchmark.runner.plan import Cell, MethodPlan, Plan
 from benchmark.runner.protocol import split
 from benchmark.runner.remarks import look_at, remarks
 
@@ -45,6 +45,7 @@ class LoadedCategory:
     Attributes:
         category, keys: its samples and their hashes.
         images: its pixels, per geometry.
+        unusable: the geometries in which it cannot be had, and why.
         train, held_out: positions in the train split.
         found: what its files gave away.
         extracted: the geometries whose features are in the cache.
@@ -53,6 +54,7 @@ class LoadedCategory:
     category: Category
     keys: Keys
     images: dict[Geometry, Decoded]
+    unusable: dict[Geometry, Exception]
     train: list[int]
     held_out: list[int]
     found: Survey
@@ -92,16 +94,19 @@ def load(
 ) -> LoadedCategory:
     """Look at a category's files, decode its images for these methods, and split them."""
     found = look_at(category, keys, methods, plan.threads)
-    geometries = list(dict.fromkeys(method.geometry for method in methods))
-    images = decode_category(category, keys, geometries, plan.threads)
+    wanted = dict.fromkeys(method.geometry for method in methods)
+    images, unusable = _decoded(plan, category, keys, list(wanted))
     ids = [sample.id for sample in category.train]
     fraction = plan.protocol.fraction(type(plan.dataset))
     train, held_out = split(ids, fraction, plan.config.dataset, category.name)
-    return LoadedCategory(category, keys, images, train, held_out, found)
+    return LoadedCategory(category, keys, images, unusable, train, held_out, found)
 
 
 def extract(plan: Plan, methods: Sequence[MethodPlan], geometry: Geometry, images: Decoded) -> None:
-    """Pass a category's images once through each backbone, for all that these methods read."""
+    """Pass a category's images once through each backbone, for all that these methods read.
+
+    A backbone that fails costs only the methods that read it.
+    """
     specs = [s for m in methods if m.geometry == geometry for s in m.new().needs()]
     for spec in union(specs, plan.features):
         for part, title in ((images.train, "train"), (images.test, "test")):
@@ -110,7 +115,10 @@ def extract(plan: Plan, methods: Sequence[MethodPlan], geometry: Geometry, image
                 part.batches(EXTRACT_BATCH), f"{spec.backbone} features, {title}", steps
             )
             layers = [str(layer) for layer in spec.layers]
-            plan.features.extract(batches, geometry, spec.backbone, layers, flips=spec.flips)
+            try:
+                plan.features.extract(batches, geometry, spec.backbone, layers, flips=spec.flips)
+            except Exception:  # its readers compute the features again, and meet the error
+                break
 
 
 def inputs(plan: Plan, cell: Cell, loaded: LoadedCategory) -> Inputs:
@@ -138,8 +146,26 @@ def inputs(plan: Plan, cell: Cell, loaded: LoadedCategory) -> Inputs:
         plan.config.maps,
         plan.threads,
         type(plan.dataset).official.get(cell.category),
+        loaded.keys.masks or None,
         loaded.found.as_json(method.geometry),
     )
+
+
+def _decoded(
+    plan: Plan, category: Category, keys: Keys, geometries: Sequence[Geometry]
+) -> tuple[dict[Geometry, Decoded], dict[Geometry, Exception]]:
+    """A category in every geometry of its methods, and why it cannot be had in some."""
+    try:
+        return decode_category(category, keys, geometries, plan.threads), {}
+    except Exception as error:
+        if len(geometries) == 1:
+            return {}, {geometries[0]: error}
+    images: dict[Geometry, Decoded] = {}
+    errors: dict[Geometry, Exception] = {}
+    for geometry in geometries:  # one by one, since what fails may be one geometry alone
+        found, why = _decoded(plan, category, keys, [geometry])
+        images, errors = images | found, errors | why
+    return images, errors
 
 
 def _category(plan: Plan, name: str) -> Iterator[Result]:
@@ -168,7 +194,7 @@ def _category(plan: Plan, name: str) -> Iterator[Result]:
             plan.console.say(line)
     except Exception as error:  # a data set plugin may fail in any way; other categories go on
         for cell in todo:
-            yield _failed(plan, cell, _friendly(error))
+            yield _failed(plan, cell, error)
         return
     for cell in todo:
         yield _run(plan, cell, methods, loaded)
@@ -179,6 +205,8 @@ def _run(plan: Plan, cell: Cell, methods: Sequence[MethodPlan], loaded: LoadedCa
     """Run one cell, unless another process has it or has just finished it."""
     plan.console.start(cell.title)
     geometry = cell.method.geometry
+    if geometry in loaded.unusable:
+        return _failed(plan, cell, loaded.unusable[geometry])
     given = inputs(plan, cell, loaded)
     try:
         with cell.path.lock() as mine:
@@ -194,7 +222,7 @@ def _run(plan: Plan, cell: Cell, methods: Sequence[MethodPlan], loaded: LoadedCa
                 loaded.extracted.add(geometry)
             return _ended(plan, Result(cell, "ok", run_cell(cell, given)))
     except Exception as error:  # whatever a method does, the other cells go on
-        return _failed(plan, cell, _friendly(error), given.context)
+        return _failed(plan, cell, error, given.context)
 
 
 def _of_another_seed(cell: Cell) -> dict[str, Any] | None:
@@ -224,32 +252,21 @@ def _settled(plan: Plan, cell: Cell) -> Result | None:
             f"{cell.path.record} belongs to something else ({parts}); choose another --name or "
             "--results for this one, or redo it with --force"
         )
+        if {**record["key"], "data": cell.key["data"]} == cell.key:
+            message += "; where only masks were corrected, bench evaluate measures it again"
         return _ended(plan, Result(cell, "failed", message=message))
     return None
 
 
 def _failed(plan: Plan, cell: Cell, error: BaseException, context: Context | None = None) -> Result:
-    if not cell.method.error:
+    error = in_words(error)
+    # what is missing is no outcome of the method, and its record would be that of another identity
+    if not (cell.method.error and isinstance(error, WeightsError | AssetError)):
         try:
             write_failure(cell, error, context)
         except StoreError:  # a category that cannot name a file has no record either
             pass
-    return _ended(plan, Result(cell, "failed", message=error_text(error)))
-
-
-def _friendly(error: BaseException) -> BaseException:
-    """Out of disk or memory, in words; anything else as it is."""
-    if isinstance(error, OSError) and error.errno == 28:
-        return StoreError(
-            f"the disk is full ({error.filename or 'while writing scores'}); free some space or "
-            "choose another --results, then run the same command again: finished cells are kept"
-        )
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return BenchError(
-            f"out of memory ({str(error).splitlines()[0] if str(error) else 'no detail'}); use a "
-            "smaller --image-size or backbone, or fewer channels"
-        )
-    return error
+    return _ended(plan, Result(cell, "failed", message=sentence(error)))
 
 
 def _ended(plan: Plan, result: Result) -> Result:
