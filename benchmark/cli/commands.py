@@ -29,7 +29,7 @@ def run(given: Namespace) -> int:
     if not isinstance(layout, Layout):  # the others are views of whatever has been run
         papers = [name for name, entry in TABLES.items() if isinstance(entry, Layout)]
         raise SettingsError(unknown("paper's table", given.table, papers))
-    fixed = ("methods", "dataset", "protocol", "holdout", "image_size", "set")
+    fixed = ("methods", "dataset", "protocol", "holdout", "image_size", "keep_aspect", "set")
     if stray := [f"--{name.replace('_', '-')}" for name in fixed if name in options]:
         raise SettingsError(f"--table {given.table} sets {', '.join(stray)} itself; leave it out")
     registry = Registry([Path(p) for p in given.plugin or ()])

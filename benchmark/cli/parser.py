@@ -153,7 +153,18 @@ def _run(p: argparse.ArgumentParser) -> None:
         choices=["standard", "paper"],
         help="standard (default): same images and geometry for all; paper: each method's own",
     )
-    p.add_argument("--image-size", type=int, metavar="N", help="side of the square input")
+    p.add_argument(
+        "--image-size",
+        type=lambda text: int(text) if text.isdecimal() else text,
+        metavar="N|HxW",
+        help="side of the square input, or height x width, such as 640x256",
+    )
+    p.add_argument(
+        "--keep-aspect",
+        action="store_true",
+        default=None,
+        help="resize the shorter side to the image size, the other one in proportion",
+    )
     p.add_argument(
         "--mask-threshold",
         type=int,

@@ -332,7 +332,7 @@ def _details(category: CategoryReport, limit: int) -> list[str]:
     for name, count in category.outside.items():
         assert category.survey is not None
         lines.append(
-            f"\n{category.name}: {count} of {category.survey.defects} defects lie outside of what "
+            f"\n{category.name}: {count} of {category.survey.defects} defects have no pixel in what "
             f"--protocol paper measures with {name}"
         )
     if category.survey and (size := squashed(category.survey.sizes)):

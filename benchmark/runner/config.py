@@ -24,7 +24,8 @@ class RunConfig:
     device: str = "auto"
     precision: Literal["float32", "bfloat16"] = "float32"
     protocol: Literal["standard", "paper"] = "standard"
-    image_size: int | None = None
+    image_size: int | str | None = None
+    keep_aspect: bool = False
     holdout: float | None = None
     mask_threshold: int | None = None
     data_root: str | None = None

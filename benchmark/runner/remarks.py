@@ -32,7 +32,7 @@ def remarks(dataset: Dataset, name: str, found: Survey, methods: Sequence[Method
         if count := found.outside[method.geometry]:
             lost.setdefault(count, []).append(method.name)
     return lines + [
-        f"{name}: warning: {count} of {found.defects} defects lie outside of what is measured with "
+        f"{name}: warning: {count} of {found.defects} defects have no pixel in what is measured with "
         f"{', '.join(names)}"
         for count, names in lost.items()
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import unicodedata
 from collections import Counter
 from collections.abc import Callable
@@ -11,10 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import save_file
 
 from benchmark.data.verify import CategoryReport, verify
 from benchmark.datasets.folder import FolderData
 from benchmark.errors import DataError, SettingsError
+from benchmark.features.backbones import untrained
 
 Bench = Callable[..., tuple[int, str]]
 RUN = ("--weights", "random", "--methods", "padim", "--set", "padim.backbone=resnet18")
@@ -378,8 +382,49 @@ def test_defects_outside_of_a_papers_window_are_said(camera: Camera, bench: Benc
     pixels[0, 0] = 255  # the paper's central crop does not see the corner
     camera.save("ground_truth/dent/000.png", pixels)
     _, out = bench("data", "folder", "--data-root", camera.root)
-    assert "things: 1 of 2 defects lie outside of what --protocol paper measures with" in out
+    assert "things: 1 of 2 defects have no pixel in what --protocol paper measures with" in out
     command = ("run", "--dataset", "folder", "--data-root", camera.root, *RUN, "--dry-run")
     _, out = bench(*command, "--protocol", "paper")
-    assert "warning: 1 of 2 defects lie outside of what is measured with padim" in out
-    assert "outside" not in bench(*command)[1]
+    assert "warning: 1 of 2 defects have no pixel in what is measured with padim" in out
+    assert "no pixel in" not in bench(*command)[1]
+
+
+def test_the_readmes_four_commands_lead_from_photographs_to_pictures(
+    camera: Camera, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    block = text.split("## On your own photographs")[1].split("```")[1].strip().splitlines()
+    assert len(block) == 4
+    camera.root = tmp_path / "photos"
+    camera.photos(*numbered("good", 6), *numbered("scratch", 2))
+    camera.masks(*numbered("masks/scratch", 2))
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    save_file(untrained("resnet18").state_dict(), weights / "resnet18.safetensors")
+    bench("list", "methods")  # the fixture leaves the folder and clears the environment
+    monkeypatch.setenv("BENCH_WEIGHTS", str(weights))
+    said = [bench(*shlex.split(command)[1:]) for command in block]
+    assert [status for status, _ in said] == [0, 0, 0, 0], said
+    assert "defect scratch" in said[0][1] and "PaDiM" in said[2][1]
+    assert list((tmp_path / "results/photos/pictures").rglob("*.png"))
+
+
+def test_a_long_image_keeps_its_aspect(camera: Camera, bench: Bench) -> None:
+    camera.split(masks=True)
+    for path in camera.root.rglob("*.png"):
+        Image.open(path).resize((24, 60), Image.Resampling.NEAREST).save(path)
+    assert "--keep-aspect or --image-size 640x256" in verify(FolderData(camera.root)).text()
+    command = ("run", "--dataset", "folder", "--data-root", camera.root, *RUN)
+    for options, label in (
+        (("--image-size", "80x32"), "standard-80x32px"),
+        (("--image-size", 32, "--keep-aspect"), "standard-32px-aspect"),
+    ):
+        status, out = bench(*command, *options)
+        assert status == 0 and label in out, out
+    record = json.loads(
+        next(Path("results/runs").rglob("standard-32px-aspect/*/*.json")).read_text()
+    )
+    assert record["key"]["geometry"]["resize"] == 32
+    assert record["key"]["protocol"]["keep_aspect"] is True
+    for wrong in (("--protocol", "paper", "--keep-aspect"), ("--image-size", "3x4x5")):
+        assert bench(*command, *wrong)[0] == 2
