@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import PurePosixPath
 
 from benchmark.data.dataset import Role
 
-from ._names import bare, composed, has_word
+from ._names import bare, composed, has_word, stem_of, suffix_of
 from ._rules import literal
 
 Look = Callable[[str], bool | None]
@@ -46,10 +45,6 @@ class Looks:
         return [self.seen[path] for path in chosen if path in self.seen]
 
 
-def stem_of(path: str) -> str:
-    return composed(PurePosixPath(path).stem)
-
-
 def unused(why: str, path: str) -> Role:
     """An unsettled file that the user can leave out with this pattern."""
     return Role("unsettled", why=why, settle=f"unused:{path}")
@@ -70,10 +65,10 @@ class Beside:
         self._stems: dict[str, list[str]] = defaultdict(list)
         self._plain: dict[str, list[str]] = defaultdict(list)
         for path in paths:
-            stem = PurePosixPath(path).stem
+            stem = stem_of(path)
             self._stems[composed(stem)].append(path)
             if not has_word(stem, *DERIVED):
-                self._plain[bare(stem, ["image"])].append(path)
+                self._plain[bare(stem, "image")].append(path)
         groups: dict[str, dict[str, str]] = defaultdict(dict)
         for path in paths:
             self._sort(path, groups)
@@ -83,10 +78,10 @@ class Beside:
 
     def _sort(self, path: str, groups: dict[str, dict[str, str]]) -> None:
         """Finds the image that a picture belongs to by its name, if there is one."""
-        stem = PurePosixPath(path).stem
+        stem = stem_of(path)
         if has_word(stem, *DERIVED):
-            found = self._stems.get(bare(stem, DERIVED)) or self._plain.get(
-                bare(stem, (*DERIVED, "image"))
+            found = self._stems.get(bare(stem, *DERIVED)) or self._plain.get(
+                bare(stem, *DERIVED, "image")
             )
             others = [other for other in found or () if other != path]
             if len(others) > 1:
@@ -102,7 +97,7 @@ class Beside:
                 return
         same = [other for other in self._stems[composed(stem)] if other != path]
         if same:
-            groups[PurePosixPath(path).suffix.lower()][path] = same[0]
+            groups[suffix_of(path)][path] = same[0]
         elif part := self._part(composed(stem)):
             rest = composed(stem).replace(part, "", 1)
             key = "".join("#" if c.isdigit() else c for c in rest)
@@ -139,8 +134,8 @@ class Beside:
         """Two-valued pictures of another file format than the images around them."""
         formats: dict[str, list[str]] = defaultdict(list)
         for path in images:
-            formats[PurePosixPath(path).suffix.lower()].append(path)
-        named = [p for p in images if has_word(PurePosixPath(p).stem, "mask")]
+            formats[suffix_of(path)].append(path)
+        named = [p for p in images if has_word(stem_of(p), "mask")]
         if named:
             self._looks.at(named, FEW)
         if len(formats) > 1:
@@ -173,8 +168,8 @@ class Pairing:
         self._plain: dict[str, list[str]] = defaultdict(list)
         for path, role in roles.items():
             if role.kind in IMAGES:
-                self._stems[stem_of(path)].append(path)
-                self._plain[bare(PurePosixPath(path).stem, ["image"])].append(path)
+                self._stems[composed(stem_of(path))].append(path)
+                self._plain[bare(stem_of(path), "image")].append(path)
         out = {
             mask: Role("mask", image, f"named like {_name(image)} beside it")
             for mask, image in self.of.items()
@@ -193,11 +188,11 @@ class Pairing:
         return _once(out, roles)
 
     def _named(self, mask: str) -> list[str]:
-        stem = PurePosixPath(mask).stem
+        stem = stem_of(mask)
         return (
             self._stems.get(composed(stem))
-            or self._stems.get(bare(stem, ANNOTATED))
-            or self._plain.get(bare(stem, (*ANNOTATED, "image")))
+            or self._stems.get(bare(stem, *ANNOTATED))
+            or self._plain.get(bare(stem, *ANNOTATED, "image"))
             or []
         )
 
@@ -232,7 +227,7 @@ class Pairing:
             )
         folder = mask.rpartition("/")[0]
         defective = next((p for p, r in self._roles.items() if r.kind == "defect"), "")
-        expected = f"{folder}/{PurePosixPath(defective).stem}.png".lstrip("/")
+        expected = f"{folder}/{stem_of(defective)}.png".lstrip("/")
         hint = f"; for {defective} it would be {expected}" if defective else ""
         return unused(f"a mask that is named after no image{hint}", literal(mask))
 
@@ -256,7 +251,7 @@ def _within(below: Sequence[str], image: str) -> bool:
 
 
 def _folders(path: str) -> tuple[str, ...]:
-    return tuple(composed(part) for part in PurePosixPath(path).parts[:-1])
+    return tuple(composed(part) for part in path.split("/")[:-1])
 
 
 def _name(path: str) -> str:
@@ -265,4 +260,4 @@ def _name(path: str) -> str:
 
 def spread_over(paths: Iterable[str]) -> set[str]:
     """The stems of files, as they are compared."""
-    return {bare(PurePosixPath(path).stem, DERIVED) for path in paths}
+    return {bare(stem_of(path), *DERIVED) for path in paths}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -87,7 +86,7 @@ class Meaning:
         return not self.rest and self.kinds <= frozenset(names)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1 << 16)
 def meaning(name: str) -> Meaning:
     """Reads a folder's name.
 
@@ -113,18 +112,29 @@ def is_system(name: str) -> bool:
     return name.startswith(".") or name.lower() in SYSTEM
 
 
-def bare(stem: str, kinds: Iterable[str]) -> str:
+def stem_of(path: str) -> str:
+    """The name of the file at a path with forward slashes, without its ending."""
+    name = path.rpartition("/")[2]
+    return name.rpartition(".")[0] or name
+
+
+def suffix_of(path: str) -> str:
+    """The ending of the file at a path, in lower case."""
+    return path.rpartition("/")[2].rpartition(".")[2].lower()
+
+
+@lru_cache(maxsize=1 << 16)
+def bare(stem: str, *kinds: str) -> str:
     """A file's stem without the words of these kinds and the separator beside each.
 
-    >>> bare("mask_007", ["mask"]), bare("7_GT (copy)", ["mask"]), bare("007", ["mask"])
+    >>> bare("mask_007", "mask"), bare("7_GT (copy)", "mask"), bare("007", "mask")
     ('007', '7 (copy)', '007')
     """
-    drop = {phrase for kind in kinds for phrase in PHRASES[kind]}
     joined = re.sub(r"ground[\W_]?truth", "gt", _split_camels(stem), flags=re.IGNORECASE)
     pieces = _PIECES.findall(joined)
     kept: list[str] = []
     for at, piece in enumerate(pieces):
-        if composed(piece) not in drop:
+        if _SAYS.get(composed(piece)) not in kinds:
             kept.append(piece)
         elif kept:
             kept[-1] = kept[-1].rstrip(_SEPARATORS)

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from benchmark.data.dataset import Role
 
-from ._names import composed
+from ._names import composed, is_system
 from ._rules import line, literal
 
 Said = tuple[str, str]
@@ -90,9 +90,9 @@ def _masks(roles: Mapping[str, Role]) -> Iterator[Said]:
 
 
 def _unused(roles: Mapping[str, Role]) -> Iterator[Said]:
+    used = {path.rpartition("/")[0] for path, r in roles.items() if r.kind != "unused"}
     for path, role in roles.items():
-        if role.kind == "unused" and not any(part.startswith(".") for part in path.split("/")):
+        if role.kind == "unused" and not any(is_system(part) for part in path.split("/")):
             folder = path.rpartition("/")[0]
-            inside = [r for p, r in roles.items() if p.startswith(f"{folder}/")]
-            whole = folder and all(r.kind == "unused" for r in inside)
-            yield "unused", f"{literal(folder)}/**" if whole else literal(path)
+            whole = not any(f"{other}/".startswith(f"{folder}/") for other in used)
+            yield "unused", f"{literal(folder)}/**" if folder and whole else literal(path)

@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
 
 from benchmark.data.dataset import Role
 
 from ._masks import DERIVED, FEW, IMAGES, LOOKS, Beside, Look, Looks, Pairing, spread_over, unused
-from ._names import bare, composed, has_word, is_system, meaning
+from ._names import bare, composed, has_word, is_system, meaning, stem_of, suffix_of
 from ._rules import Rules, literal
 
 Dirs = tuple[str, ...]
@@ -146,7 +145,7 @@ def assign(files: Iterable[str], rules: Rules, look: Look, divide: bool = True) 
         if name.startswith("."):
             roles[path] = Role("unused", why="hidden")
         else:
-            folders[PurePosixPath(path).parts[:-1]].append(path)
+            folders[in_order(path)[0]].append(path)
     readings = {dirs: read(dirs) for dirs in folders}
     goods = _settle_folders(folders, readings, looks)
     split = any(r.usable and r.split in ("train", "test") for r in readings.values())
@@ -190,7 +189,7 @@ def _stated(paths: Sequence[str], rules: Rules, pairing: Pairing) -> dict[str, R
         elif hits:
             rule, found = hits[0]
             if rule.role == "mask":
-                told = _told(read(PurePosixPath(path).parts[:-1]))
+                told = _told(read(in_order(path)[0]))
                 pairing.stated[path] = (found.get("stem"), found.get("type"), told)
                 continue
             kind = found.get("type") or rule.folder or "defect"
@@ -266,6 +265,7 @@ def _settle_folders(
         What the good images look like themselves: True two-valued, None unclear, False photographs.
     """
     goods = _goods(folders, readings, looks)
+    stems = {d: spread_over(paths) for d, paths in folders.items()}
     prefixes = sorted({d[: at + 1] for d, r in readings.items() if r.usable for at in r.open})
     for prefix in prefixes:
         inside = [d for d in folders if d[: len(prefix)] == prefix and readings[d].usable]
@@ -273,11 +273,9 @@ def _settle_folders(
         at = len(prefix) - 1
         labels = any(readings[d].label_at == at or readings[d].type == prefix[at] for d in inside)
         word = bool({"mask", "annotation"} & meaning(prefix[at]).kinds)
-        if not labels and not word:
-            others = folders.get(prefix[:-1], [])
-        else:
-            others = [p for d in folders if d not in inside for p in folders[d]]
-        if not word and not spread_over(paths) & spread_over(others):
+        beside = [d for d in folders if d not in inside] if labels else [prefix[:-1]]
+        known = set().union(*(stems.get(d, set()) for d in beside))
+        if not word and known.isdisjoint(set().union(*(stems[d] for d in inside))):
             continue
         found = looks.at(paths, LOOKS if word else FEW)
         if any(found):
@@ -308,8 +306,8 @@ def _goods(
         r = readings[dirs]
         if r.usable and (r.label == "good" or (r.split == "train" and not r.label)):
             for path in paths:
-                if not has_word(PurePosixPath(path).stem, *DERIVED):
-                    formats[PurePosixPath(path).suffix.lower()].append(path)
+                if not has_word(stem_of(path), *DERIVED):
+                    formats[suffix_of(path)].append(path)
     seen = [what for paths in formats.values() for what in looks.at(paths, FEW)]
     if False in seen:
         return False
@@ -334,7 +332,7 @@ def _check_thumbnails(
     for dirs, reading in readings.items():
         if reading.thumb_at >= 0 and not reading.system:
             for path in folders[dirs]:
-                if bare(PurePosixPath(path).stem, ["thumbnail"]) not in known:
+                if bare(stem_of(path), "thumbnail") not in known:
                     prefix = "/".join(dirs[: reading.thumb_at + 1])
                     why = "no thumbnail of an image that is there"
                     roles[path] = unused(why, f"{literal(prefix)}/**")
@@ -346,7 +344,7 @@ def _told(reading: Reading) -> tuple[str, ...]:
     for at, name in enumerate(reading.dirs):
         if at == reading.mask_at:
             known = meaning(name).kinds & {"mask", "annotation"}
-            name = bare(name, ["mask", "annotation", "image"]) if known else ""
+            name = bare(name, "mask", "annotation", "image") if known else ""
         if name and not (meaning(name).only(*SAYS_NOTHING) and meaning(name).kinds):
             out.append(composed(name))
     return tuple(out)

@@ -196,18 +196,22 @@ def _require_roles(name: str, roles: Mapping[str, Role], rules: Rules) -> None:
 def _settling(roles: Mapping[str, Role]) -> list[str]:
     """The lines that give all unsettled files a role: whole folders where nothing else is in them."""
     patterns: dict[str, dict[str, None]] = defaultdict(dict)
+    settled = {p for path, r in roles.items() if r.kind != "unsettled" for p in _above(path)}
     for path, role in roles.items():
         if role.kind != "unsettled":
             continue
         name, _, pattern = role.settle.partition(":")
-        parts = path.split("/")[:-1]
-        for depth in range(1, len(parts) + 1):
-            prefix = "/".join(parts[:depth]) + "/"
-            if all(r.kind == "unsettled" for p, r in roles.items() if p.startswith(prefix)):
-                pattern = literal(prefix) + "**"
-                break
+        alone = [prefix for prefix in _above(path) if prefix not in settled]
+        if alone:
+            pattern = f"{literal(alone[0])}/**"
         patterns[name][pattern] = None
     return [line(name, listed) for name, listed in patterns.items()]
+
+
+def _above(path: str) -> list[str]:
+    """The folders above a file, the outermost first."""
+    parts = path.split("/")
+    return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
 
 
 def _require_images(folder: Path, category: Category) -> None:
@@ -264,8 +268,11 @@ def _holds_category(folder: Path, depth: int = 2) -> bool:
         return True
     masks = any("mask" in meaning(path.name).kinds for path in below)
     wrappers = [p for p in below if meaning(p.name) == Meaning(frozenset({"image"}), False)]
+    # a folder images/ with train and test in it is a category of that name, unless masks/ or another
+    # folder of images is around it
     return depth > 0 and any(
-        _holds_category(path, depth - 1) and (masks or not _is_direct(path)) for path in wrappers
+        _holds_category(path, depth - 1) and (masks or depth == 1 or not _is_direct(path))
+        for path in wrappers
     )
 
 

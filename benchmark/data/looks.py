@@ -16,6 +16,8 @@ FLAT_COLOURS = 12
 """A picture with at most so many different colours is no photograph."""
 ORIENTATION = 274
 """The EXIF tag."""
+BITS = 258
+"""The TIFF tag: bits of each channel."""
 
 
 @dataclass(frozen=True)
@@ -44,16 +46,26 @@ def header(source: ImageSource) -> Header | None:
         with Image.open(source.path) as file:
             orientation = int(file.getexif().get(ORIENTATION, 1))
             width, height = file.size if orientation < 5 else file.size[::-1]
-            wide = file.mode.startswith("I") and file.mode != "I;32"
-            return Header(width, height, orientation, wide)
+            return Header(width, height, orientation, _wide(file, source.path))
     except Exception:  # decoders raise nearly anything; reading the pixels says what is wrong
         return None
 
 
 def highest(source: ImageSource) -> int:
-    """The largest value in a file of 16-bit integers; 65535 for any other kind. Raises DataError."""
+    """The largest value in a file of 16-bit integers. Raises DataError."""
     raw = raw_pixels(source.content(), source.name())
-    return int(raw.max()) if raw.dtype == np.uint16 else 65535
+    # of 16-bit colour only the high byte is read
+    return int(raw.max()) if raw.dtype == np.uint16 else int(raw.max()) << 8 | 255
+
+
+def _wide(file: Image.Image, path: Path) -> bool:
+    """Whether the values in a file have 16 bits."""
+    if file.format == "PNG":
+        with path.open("rb") as png:
+            return png.read(25)[24] == 16  # the bit depth, in the first chunk
+    if file.format == "TIFF":
+        return 16 in file.tag_v2.get(BITS, ())  # type: ignore[attr-defined]
+    return file.mode.startswith("I;16") or (file.format == "PPM" and file.mode == "I")
 
 
 def annotates(source: Path) -> bool | None:
@@ -78,4 +90,4 @@ def annotates(source: Path) -> bool | None:
     extreme = np.mean((grey <= 0.12 * grey.max()) | (grey >= 0.88 * grey.max()))
     if common >= 0.6 and extreme >= 0.95:
         return True
-    return None if common >= 0.5 else False
+    return None if common >= 0.25 else False

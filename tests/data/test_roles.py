@@ -12,11 +12,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from benchmark.data.dataset import Role
 from benchmark.datasets._propose import proposal
 from benchmark.datasets._roles import assign, in_order
 from benchmark.datasets._rules import Rules, read_rules
+from benchmark.datasets.folder import FolderData
 
 TREES = int(os.environ.get("BENCH_TREES", "200"))
 NONE = Rules(Path("folder.yaml"))
@@ -200,3 +202,19 @@ def test_a_proposed_folder_yaml_gives_the_same_roles(tmp_path: Path) -> None:
                 role.kind != "defect" or role.of == after[path].of
             )
             assert same, (seed, path, role, after[path])
+
+
+def test_trees_on_disk_are_read_by_what_is_pictured(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    mask = np.zeros((16, 16), np.uint8)
+    mask[3:9, 4:10] = 255
+    for seed in range(8):
+        tree, root = plant(seed), tmp_path / f"tree{seed}"
+        for path, kind in tree.kinds.items():
+            file = root / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            pixels = mask if kind == "mask" else rng.integers(0, 256, (16, 16, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(file, lossless=True)  # of WebP, no other heeds it
+        data = FolderData(root)
+        found = data.roles(*data.categories())
+        assert {p: r.kind for p, r in found.items()} == {p: r.kind for p, r in read(tree).items()}
