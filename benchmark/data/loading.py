@@ -171,7 +171,8 @@ def decode_category(
         if train[geometry].shape[1:] != test[geometry].shape[1:]:
             raise DataError(
                 f"category {category.name!r}: train images are {train[geometry].shape[1:3]} and "
-                f"test images {test[geometry].shape[1:3]} after {geometry}; pass --image-size N to "
+                f"test images {test[geometry].shape[1:3]} after {geometry}; pass "
+                "--image-size N or HEIGHTxWIDTH, without --keep-aspect, to "
                 "bring all to one size"
             )
         out[geometry] = Decoded(
@@ -218,7 +219,8 @@ def decode_samples(
                 raise DataError(
                     f"{samples[i].image.name()}: {view.shape[1]}×{view.shape[0]} pixels after "
                     f"resize and crop, the images before it {out[geometry].shape[2]}×"
-                    f"{out[geometry].shape[1]}; pass --image-size N to bring all to one size"
+                    f"{out[geometry].shape[1]}; pass --image-size N or "
+                    "HEIGHTxWIDTH, without --keep-aspect, to bring all to one size"
                 )
             out[geometry][i] = view
     return out

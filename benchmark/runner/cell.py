@@ -7,7 +7,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -47,6 +47,7 @@ class Inputs:
         threads: for decoding masks and for the metrics.
         official: numbers of images the category should have, if there are any.
         mask_keys: content hashes of the test images' masks.
+        found: what the files gave away: warnings, sizes, defects outside of the window.
     """
 
     category: Category
@@ -59,6 +60,7 @@ class Inputs:
     threads: int
     official: Mapping[str, int] | None = None
     mask_keys: Sequence[str] | None = None
+    found: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[str, Any]:
@@ -92,7 +94,7 @@ def run_cell(cell: Cell, given: Inputs) -> dict[str, Any]:
         "settings": cell.method.recorded_settings(),
         "method": cell.method.description(),
         "facts": detector.facts(),
-        "provenance": {**cell.method.provenance, "images": given.counts},
+        "provenance": {**cell.method.provenance, "images": given.counts, "files": given.found},
         "metrics": metrics,
         "undefined": undefined,
         "cost": meter.finished(detector, given.images, given.train) | {"metric_seconds": seconds},

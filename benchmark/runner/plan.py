@@ -175,11 +175,7 @@ class Plan:
             "category": category,
             "method": method.name,
             "seed": seed,
-            "protocol": {
-                "name": self.protocol.name,
-                "holdout": self.protocol.fraction(type(self.dataset)),
-                "image_size": self.protocol.image_size,
-            },
+            "protocol": self.protocol.as_json(type(self.dataset)),
             "geometry": method.geometry.as_json(),
             "data": None,
             "settings": settings_of.as_json(method.settings),
@@ -188,6 +184,8 @@ class Plan:
             "assets": method.assets,
             "precision": method.precision,
         }
+        if self.config.mask_threshold is not None:
+            key["mask_threshold"] = self.config.mask_threshold
         return Cell(method, category, seed, path, key)
 
 
@@ -215,7 +213,7 @@ def prepare(config: RunConfig, registry: Registry, console: PlainConsole) -> Pla
         console,
         dataset,
         [known[shown_name(name)] for name in config.categories] or categories,
-        Protocol(config.protocol, config.holdout, config.image_size),
+        Protocol(config.protocol, config.holdout, config.image_size, config.keep_aspect),
         FrozenFeatures(weights, device),
         [],
         results_dir,
