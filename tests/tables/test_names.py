@@ -12,8 +12,8 @@ import pytest
 import benchmark
 from benchmark.data.geometry import Geometry
 from benchmark.plugins.registry import Registry
-from benchmark.report.page import command
-from benchmark.run.cell import MethodPlan
+from benchmark.reports.page import command
+from benchmark.runner.plan import MethodPlan
 from benchmark.settings import as_json, declared, resolve
 from benchmark.tables import make
 
@@ -70,7 +70,12 @@ def test_what_a_record_keeps_names_every_setting_of_its_method(name: str) -> Non
     kept = described(name)
     assert kept["title"] and kept["citation"]
     defaults = kept["defaults"]
-    assert isinstance(defaults, dict) and defaults.keys() == declared(cls).keys()
+    assert isinstance(defaults, dict)
+    assert {k for k in defaults if "." not in k} == declared(cls).keys()
+    assets = [
+        f"{a.name}.{k}" for a in cls(**resolve(cls, preset, name)).assets() for k in declared(a)
+    ]
+    assert {k for k in defaults if "." in k} == set(assets)
     assert as_json(preset).items() == {k: defaults[k] for k in preset}.items()
 
 
