@@ -123,7 +123,7 @@ def _row(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "image_size": key["protocol"]["image_size"],
         "keep_aspect": key["protocol"].get("keep_aspect", False),
         "mask_threshold": key.get("mask_threshold"),
-        "settings": key["settings"],
+        "settings": record.get("settings", key["settings"]),
         "title": method.get("title"),
         "citation": method.get("citation"),
         "defaults": method.get("defaults"),

@@ -301,8 +301,13 @@ def command(rows: pd.DataFrame) -> str:
     if any(w["source"] == "random" for w in row["weights"]):
         parts += ["--weights", "random"]
     if changed := changed_settings(row):
-        parts += ["--set", *(f"{name}.{k}={_yaml(v)}" for k, v in sorted(changed.items()))]
+        parts += ["--set", *(f"{_owned(name, k)}={_yaml(v)}" for k, v in sorted(changed.items()))]
     return shlex.join(parts)
+
+
+def _owned(method: str, setting: str) -> str:
+    """A setting as ``--set`` names it: an asset's has its owner before it already."""
+    return setting if "." in setting else f"{method}.{setting}"
 
 
 def _yaml(value: Any) -> str:

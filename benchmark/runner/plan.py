@@ -77,7 +77,8 @@ class MethodPlan:
         )
 
     def description(self) -> dict[str, Any]:
-        """What the class says today, for the record: title, citation and all its defaults.
+        """What the class says today, for the record: title, citation, whether a seed changes
+        anything, and the defaults of all recorded settings.
 
         A class that has inherited its title is shown under its own name.
         """

@@ -69,7 +69,12 @@ def test_what_a_record_keeps_names_every_setting_of_its_method(name: str) -> Non
     kept = described(name)
     assert kept["title"] and kept["citation"]
     defaults = kept["defaults"]
-    assert isinstance(defaults, dict) and defaults.keys() == declared(cls).keys()
+    assert isinstance(defaults, dict)
+    assert {k for k in defaults if "." not in k} == declared(cls).keys()
+    assets = [
+        f"{a.name}.{k}" for a in cls(**resolve(cls, preset, name)).assets() for k in declared(a)
+    ]
+    assert {k for k in defaults if "." in k} == set(assets)
     assert as_json(preset).items() == {k: defaults[k] for k in preset}.items()
 
 
