@@ -103,10 +103,11 @@ def report(given: Namespace) -> int:
         out.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise StoreError(f"{out}: the report cannot be written ({error.strerror})") from error
-    for text in datasets.refused if datasets else ():
-        print(f"bench: no pictures with images: {text}", file=sys.stderr)
     print(out)
-    return 1 if datasets and datasets.refused else 0
+    refused = datasets.refused if datasets else []
+    for text in refused:
+        print(f"bench: no pictures with images: {text}", file=sys.stderr)
+    return 1 if refused else 0
 
 
 def scores(given: Namespace) -> int:

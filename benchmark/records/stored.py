@@ -150,7 +150,7 @@ class Content:
 
 
 class Datasets:
-    """The data sets' images, for whatever holds scores against them.
+    """The data sets, opened when asked for, for whatever holds scores against their images.
 
     Attributes:
         refused: what was said of records made from other images or masks than these.

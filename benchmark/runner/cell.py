@@ -177,6 +177,7 @@ def write_failure(cell: Cell, error: BaseException, context: Context | None) -> 
         "status": "failed",
         "key": cell.key,
         "settings": cell.method.recorded_settings(),
+        "method": cell.method.description(),
         "error": {
             "type": type(error).__name__,
             "message": str(error),

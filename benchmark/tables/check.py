@@ -81,10 +81,10 @@ def check(request: Request, saved: Path | None, datasets: Datasets | None = None
     if saved is None:
         form, printed = "csv", render(grids(request), "csv")
     else:
-        printed = read_text(saved)
+        printed = read_text(saved, what=f"--check {saved}")
         form = form_of(printed)
-    found.refused = datasets.refused
     found.wrong += _differences(printed, render(right, form))
+    found.refused = datasets.refused
     return found
 
 

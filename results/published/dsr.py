@@ -33,7 +33,7 @@ DSR_3 = Layout(
     methods=(
         Method("[4]", "US", "[4]", reference=Reference("uninformed_students")),
         Method("[22]", "RIAD", "[22]", reference=Reference("riad")),
-        Method("[17]", "MAD", "[17]"),
+        Method("[17]", "MAD", "[17]", reference=Reference("gaussian_ad")),
         Method(
             "[7]",
             "PaDiM",

@@ -52,7 +52,7 @@ SINGLE = _plain(
     ("ULSLM", "[79]"),
     ("CAVGA-D_u", "[73]"),
 )
-RUN_HERE = {"KDE": Reference("kde"), "OCSVM": Reference("oc_svm")}
+RUN_HERE = {"KDE": Reference("kde_pixels"), "OCSVM": Reference("oc_svm_pixels")}
 
 
 IGD_1 = Layout(

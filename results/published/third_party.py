@@ -94,6 +94,10 @@ LAYOUTS = (
         "one model was trained for all categories, and its epoch chosen on the test images",
     ),
     _source("draem-readme", "VitjanZ/DRAEM README", {"": {}}, UNTOLD),
-    _source("patchcore-official", "amazon-science/patchcore-inspection models/*/results.csv", {}),
+    _source(
+        "patchcore",
+        "amazon-science/patchcore-inspection models/*/results.csv",
+        {"IM224_WR50_L2-3_P01_D1024-1024_PS-3_AN-1": {}},
+    ),
     _source("efficientad-pdn", "nelson1425/EfficientAD results json", {}),
 )
