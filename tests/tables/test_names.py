@@ -23,6 +23,7 @@ Bench = Callable[..., tuple[int, str]]
 GLOW = '''
 """Distance to the mean colour."""
 import torch
+from benchmark import Detector, Prediction
 
 GAIN = 2.0
 RANGE = (0.0, 1.0)
