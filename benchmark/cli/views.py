@@ -103,8 +103,6 @@ def report(given: Namespace) -> int:
         out.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise StoreError(f"{out}: the report cannot be written ({error.strerror})") from error
-    for text in datasets.refused if datasets else ():
-        print(f"bench: no pictures with images: {text}", file=sys.stderr)
     print(out)
     refused = datasets.refused if datasets else []
     for text in refused:

@@ -83,7 +83,6 @@ def check(request: Request, saved: Path | None, datasets: Datasets | None = None
     else:
         printed = read_text(saved, what=f"--check {saved}")
         form = form_of(printed)
-    found.refused = datasets.refused
     found.wrong += _differences(printed, render(right, form))
     found.refused = datasets.refused
     return found

@@ -23,6 +23,7 @@ Bench = Callable[..., tuple[int, str]]
 GLOW = '''
 """Distance to the mean colour."""
 import torch
+from benchmark import Detector, Prediction
 
 GAIN = 2.0
 RANGE = (0.0, 1.0)
@@ -59,7 +60,8 @@ class Mine(Padim):
 
 def described(name: str, *plugins: Path) -> dict[str, object]:
     cls, preset = Registry(plugins).method(name)
-    plan = MethodPlan(name, cls, resolve(cls, preset, name), Geometry())
+    settings = resolve(cls, preset, name)
+    plan = MethodPlan(name, cls, settings, Geometry(), asset_classes=cls(**settings).assets())
     return plan.description()
 
 
