@@ -189,7 +189,13 @@ def decode_samples(
     def one(sample: Sample) -> list[Array]:
         pixels = sample.image.pixels()
         if sample.mask is not None:
-            check_mask(pixels.shape, sample.mask.mask().shape, sample.mask.name())
+            mask = sample.mask.mask()
+            check_mask(pixels.shape, mask.shape, sample.mask.name())
+            if not mask.any() and not getattr(sample.mask, "may_be_empty", False):
+                raise DataError(
+                    f"{sample.mask.name()}: no pixel is marked as defective, but the image counts "
+                    "as defective; mark the defect, or move the image to the good ones"
+                )
         return [geometry.image(pixels) for geometry in geometries]
 
     out: dict[Geometry, Array] = {}

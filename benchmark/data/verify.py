@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmark.data.dataset import Category, Dataset, Sample
+from benchmark.data.dataset import Category, Dataset, ImageSource, Sample
 from benchmark.data.images import (
     EXTENSIONS,
     FileSource,
@@ -19,7 +19,10 @@ from benchmark.data.images import (
     check_mask,
     in_parallel,
 )
+from benchmark.data.masks import RegionMasks
 from benchmark.errors import DataError
+
+COUNTS = ("train", "good", "defective")
 
 Progress = Callable[[int, int], None]
 """Called with the number of samples looked at and the number of all samples."""
@@ -41,9 +44,9 @@ class CategoryReport:
 
     Attributes:
         name: the category.
-        found: number of images: ``train``, ``good`` and ``defective`` (both of the test split);
-            empty when the category cannot be listed.
-        official: the same numbers as published; empty when there are none.
+        found: numbers of images, as :attr:`Category.counts`; empty when the category cannot be
+            listed.
+        official: those of the same numbers that are published; empty when there are none.
         error: why a run would refuse the category; None when it would start.
         problems: per kind, a key of REMEDIES, messages that name the file.
         skipped: number of files in the category's folder that belong to no sample, hidden ones
@@ -60,7 +63,7 @@ class CategoryReport:
     @property
     def complete(self) -> bool:
         """Whether the counts are the official ones, where there are any."""
-        return not self.official or dict(self.found) == dict(self.official)
+        return all(self.found.get(name, 0) == count for name, count in self.official.items())
 
     @property
     def ok(self) -> bool:
@@ -92,8 +95,10 @@ class Report:
 
     def text(self, limit: int = 5) -> str:
         """An aligned table, then every problem with at most ``limit`` files and a remedy."""
-        rows = [["category", "train", "good", "defective", "official", *REMEDIES, "skipped"]]
-        rows += [_row(category) for category in self.categories]
+        counts = list(dict.fromkeys(name for c in self.categories for name in c.found)) or COUNTS
+        titles = (name.replace("_", " ") for name in counts)
+        rows = [["category", *titles, "official", *REMEDIES, "skipped"]]
+        rows += [_row(category, counts) for category in self.categories]
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         lines = [f"{self.title} in {self.root}" if self.root else self.title]
         for first, *others in rows:
@@ -137,7 +142,7 @@ def verify(dataset: Dataset, progress: Progress | None = None) -> Report:
         masks, skipped[name] = _left_over(category)
         problems[name]["mask only"] += masks
 
-    todo = [(name, s) for name, c in listed.items() for s in (*c.train, *c.test)]
+    todo = [(name, s) for name, c in listed.items() for s in (*c.normal, *c.test, *c.unlabelled)]
     looks = in_parallel(lambda item: list(_look(item[1])), todo)
     for done, ((name, _), found) in enumerate(zip(todo, looks, strict=True), 1):
         for kind, message in found:
@@ -148,7 +153,7 @@ def verify(dataset: Dataset, progress: Progress | None = None) -> Report:
     reports = [
         CategoryReport(
             name,
-            _count(listed[name]) if name in listed else {},
+            listed[name].counts if name in listed else {},
             dataset.official.get(name, {}),
             errors.get(name),
             problems[name],
@@ -158,12 +163,6 @@ def verify(dataset: Dataset, progress: Progress | None = None) -> Report:
     ]
     absent = [name for name in dataset.official if name not in names]
     return Report(dataset.title, dataset.root, reports, absent)
-
-
-def _count(category: Category) -> dict[str, int]:
-    defective = sum(sample.label for sample in category.test)
-    good = len(category.test) - defective
-    return {"train": len(category.train), "good": good, "defective": defective}
 
 
 def _look(sample: Sample) -> Iterator[tuple[str, str]]:
@@ -181,7 +180,7 @@ def _look(sample: Sample) -> Iterator[tuple[str, str]]:
         yield "not binary", str(error)
     except DataError as error:
         yield "unreadable", str(error)
-    if mask is not None and not mask.any():
+    if mask is not None and not mask.any() and not getattr(sample.mask, "may_be_empty", False):
         yield "empty mask", f"{sample.mask.name()}: no pixel is marked as defective"
     if mask is not None and shape is not None:
         try:
@@ -199,9 +198,9 @@ def _without_mask(category: Category) -> list[str]:
 
 def _left_over(category: Category) -> tuple[list[str], int]:
     """The masks without a defective image, and the number of other files without a sample."""
-    samples = (*category.train, *category.test)
+    samples = (*category.normal, *category.test, *category.unlabelled)
     images = {s.image.path for s in samples if isinstance(s.image, FileSource)}
-    masks = {s.mask.path for s in samples if isinstance(s.mask, FileSource)}
+    masks = {path for s in samples for path in _mask_files(s.mask)}
     if not images:
         return [], 0
     image_folders = {path.parent for path in images}
@@ -212,7 +211,7 @@ def _left_over(category: Category) -> tuple[list[str], int]:
     lonely: list[str] = []
     skipped = 0
     for folder in sorted(folders):
-        for path in sorted(folder.iterdir()):
+        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
             if path in images or path in masks or path.is_dir():
                 continue
             picture = path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
@@ -223,8 +222,14 @@ def _left_over(category: Category) -> tuple[list[str], int]:
     return lonely, skipped
 
 
-def _row(category: CategoryReport) -> list[str]:
-    counts = [str(category.found.get(key, "-")) for key in ("train", "good", "defective")]
+def _mask_files(mask: ImageSource | None) -> Sequence[Path]:
+    if isinstance(mask, RegionMasks):
+        return mask.paths
+    return [mask.path] if isinstance(mask, FileSource) else []
+
+
+def _row(category: CategoryReport, names: Sequence[str]) -> list[str]:
+    counts = [str(category.found.get(key, "-")) for key in names]
     official = "/".join(map(str, category.official.values())) or "-"
     if category.official and category.complete:
         official = "same"
@@ -238,12 +243,12 @@ def _details(category: CategoryReport, limit: int) -> list[str]:
         lines += ["", f"{category.name}: a run would stop: {category.error}"]
     if category.found and not category.complete:
         found, official = (
-            "/".join(str(counts[key]) for key in ("train", "good", "defective"))
+            "/".join(str(counts.get(key, 0)) for key in category.official)
             for counts in (category.found, category.official)
         )
         lines.append(
-            f"\n{category.name}: {found} images (train/good/defective), official are {official}; "
-            "its numbers do not compare with published ones"
+            f"\n{category.name}: {found} images ({'/'.join(category.official)}), official are "
+            f"{official}; its numbers do not compare with published ones"
         )
     for kind, messages in category.problems.items():
         # the error above already lists the missing masks, with the paths where they belong

@@ -116,13 +116,8 @@ class Work:
     @property
     def counts(self) -> dict[str, Any]:
         """Images of the category, and what its data set should have."""
-        defective = sum(bool(s.label) for s in self.category.test)
-        found = {
-            "train": len(self.category.train),
-            "good": len(self.category.test) - defective,
-            "defective": defective,
-        }
-        return {"found": found, "official": dict(self.official) if self.official else None}
+        official = dict(self.official) if self.official else None
+        return {"found": self.category.counts, "official": official}
 
 
 def run_cell(cell: Cell, work: Work) -> dict[str, Any]:

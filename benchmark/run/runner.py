@@ -287,7 +287,7 @@ def _category(run: Run, name: str) -> None:
                     context,
                     run.config.maps,
                     run.threads,
-                    type(run.dataset).official.get(category.name),
+                    run.dataset.official.get(category.name),
                 )
                 _finish(run, Result(cell, "ok", run_cell(cell, work)))
         except Exception as error:  # whatever a method does, the other cells go on

@@ -133,7 +133,7 @@ def _images(row: Mapping[str, Any] | pd.Series[Any]) -> Iterator[str]:
     images = row["provenance"].get("images") or {}
     official = images.get("official") or {}
     for name, count in official.items():
-        if (found := images["found"][name]) != count:
+        if (found := images["found"].get(name, 0)) != count:
             yield f"{row['category']}: {found} of officially {count} {name} images"
 
 
