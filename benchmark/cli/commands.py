@@ -147,6 +147,10 @@ def scores(given: Namespace) -> int:
             decision = "" if threshold is None else int(score > threshold)
             value = "" if threshold is None else repr(float(threshold))
             writer.writerow([*cell, name, int(label), defect, repr(float(score)), value, decision])
+        for name, score in zip(stored.unlabelled_ids, stored.unlabelled, strict=True):
+            decision = "" if threshold is None else int(score > threshold)
+            value = "" if threshold is None else repr(float(threshold))
+            writer.writerow([*cell, name, "", "unknown", repr(float(score)), value, decision])
         count += 1
     if not count:
         raise DataError(f"{given.results}: no finished records match; run `bench run` first")
@@ -157,7 +161,7 @@ def data(given: Namespace) -> int:
     """Where a data set is looked for, how to get it, and whether it is whole."""
     from benchmark.console import open_console
     from benchmark.data.verify import verify
-    from benchmark.run.config import data_folder, folder_from
+    from benchmark.run.config import data_folder, folder_from, open_dataset, settings_by_owner
 
     cls = Registry([Path(p) for p in given.plugin]).dataset(given.name)
     print(
@@ -175,8 +179,10 @@ def data(given: Namespace) -> int:
             cls(root).download()
         folder = data_folder(root, [given.name])
         print(f"  found    {folder}")
+    settings = settings_by_owner(given.set).get(given.name, {})
+    dataset, _ = open_dataset(cls, folder, given.name, settings)
     with open_console() as console:
-        report = verify(cls(folder), console.fraction("checking"))
+        report = verify(dataset, console.fraction("checking"))
     print(report.text())
     return 0 if report.ok else 1
 

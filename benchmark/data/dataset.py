@@ -132,7 +132,8 @@ class Dataset(ABC):
     """Whether its images are so small (28 or 32 pixels) that papers take them as they are: the paper
     protocol then reads them at native size instead of a method's published one."""
     holds_out: ClassVar[bool] = True
-    """Whether the standard protocol holds out normal training images (one-class sets: no)."""
+    """Whether the standard protocol holds out normal training images (one-class sets and those
+    with an official validation split: no)."""
     needs_root: ClassVar[bool] = True
     groups: ClassVar[Mapping[str, Sequence[str]]] = {}
     """Named groups of categories, in table order (MVTec AD: Textures, Objects)."""

@@ -11,7 +11,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -93,7 +93,8 @@ class Keys:
     """Content hashes of a category, and their fingerprint.
 
     Attributes:
-        train, test: one per sample.
+        train: one per normal sample, those of the validation split last.
+        test, unlabelled: one per sample.
         fingerprint: 16 hexadecimal digits over ids, labels, defect types, images and masks: equal
             fingerprints mean the same data.
     """
@@ -101,14 +102,16 @@ class Keys:
     train: list[str]
     test: list[str]
     fingerprint: str
+    unlabelled: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """A category in one geometry."""
+    """A category in one geometry; ``train`` shows all normal samples, validation split last."""
 
     train: ImageSet
     test: ImageSet
+    unlabelled: ImageSet | None = None
 
 
 def hash_category(category: Category, threads: int) -> Keys:
@@ -120,14 +123,15 @@ def hash_category(category: Category, threads: int) -> Keys:
         )
     if not category.test:
         raise DataError(f"category {category.name!r} has no test images")
-    samples = [*category.train, *category.test]
+    samples = [*category.normal, *category.test, *category.unlabelled]
     ids = [sample.id for sample in samples]
     if len(set(ids)) != len(ids):
         twice = next(i for i in ids if ids.count(i) > 1)
         raise DataError(f"category {category.name!r}: two samples have the id {twice!r}")
     keys, fingerprint = hash_samples(samples, threads)
-    split = len(category.train)
-    return Keys(keys[:split], keys[split:], fingerprint)
+    train = len(category.normal)
+    test = train + len(category.test)
+    return Keys(keys[:train], keys[train:test], fingerprint, keys[test:])
 
 
 def hash_samples(samples: Sequence[Sample], threads: int) -> tuple[list[str], str]:
@@ -148,8 +152,9 @@ def decode_category(
 ) -> dict[Geometry, Decoded]:
     """Decode every image once and bring it to each geometry."""
     out = {}
-    train = decode_samples(category.train, geometries, threads)
+    train = decode_samples(category.normal, geometries, threads)
     test = decode_samples(category.test, geometries, threads)
+    unlabelled = decode_samples(category.unlabelled, geometries, threads)
     for geometry in geometries:
         if train[geometry].shape[1:] != test[geometry].shape[1:]:
             raise DataError(
@@ -158,7 +163,9 @@ def decode_category(
                 "bring all to one size"
             )
         out[geometry] = Decoded(
-            ImageSet(train[geometry], keys.train), ImageSet(test[geometry], keys.test)
+            ImageSet(train[geometry], keys.train),
+            ImageSet(test[geometry], keys.test),
+            ImageSet(unlabelled[geometry], keys.unlabelled) if unlabelled else None,
         )
     return out
 

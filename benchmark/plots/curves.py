@@ -110,7 +110,7 @@ def pixel_curves(stored: Stored, images: Images) -> Curves | None:
     from benchmark.metrics import PixelMeter
     from benchmark.records.measure import measured_pixels
 
-    category = images.category(stored.row["source"], stored.row["category"])
+    category = images.of(stored.row)
     if not category.has_masks:
         return None
     meter = PixelMeter(curves=True)

@@ -90,7 +90,7 @@ def gallery(
 
 def draw(stored: Stored, images: Images, limits: tuple[float, float], count: int) -> Figure:
     """The gallery of one record."""
-    category = images.category(stored.row["source"], stored.row["category"])
+    category = images.of(stored.row)
     misses, alarms = ranked(stored, category, count)
     rows = max(len(misses), len(alarms), 1)
     made = figure(5 * SIDE + 1.3, rows * (SIDE + 0.32) + 1.0)

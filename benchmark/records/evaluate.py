@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.console import open_console
-from benchmark.data.dataset import Category, Dataset
+from benchmark.data.dataset import Category
 from benchmark.data.geometry import Geometry
 from benchmark.data.loading import hash_category
 from benchmark.errors import BenchError, DataError
 from benchmark.machine import cores
 from benchmark.metrics.names import PIXEL_METRICS
-from benchmark.plugins.registry import Registry
 from benchmark.records import store
 from benchmark.records.measure import measure
-from benchmark.run.config import data_folder, folder_from
+from benchmark.records.stored import Images
 
 
 def evaluate(given: Namespace) -> int:
@@ -29,24 +28,18 @@ def evaluate(given: Namespace) -> int:
     if not results.is_dir():
         raise DataError(f"results folder {results}: no such folder; check --results")
     records = [r for r in store.read_all(results) if r["status"] == "ok"]
-    registry = Registry([Path(p) for p in given.plugin])
+    images = Images(given.data_root, given.plugin)
     threads = cores()
-    datasets: dict[str, Dataset] = {}
-    seen: dict[tuple[str, str], tuple[Category, str]] = {}
+    seen: dict[tuple[str, str, str], tuple[Category, str]] = {}
     changed = failed = 0
     with open_console() as console:
         for record in console.track(records, "evaluating", len(records)):
             path = Path(record.pop("path"))
             key = record["key"]
-            place = (key["source"], key["category"])
+            place = (key["source"], str(key.get("source_settings")), key["category"])
             try:
-                if key["source"] not in datasets:
-                    cls = registry.dataset(key["source"])
-                    root = folder_from(given.data_root, "BENCH_DATA")
-                    folder = data_folder(root, [key["source"]]) if cls.needs_root else None
-                    datasets[key["source"]] = cls(folder)
                 if place not in seen:
-                    category = datasets[key["source"]].category(key["category"])
+                    category = images.of(key)
                     seen[place] = (category, hash_category(category, threads).fingerprint)
                 category, fingerprint = seen[place]
                 if fingerprint != key["data"]:

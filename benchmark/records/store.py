@@ -16,7 +16,7 @@ import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
@@ -170,8 +170,11 @@ class Scores:
     Attributes:
         ids, keys, labels, defects: one per test image.
         scores: float64 (N,).
-        held_out: float64 (M,) scores of the held-out normal training images.
+        held_out: float64 (M,) scores of the held-out normal images.
         held_out_keys: their content hashes.
+        groups: per test image its group (a clip, a part); empty where images are independent.
+        unlabelled_ids, unlabelled: ids and float64 (K,) scores of the test images whose labels the
+            publisher keeps.
     """
 
     ids: Sequence[str]
@@ -181,10 +184,25 @@ class Scores:
     scores: Array
     held_out: Array
     held_out_keys: Sequence[str]
+    groups: Sequence[str] = ()
+    unlabelled_ids: Sequence[str] = ()
+    unlabelled: Array = field(default_factory=lambda: np.empty(0))
+
+    @property
+    def units(self) -> list[str]:
+        """Per test image what a bootstrap draws: its group, or its id where it has none."""
+        groups = self.groups or [""] * len(self.ids)
+        return [group or name for group, name in zip(groups, self.ids, strict=True)]
 
     def write(self, cell: CellPath) -> dict[str, str]:
         """Write the score file; returns its name and digest for the record."""
         buffer = io.BytesIO()
+        further: dict[str, Any] = {}
+        if self.groups:
+            further["groups"] = np.array(self.groups, str)
+        if self.unlabelled_ids:
+            further["unlabelled_ids"] = np.array(self.unlabelled_ids, str)
+            further["unlabelled"] = self.unlabelled.astype(np.float64)
         np.savez(
             buffer,
             ids=np.array(self.ids, str),
@@ -194,6 +212,7 @@ class Scores:
             scores=self.scores.astype(np.float64),
             held_out=self.held_out.astype(np.float64),
             held_out_keys=np.array(self.held_out_keys, str),
+            **further,
         )
         data = buffer.getvalue()
         digest = hashlib.sha256(data).hexdigest()
@@ -220,6 +239,9 @@ class Scores:
                 file["scores"],
                 file["held_out"],
                 file["held_out_keys"].tolist(),
+                file["groups"].tolist() if "groups" in file else (),
+                file["unlabelled_ids"].tolist() if "unlabelled" in file else (),
+                file["unlabelled"] if "unlabelled" in file else np.empty(0),
             )
 
 

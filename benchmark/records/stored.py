@@ -14,7 +14,7 @@ from benchmark.data.geometry import Geometry
 from benchmark.errors import StoreError
 from benchmark.plugins.registry import Registry
 from benchmark.records import store
-from benchmark.run.config import data_folder, folder_from
+from benchmark.run.config import folder_from, open_dataset
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,17 +80,22 @@ class Images:
     ) -> None:
         self._root = str(data_root) if data_root else None
         self._registry = Registry([Path(p) for p in plugins])
-        self._known: dict[tuple[str, str], Category] = {}
+        self._known: dict[tuple[str, str, str], Category] = {}
 
-    def category(self, source: str, name: str) -> Category:
+    def of(self, row: Mapping[str, Any] | pd.Series[Any]) -> Category:
+        """The category of a record, from its row or its key. Raises DataError."""
+        return self.category(row["source"], row["category"], row.get("source_settings"))
+
+    def category(
+        self, source: str, name: str, settings: Mapping[str, Any] | None = None
+    ) -> Category:
         """A category's samples. Raises DataError, saying where they were looked for."""
-        if (source, name) not in self._known:
-            cls = self._registry.dataset(source)
-            folder = None
-            if cls.needs_root:
-                folder = data_folder(folder_from(self._root, "BENCH_DATA"), [source])
-            self._known[source, name] = cls(folder).category(name)
-        return self._known[source, name]
+        place = (source, repr(sorted((settings or {}).items())), name)
+        if place not in self._known:
+            root = folder_from(self._root, "BENCH_DATA")
+            dataset, _ = open_dataset(self._registry.dataset(source), root, source, settings or {})
+            self._known[place] = dataset.category(name)
+        return self._known[place]
 
 
 def one_seed(frame: pd.DataFrame) -> list[Stored]:

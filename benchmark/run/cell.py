@@ -97,7 +97,7 @@ class Work:
 
     Attributes:
         category, images: the samples, and their pixels in the method's geometry.
-        train, held_out: positions in the train split.
+        train, held_out: positions in the normal images.
         context: lent to the detector.
         keep_maps: whether the maps stay after they were measured.
         threads: for decoding masks.
@@ -145,6 +145,12 @@ def run_cell(cell: Cell, work: Work) -> dict[str, Any]:
     with _MapSink(cell.path, len(tests)) as sink:
         scores = _predict(detector, tests, context, cell, sink)
         files: dict[str, Any] = {"maps": sink.finish()}
+    secret = work.images.unlabelled
+    unlabelled = np.empty(0)
+    if secret is not None:
+        with _MapSink(cell.path, len(secret)) as sink:
+            unlabelled = _predict(detector, secret, context, cell, sink)
+            files["unlabelled_maps"] = sink.finish()
     predict_seconds = time.perf_counter() - start
 
     samples = work.category.test
@@ -156,6 +162,9 @@ def run_cell(cell: Cell, work: Work) -> dict[str, Any]:
         scores=scores,
         held_out=held_out,
         held_out_keys=[work.images.train.all_keys[i] for i in work.held_out],
+        groups=[s.group for s in samples] if any(s.group for s in samples) else (),
+        unlabelled_ids=[s.id for s in work.category.unlabelled],
+        unlabelled=unlabelled,
     )
     files["scores"] = stored.write(cell.path)
     maps = store.read_maps(cell.path.folder, files["maps"]) if files["maps"] else None
@@ -164,9 +173,10 @@ def run_cell(cell: Cell, work: Work) -> dict[str, Any]:
     metrics, undefined = measure(stored, maps, work.category, cell.method.geometry, work.threads)
     metric_seconds = time.perf_counter() - start
     del maps
-    if files["maps"] and not work.keep_maps:
-        (cell.path.folder / files["maps"]["name"]).unlink()
-        files["maps"] = None
+    for name in ("maps", "unlabelled_maps"):
+        if files.get(name) and not work.keep_maps:
+            (cell.path.folder / files[name]["name"]).unlink()
+            files[name] = None
     memory = environment.peak_memory(context.device)
     wall = time.perf_counter() - began
     record = {

@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 import yaml
 
+from benchmark import settings as settings_of
 from benchmark.errors import DataError, SettingsError, unknown
 from benchmark.settings import coerce, parse_assignment
+
+if TYPE_CHECKING:
+    from benchmark.data.dataset import Dataset
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class RunConfig:
         """Command-line values over a file's values over the defaults.
 
         Args:
-            given: option name -> value, only those given; ``set`` as a list of ``METHOD.NAME=VALUE``
+            given: option name -> value, only those given; ``set`` as a list of ``OWNER.NAME=VALUE``
                 or a nested mapping.
             file: a YAML file with the same names; ``set`` there is a mapping per method.
 
@@ -70,11 +75,11 @@ class RunConfig:
             )
         if len(set(config.seeds)) != len(config.seeds) or not config.seeds:
             raise SettingsError(f"seeds {list(config.seeds)}: give at least one, each once")
-        stray = sorted(sets.keys() - set(config.methods))
+        stray = sorted(sets.keys() - {*config.methods, config.dataset})
         if stray:
             raise SettingsError(
                 f"settings for {', '.join(stray)}, which this run does not include "
-                f"(methods: {', '.join(config.methods)})"
+                f"(methods: {', '.join(config.methods)}; data set: {config.dataset})"
             )
         return config
 
@@ -102,6 +107,28 @@ def data_folder(root: Path | None, names: list[str]) -> Path:
         if (root / name).is_dir():
             return root / name
     return root
+
+
+def open_dataset(
+    cls: type[Dataset], root: Path | None, name: str, given: Mapping[str, Any]
+) -> tuple[Dataset, dict[str, Any]]:
+    """A data set with its settings, and those of them that differ from its defaults.
+
+    Args:
+        cls: the class.
+        root: a data root (see :func:`data_folder`); unused where it needs none.
+        name: its name on the command line.
+        given: its settings, those left out have their defaults.
+
+    Raises:
+        DataError: no root, or no such folder.
+        SettingsError: unknown names or wrong types.
+    """
+    defaults = settings_of.resolve(partial(cls, None), {}, name)
+    values = settings_of.resolve(partial(cls, None), given, name)
+    folder = data_folder(root, [name]) if cls.needs_root else None
+    changed = {key: value for key, value in values.items() if value != defaults[key]}
+    return cls(folder, **changed), changed
 
 
 def settings_by_owner(given: Any) -> dict[str, dict[str, Any]]:

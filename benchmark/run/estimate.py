@@ -16,7 +16,7 @@ from benchmark.detector.context import Checkpoint, Context
 from benchmark.errors import BenchError
 from benchmark.records.store import read
 from benchmark.run.cell import Cell
-from benchmark.run.protocol import split
+from benchmark.run.protocol import divide
 from benchmark.run.runner import Run, extract, load_category, new_context, state_of
 
 T = TypeVar("T")
@@ -111,10 +111,7 @@ def _estimate(
         except Exception as error:  # an estimate that fails is a problem to report, like any other
             problems.append(f"{name}: no estimate ({type(error).__name__}: {error})")
             continue
-        total = sum(
-            len(loaded[cell.category][0].train) + len(loaded[cell.category][0].test)
-            for cell in mine
-        )
+        total = sum(_count(loaded[cell.category][0]) for cell in mine)
         seconds[name] = spent * total / images
     return seconds
 
@@ -122,11 +119,10 @@ def _estimate(
 def _time_cell(run: Run, cell: Cell, category: Category, keys: Keys) -> tuple[float, int]:
     """Seconds that one cell will take, and its number of images."""
     fraction = run.protocol.fraction(type(run.dataset))
-    ids = [sample.id for sample in category.train]
-    train, _ = split(ids, fraction, run.config.dataset, category.name)
+    train, _ = divide(category, fraction, run.config.dataset, category.name)
     few = Category(category.name, category.train[:SAMPLE], category.test[:SAMPLE])
     few_keys = Keys(keys.train[:SAMPLE], keys.test[:SAMPLE], keys.fingerprint)
-    count = len(category.train) + len(category.test)
+    count = _count(category)
     geometry = cell.method.geometry
 
     start = time.perf_counter()
@@ -147,9 +143,14 @@ def _time_cell(run: Run, cell: Cell, category: Category, keys: Keys) -> tuple[fl
     detector.predict(batch, context)
     start = time.perf_counter()
     detector.predict(batch, context)
-    score = (time.perf_counter() - start) / len(batch) * len(category.test)
+    scored = len(category.validation) + len(category.test) + len(category.unlabelled)
+    score = (time.perf_counter() - start) / len(batch) * scored
     run.features.clear()
     return before + fit + score, count
+
+
+def _count(category: Category) -> int:
+    return len(category.normal) + len(category.test) + len(category.unlabelled)
 
 
 def _repeat(images: ImageSet, count: int) -> ImageSet:

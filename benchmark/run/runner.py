@@ -28,8 +28,8 @@ from benchmark.machine import choose_device, cores
 from benchmark.plugins.registry import Registry
 from benchmark.records import store
 from benchmark.run.cell import Cell, MethodPlan, Work, run_cell, write_failure
-from benchmark.run.config import RunConfig, data_folder, folder_from
-from benchmark.run.protocol import Protocol, split
+from benchmark.run.config import RunConfig, folder_from, open_dataset
+from benchmark.run.protocol import Protocol, divide
 
 State = Literal["done", "todo", "failed", "differs"]
 
@@ -58,12 +58,17 @@ class Run:
     results_dir: Path
     assets_dir: Path | None
     threads: int
+    dataset_settings: dict[str, Any] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
 
     @property
     def label(self) -> str:
-        """The data set's name in results."""
-        return self.config.name or self.config.dataset
+        """The data set's name in results; settings other than its defaults are part of it.
+
+        They are other data, which is never put into one table with the default's.
+        """
+        changed = [f"-{name}{value}" for name, value in sorted(self.dataset_settings.items())]
+        return self.config.name or "".join([self.config.dataset, *changed])
 
     def cells(self, category: str) -> list[Cell]:
         """The cells of one category, those of one method side by side."""
@@ -102,6 +107,8 @@ class Run:
             "assets": method.assets,
             "precision": method.precision,
         }
+        if self.dataset_settings:
+            key["source_settings"] = settings_of.as_json(self.dataset_settings)
         return Cell(method, category, seed, path, key)
 
 
@@ -114,7 +121,7 @@ def prepare(config: RunConfig, registry: Registry, console: PlainConsole) -> Run
     """
     cls = registry.dataset(config.dataset)
     root = folder_from(config.data_root, "BENCH_DATA")
-    dataset = cls(data_folder(root, [config.dataset]) if cls.needs_root else None)
+    dataset, settings = open_dataset(cls, root, config.dataset, config.set.get(config.dataset, {}))
     categories = dataset.categories()
     for name in config.categories:
         store.path_component(name, "category")
@@ -136,6 +143,7 @@ def prepare(config: RunConfig, registry: Registry, console: PlainConsole) -> Run
         results_dir,
         folder_from(config.assets_dir, "BENCH_ASSETS"),
         threads,
+        settings,
     )
     for name in dict.fromkeys(config.methods):
         run.methods.append(_plan(run, registry, name))
@@ -191,7 +199,10 @@ def extract(run: Run, methods: Sequence[MethodPlan], geometry: Geometry, images:
     """One backbone pass over a category's images for all that these methods will read."""
     specs = [s for m in methods if m.geometry == geometry for s in m.new().needs()]
     for spec in union(specs, run.features):
-        for part, title in ((images.train, "train"), (images.test, "test")):
+        parts = {"train": images.train, "test": images.test, "unlabelled": images.unlabelled}
+        for title, part in parts.items():
+            if part is None:
+                continue
             steps = -(-len(part) // EXTRACT_BATCH)
             batches = run.console.track(
                 part.batches(EXTRACT_BATCH), f"{spec.backbone} features, {title}", steps
@@ -261,8 +272,12 @@ def _category(run: Run, name: str) -> None:
             _fail(run, cell, error, None)
         return
     fraction = run.protocol.fraction(type(run.dataset))
-    ids = [sample.id for sample in category.train]
-    train, held_out = split(ids, fraction, run.config.dataset, name)
+    try:
+        train, held_out = divide(category, fraction, run.config.dataset, name)
+    except BenchError as error:
+        for cell in todo:
+            _fail(run, cell, error, None)
+        return
     extracted: set[Geometry] = set()
     for cell in todo:
         run.console.start(cell.title)

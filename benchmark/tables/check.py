@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import BenchError, SettingsError, StoreError
-from benchmark.metrics.names import IMAGE_METRICS, METRICS, PIXEL_METRICS
+from benchmark.metrics.names import IMAGE_METRICS, METRICS
 from benchmark.records.stored import Images, Stored
 from benchmark.tables.derive import UNKNOWABLE, Derivation, derivations, own_cells
 from benchmark.tables.grid import Grid
@@ -162,10 +162,10 @@ def measured(stored: Stored, images: Images) -> dict[str, Any]:
     with path.open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != stored.files["maps"]["sha256"]:
             raise StoreError(f"{path}: differs from what its record cites")
-    category = images.category(stored.row["source"], stored.row["category"])
+    category = images.of(stored.row)
     from benchmark.machine import cores
     from benchmark.records.measure import measure
 
     threads = cores()
     values, _ = measure(scores, maps, category, stored.geometry, threads)
-    return {name: values[name] for name in (*IMAGE_METRICS, *PIXEL_METRICS) if name in METRICS}
+    return {name: value for name, value in values.items() if name in METRICS}
