@@ -204,7 +204,9 @@ def _left_over(category: Category) -> tuple[list[str], int]:
     if not images:
         return [], 0
     image_folders = {path.parent for path in images}
-    mask_folders = {path.parent for path in masks} - image_folders
+    # where normal frames of a clip have masks too, they lie among those of the abnormal ones
+    strict = (s.mask for s in samples if not getattr(s.mask, "may_be_empty", False))
+    mask_folders = {path.parent for m in strict for path in _mask_files(m)} - image_folders
     top = os.path.commonpath(image_folders)
     # links to folders are not followed by the walk, but those that hold samples are known
     folders = {Path(folder) for folder, _, _ in os.walk(top)} | image_folders | mask_folders
