@@ -38,6 +38,6 @@ SPADE_4 = Layout(
         Entry("ITAE", "ITAE", "[19]"),
         Entry("SPADE", "SPADE", reference=Reference("spade")),
     ),
-    slots=(Slot("AUROC", "mean", 1, ("image_auroc",), dataset="stc"),),
+    slots=(Slot("AUROC", "mean", 1, ("image_auroc",), "shanghaitech", published="stc"),),
     stub=("",),
 )

@@ -285,3 +285,21 @@ def test_campus_pools_all_frames_and_means_over_clips_under_their_own_names(
     )
     assert status == 0, text
     assert (Path("results/runs") / "shanghaitech-scenesapart").is_dir()
+
+
+def test_spades_table_4_is_run_on_shanghaitech_and_read_from_its_records(
+    campus: Path, bench: Data
+) -> None:
+    from benchmark.tables.match import needed
+    from benchmark.tables.spade import SPADE_4
+
+    wanted = {"methods": ("spade",), "dataset": "shanghaitech", "protocol": "paper", "seeds": (0,)}
+    assert needed(SPADE_4, {"spade"}) == [wanted]
+    small = ("--weights", "random", "--image-size", 32, "--set", "spade.backbone=resnet18")
+    run = ("--dataset", "shanghaitech", "--methods", "spade", "--protocol", "paper", *small)
+    status, text = bench("run", "--data-root", campus, *run)
+    assert status == 0, text
+    (path,) = Path("results/runs").rglob("*-seed0.json")
+    value = json.loads(path.read_text())["metrics"]["image_auroc"]
+    status, text = bench("table", "spade-4")
+    assert status == 0 and "71.9" in text and f"{100 * value:.1f}" in text, text
