@@ -80,8 +80,8 @@ def _run(p: argparse.ArgumentParser) -> None:
         "--set",
         action="extend",
         nargs="+",
-        metavar="METHOD.NAME=VALUE",
-        help="a method's setting, for instance spade.k=5",
+        metavar="OWNER.NAME=VALUE",
+        help="a method's or the data set's setting, for instance spade.k=5",
     )
     p.add_argument("--table", metavar="NAME", help="run what a paper's table needs")
     p.add_argument("--config", type=Path, metavar="FILE.yaml", help="the same names in a file")

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from benchmark.data.images import FileSource, MaskValuesError
+from benchmark.data.images import FileSource
 from benchmark.errors import DataError
 
 Array = npt.NDArray[Any]
@@ -118,7 +118,7 @@ class RegionMasks:
             if not found:
                 raise DataError(f"{path}: no pixel is marked as defective; get the file again")
             if len(found) > 1 or found[0] not in self.kinds:
-                raise MaskValuesError(
+                raise DataError(
                     f"{path}: a mask with the values {', '.join(map(str, found[:6]))}; expected is "
                     f"one of {', '.join(map(str, sorted(self.kinds)))}, the kinds of defects; get "
                     "the file again"

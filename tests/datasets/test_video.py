@@ -187,6 +187,10 @@ def test_avenue_from_video_to_table(avenue: Path, bench: Data) -> None:
     for metric in ("image_auroc", "image_auroc_per_group"):
         status, text = bench("table", "per-category", "--metric", metric, "--plugin", PLUGIN)
         assert status == 0 and f"{record['metrics'][metric]:.3f}" in text, text
+    for metric in ("image_auroc_per_group", "pixel_auroc"):  # resampled by clip
+        sides = ("mean_colour", "mean_colour", "--metric", metric, "--plugin", PLUGIN)
+        status, text = bench("compare", *sides, "--data-root", avenue)
+        assert status == 0 and "+0.000 … +0.000" in text, text
 
 
 # ShanghaiTech
