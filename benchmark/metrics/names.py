@@ -12,8 +12,11 @@ IMAGE_METRICS = (
     "image_recall_at_0_fpr",
     "image_recall_at_1_fpr",
 )
-GROUP_METRICS = ("image_auroc_per_group", "group_auroc")
-"""Only where the data set's images come in groups."""
+GROUP_METRICS = {
+    "image_auroc_per_group": "no group has both good and defective images",
+    "group_auroc": "every group has a defective image",
+}
+"""Only where the data set's images come in groups; with the reason why one is undefined."""
 PIXEL_METRICS = (
     "pixel_auroc",
     "pixel_ap",

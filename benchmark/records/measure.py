@@ -59,7 +59,7 @@ def measure(
         for name in GROUP_METRICS:
             values[name] = getattr(groups, name)
             if values[name] is None:
-                why[name] = one_sided or "no group, or all groups, hold defective images"
+                why[name] = one_sided or GROUP_METRICS[name]
     reason = _no_pixels(maps, category)
     if reason:
         return values, why | dict.fromkeys(PIXEL_METRICS, reason)

@@ -134,7 +134,8 @@ def _images(row: Mapping[str, Any] | pd.Series[Any]) -> Iterator[str]:
     official = images.get("official") or {}
     for name, count in official.items():
         if (found := images["found"].get(name, 0)) != count:
-            yield f"{row['category']}: {found} of officially {count} {name} images"
+            what = name.replace("_", " ") if name.endswith("groups") else f"{name} images"
+            yield f"{row['category']}: {found} of officially {count} {what}"
 
 
 def needed(

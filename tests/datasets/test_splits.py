@@ -183,6 +183,8 @@ def test_ad2_private_images_are_scored_without_metrics(
 ) -> None:
     record, scores = run(bench, draw, "mvtec_ad2")
     assert len(scores.ids) == 4 and len(scores.held_out) == 2
+    assert record["metrics"]["image_auroc_per_group"] is None
+    assert "no group has both" in record["undefined"]["image_auroc_per_group"]
     assert len(scores.unlabelled) == 2 and np.isfinite(scores.unlabelled).all()
     assert scores.unlabelled_ids[1] == "test_private_mixed/000_mixed.png"
     folder = next((draw.root.parent / "results").rglob("*-seed0.json")).parent
