@@ -76,7 +76,7 @@ class Builder:
 
     def published(self, entry: Entry, slot: Slot, metric: str) -> published.Number | None:
         """The printed number of a cell."""
-        key = (entry.method, entry.setting, slot.source, slot.category, metric)
+        key = (entry.method, entry.setting, slot.published_as, slot.category, metric)
         return self.numbers.get(key)
 
     def value(self, entry: Entry, slot: Slot, metric: str, side: Side) -> float:
@@ -88,7 +88,7 @@ class Builder:
         if categories is None or not self._shortened(slot):
             return float(number.value) if number else math.nan
         parts = [
-            self.numbers.get((entry.method, entry.setting, slot.source, c, metric))
+            self.numbers.get((entry.method, entry.setting, slot.published_as, c, metric))
             for c in categories
         ]
         values = [float(n.value) for n in parts if n]

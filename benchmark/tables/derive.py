@@ -198,7 +198,7 @@ class _Printed:
                 continue
             if (n["method"], n["setting"]) != (entry.method, entry.setting):
                 continue
-            if (n["dataset"], n["category"], n["metric"]) == (slot.source, category, metric):
+            if (n["dataset"], n["category"], n["metric"]) == (slot.published_as, category, metric):
                 return str(n["value"])
         return "–"
 

@@ -92,7 +92,7 @@ class Slot:
     average: bool = False
 
     @property
-    def source(self) -> str:
+    def published_as(self) -> str:
         """The data set's name in ``published.csv``."""
         return self.published or self.dataset
 
