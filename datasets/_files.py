@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from benchmark.data.dataset import Category, Sample
+from benchmark import Category, Sample
 from benchmark.data.images import EXTENSIONS, FileSource
 from benchmark.errors import DataError
 

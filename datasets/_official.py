@@ -10,7 +10,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import ClassVar
 
-from benchmark.data.dataset import Category, Dataset, ImageSource, Sample
+from benchmark import Category, Dataset, Sample
+from benchmark.data.dataset import ImageSource
 from benchmark.data.images import FileSource
 from benchmark.data.masks import PositiveMask
 from benchmark.errors import DataError, unknown

@@ -19,7 +19,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.data.dataset import ArraySource, Category, Dataset, Offer, Sample
+from benchmark import Category, Dataset, Sample
+from benchmark.data.dataset import ArraySource, Offer
 from benchmark.errors import DataError, unknown
 
 Array = npt.NDArray[Any]

@@ -18,7 +18,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.data.dataset import ImageSource, Offer, Sample
+from benchmark import Sample
+from benchmark.data.dataset import ImageSource, Offer
 from benchmark.data.images import FileSource
 from benchmark.data.masks import PositiveMask
 from benchmark.errors import DataError, SettingsError

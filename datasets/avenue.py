@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.data.dataset import Category, Sample
+from benchmark import Category, Sample
 from benchmark.errors import DataError
 
 from ._files import require_images

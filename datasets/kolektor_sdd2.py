@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmark.data.dataset import Category, Sample
+from benchmark import Category, Sample
 from benchmark.data.images import FileSource, in_parallel
 from benchmark.data.masks import PositiveMask
 from benchmark.errors import DataError

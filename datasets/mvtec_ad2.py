@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from benchmark.data.dataset import Category, Sample
+from benchmark import Category, Sample
 from benchmark.errors import DataError
 
 from ._files import pictures, sample

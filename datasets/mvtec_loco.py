@@ -21,7 +21,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmark.data.dataset import Category, ImageSource
+from benchmark import Category
+from benchmark.data.dataset import ImageSource
 from benchmark.data.masks import RegionMasks, Saturation
 from benchmark.errors import DataError
 

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmark.data.dataset import Category, Sample
+from benchmark import Category, Sample
 from benchmark.data.images import FileSource
 from benchmark.data.masks import PositiveMask
 from benchmark.errors import DataError, unknown

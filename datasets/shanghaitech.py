@@ -24,7 +24,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.data.dataset import Category, ImageSource, Sample
+from benchmark import Category, Sample
+from benchmark.data.dataset import ImageSource
 from benchmark.errors import DataError
 
 from ._files import require_images

@@ -18,7 +18,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmark.data.dataset import Category, Sample
+from benchmark import Category, Sample
 from benchmark.errors import DataError
 
 from ._files import pictures, require_images, subfolders

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from benchmark.data.dataset import Category, Sample
+from benchmark import Category, Sample
 from benchmark.data.masks import PositiveMask
 
 from ._download import Archive

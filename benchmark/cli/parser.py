@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmark import __version__
 from benchmark.errors import BenchError
@@ -63,10 +64,30 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+class Several(argparse.Action):
+    """Values of an option that may be given again: ``--plugin A --plugin B`` is ``--plugin A B``.
+
+    Unlike argparse's ``extend``, the first occurrence replaces the default.
+    """
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        given = getattr(namespace, self.dest)
+        earlier = [] if given is self.default else given
+        setattr(namespace, self.dest, [*earlier, *values])
+
+
 def _run(p: argparse.ArgumentParser) -> None:
     _common_run(p)
-    p.add_argument("--methods", nargs="+", metavar="NAME", help="see: bench list methods")
-    p.add_argument("--seeds", nargs="+", type=int, metavar="N", help="default: 0")
+    p.add_argument(
+        "--methods", action=Several, nargs="+", metavar="NAME", help="see: bench list methods"
+    )
+    p.add_argument("--seeds", action=Several, nargs="+", type=int, metavar="N", help="default: 0")
     p.add_argument(
         "--protocol",
         choices=["standard", "paper"],
@@ -78,7 +99,7 @@ def _run(p: argparse.ArgumentParser) -> None:
     )
     p.add_argument(
         "--set",
-        action="extend",
+        action=Several,
         nargs="+",
         metavar="OWNER.NAME=VALUE",
         help="a method's or the data set's setting, for instance spade.k=5",
@@ -101,7 +122,9 @@ def _run(p: argparse.ArgumentParser) -> None:
 
 def _common_run(p: argparse.ArgumentParser) -> None:
     p.add_argument("--dataset", metavar="NAME", help="default: synthetic")
-    p.add_argument("--categories", nargs="+", metavar="NAME", help="default: all there are")
+    p.add_argument(
+        "--categories", action=Several, nargs="+", metavar="NAME", help="default: all there are"
+    )
     p.add_argument("--device", help="auto (default), cpu, cuda, cuda:1")
     p.add_argument("--data-root", metavar="DIR", help="data set's folder, or the one above it")
     p.add_argument("--weights-dir", metavar="DIR", help="looked into before the hubs")
@@ -109,14 +132,20 @@ def _common_run(p: argparse.ArgumentParser) -> None:
         "--weights", choices=["auto", "random"], help="random: no pre-training, labelled so"
     )
     p.add_argument("--assets-dir", metavar="DIR", help="pre-trained parts of methods")
-    p.add_argument("--plugin", nargs="+", metavar="FILE.py", help="methods or data sets of yours")
+    p.add_argument(
+        "--plugin",
+        action=Several,
+        nargs="+",
+        metavar="FILE.py",
+        help="methods or data sets of yours",
+    )
     p.add_argument("--threads", type=int, metavar="N", help="default: all cores")
     p.add_argument("--results", metavar="DIR", help="default: results/runs")
 
 
 def _list(p: argparse.ArgumentParser) -> None:
     p.add_argument("what", choices=["methods", "datasets", "metrics", "tables"])
-    p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py")
+    p.add_argument("--plugin", action=Several, nargs="+", default=[], metavar="FILE.py")
 
 
 def _table(p: argparse.ArgumentParser) -> None:
@@ -124,14 +153,17 @@ def _table(p: argparse.ArgumentParser) -> None:
     p.add_argument("--format", choices=["markdown", "latex", "csv", "html"], default="markdown")
     p.add_argument(
         "--metric",
+        action=Several,
         nargs="+",
         metavar="NAME",
         help="for per-category (default: image_auroc), summary",
     )
-    p.add_argument("--results", nargs="+", default=["results/runs"], metavar="DIR")
+    p.add_argument("--results", action=Several, nargs="+", default=["results/runs"], metavar="DIR")
     p.add_argument("--dataset", metavar="NAME")
     p.add_argument("--protocol", metavar="LABEL", help="as in the results folder")
-    p.add_argument("--methods", nargs="+", metavar="NAME", help="as in --methods of bench run")
+    p.add_argument(
+        "--methods", action=Several, nargs="+", metavar="NAME", help="as in --methods of bench run"
+    )
     p.add_argument(
         "--view",
         choices=["both", "published", "run"],
@@ -144,7 +176,14 @@ def _table(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--ensemble", action="store_true", help="also the mean scores over seeds, as detectors"
     )
-    p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py", help="for readable names")
+    p.add_argument(
+        "--plugin",
+        action=Several,
+        nargs="+",
+        default=[],
+        metavar="FILE.py",
+        help="for readable names",
+    )
     p.add_argument(
         "--check",
         nargs="?",
@@ -161,13 +200,20 @@ def _compare(p: argparse.ArgumentParser) -> None:
         "--published", action="store_true", help="every record against its published number"
     )
     p.add_argument("--metric", default="image_auroc", metavar="NAME", help="default: image_auroc")
-    p.add_argument("--results", nargs="+", default=["results/runs"], metavar="DIR")
+    p.add_argument("--results", action=Several, nargs="+", default=["results/runs"], metavar="DIR")
     p.add_argument("--dataset", metavar="NAME")
     p.add_argument("--protocol", metavar="LABEL", help="as in the results folder")
     p.add_argument("--data-root", metavar="DIR", help="masks, for intervals of pixel metrics")
     p.add_argument("--common", action="store_true", help="averages over common categories")
     p.add_argument("--format", choices=["markdown", "latex", "csv", "html"], default="markdown")
-    p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py", help="for readable names")
+    p.add_argument(
+        "--plugin",
+        action=Several,
+        nargs="+",
+        default=[],
+        metavar="FILE.py",
+        help="for readable names",
+    )
 
 
 def _plot(p: argparse.ArgumentParser) -> None:
@@ -177,42 +223,42 @@ def _plot(p: argparse.ArgumentParser) -> None:
         help="gallery: worst misses and false alarms first; defects: recall by defect type",
     )
     p.add_argument("--metric", default="image_auroc", metavar="NAME", help="for cost")
-    p.add_argument("--results", nargs="+", default=["results/runs"], metavar="DIR")
+    p.add_argument("--results", action=Several, nargs="+", default=["results/runs"], metavar="DIR")
     p.add_argument("--dataset", metavar="NAME")
     p.add_argument("--protocol", metavar="LABEL", help="as in the results folder")
-    p.add_argument("--methods", nargs="+", metavar="NAME")
-    p.add_argument("--categories", nargs="+", metavar="NAME")
+    p.add_argument("--methods", action=Several, nargs="+", metavar="NAME")
+    p.add_argument("--categories", action=Several, nargs="+", metavar="NAME")
     p.add_argument("--data-root", metavar="DIR", help="data set's folder, or the one above it")
     p.add_argument("--out", metavar="DIR", help="default: pictures/ in the results folder")
     p.add_argument("--format", choices=["png", "pdf", "svg"], default="png")
     p.add_argument("--count", type=int, default=5, metavar="N", help="gallery: images of each kind")
-    p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py")
+    p.add_argument("--plugin", action=Several, nargs="+", default=[], metavar="FILE.py")
 
 
 def _report(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--results", nargs="+", default=["results/runs"], metavar="DIR")
+    p.add_argument("--results", action=Several, nargs="+", default=["results/runs"], metavar="DIR")
     p.add_argument("--dataset", metavar="NAME")
     p.add_argument("--protocol", metavar="LABEL", help="as in the results folder")
-    p.add_argument("--methods", nargs="+", metavar="NAME")
+    p.add_argument("--methods", action=Several, nargs="+", metavar="NAME")
     p.add_argument("--data-root", metavar="DIR", help="for pictures of the data set's images")
     p.add_argument("--no-pictures", action="store_true", help="tables only")
     p.add_argument("--out", metavar="FILE.html", help="default: report.html in the results folder")
-    p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py")
+    p.add_argument("--plugin", action=Several, nargs="+", default=[], metavar="FILE.py")
 
 
 def _evaluate(p: argparse.ArgumentParser) -> None:
     p.add_argument("--results", default="results/runs", metavar="DIR")
     p.add_argument("--data-root", metavar="DIR")
-    p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py")
+    p.add_argument("--plugin", action=Several, nargs="+", default=[], metavar="FILE.py")
 
 
 def _scores(p: argparse.ArgumentParser) -> None:
     p.add_argument("--results", default="results/runs", metavar="DIR")
     p.add_argument("--dataset", metavar="NAME")
     p.add_argument("--protocol", metavar="LABEL")
-    p.add_argument("--methods", nargs="+", metavar="NAME")
-    p.add_argument("--categories", nargs="+", metavar="NAME")
-    p.add_argument("--seeds", nargs="+", type=int, metavar="N")
+    p.add_argument("--methods", action=Several, nargs="+", metavar="NAME")
+    p.add_argument("--categories", action=Several, nargs="+", metavar="NAME")
+    p.add_argument("--seeds", action=Several, nargs="+", type=int, metavar="N")
 
 
 def _data(p: argparse.ArgumentParser) -> None:
@@ -220,7 +266,7 @@ def _data(p: argparse.ArgumentParser) -> None:
     p.add_argument("--data-root", metavar="DIR")
     p.add_argument("--set", nargs="+", default=[], metavar="NAME.SETTING=VALUE")
     p.add_argument("--download", action="store_true", help="fetch it first, where that is allowed")
-    p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py")
+    p.add_argument("--plugin", action=Several, nargs="+", default=[], metavar="FILE.py")
 
 
 def _new(p: argparse.ArgumentParser) -> None:
@@ -242,6 +288,6 @@ def _pretrain(p: argparse.ArgumentParser) -> None:
     p.add_argument("--weights-dir", metavar="DIR")
     p.add_argument("--weights", choices=["auto", "random"], default="auto")
     p.add_argument("--device", default="auto")
-    p.add_argument("--set", action="extend", nargs="+", default=[], metavar="ASSET.NAME=VALUE")
-    p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py")
+    p.add_argument("--set", action=Several, nargs="+", default=[], metavar="ASSET.NAME=VALUE")
+    p.add_argument("--plugin", action=Several, nargs="+", default=[], metavar="FILE.py")
     p.add_argument("--force", action="store_true", help="build it again")

@@ -142,6 +142,10 @@ class Dataset(ABC):
     :attr:`Category.counts`. A class attribute; where a setting decides which categories there are,
     ``__init__`` sets it."""
 
+    settings: Mapping[str, Any] = {}
+    """Those of its settings, the keyword-only parameters of ``__init__``, that differ from their
+    defaults; noted by whoever opens it."""
+
     def __init__(self, root: Path | None = None) -> None:
         self.root = root
 

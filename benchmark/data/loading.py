@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from benchmark.data.batch import Batch
 from benchmark.data.dataset import Category, Sample, digest
 from benchmark.data.geometry import Geometry
 from benchmark.data.images import check_mask, in_parallel
-from benchmark.detector.base import Batch
 from benchmark.errors import DataError
 
 Array = npt.NDArray[Any]

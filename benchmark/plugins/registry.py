@@ -21,6 +21,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
+from benchmark import places
+from benchmark import settings as settings_of
 from benchmark.errors import SettingsError, unknown
 
 if TYPE_CHECKING:
@@ -92,12 +94,34 @@ class Registry:
         return cls
 
     def assets(self) -> Mapping[str, type[Asset]]:
-        """Every asset that some method can have built, by name. Imports all methods."""
+        """Every asset that some method asks for by default, by name. Imports all methods."""
         found: dict[str, type[Asset]] = {}
         for name, entry in self.entries["method"].items():
             if entry.preset is None:
-                found |= {asset.name: asset for asset in self.method(name)[0].pretrains}
+                found |= {asset.name: asset for asset in self.method(name)[0]().assets()}
         return found
+
+    def open_dataset(
+        self,
+        name: str,
+        root: str | Path | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> Dataset:
+        """A data set, found below ``root`` or ``BENCH_DATA``, with these of its settings.
+
+        Raises:
+            DataError: its folder is not there.
+            SettingsError: a setting of another name or type.
+        """
+        cls = self.dataset(name)
+        declared = partial(cls, None)  # the root is no setting
+        defaults = settings_of.resolve(declared, {}, name)
+        given = settings_of.resolve(declared, settings or {}, name)
+        folder = places.dataset_folder(places.data_root(root), name) if cls.needs_root else None
+        changed = {key: value for key, value in given.items() if value != defaults[key]}
+        dataset = cls(folder, **changed)
+        dataset.settings = changed
+        return dataset
 
     def _built_in(self, kind: Kind) -> None:
         package = importlib.import_module(_PACKAGE[kind])

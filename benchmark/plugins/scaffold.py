@@ -17,10 +17,7 @@ from typing import Self
 
 import torch
 
-from benchmark.detector.context import Context
-from benchmark.detector.base import Batch, Detector, Images, Prediction
-from benchmark.features.cache import FeatureSpec
-from benchmark.detector.maps import smooth, upsample
+from benchmark import Batch, Context, Detector, FeatureSpec, Images, Prediction, smooth, upsample
 
 
 class {cls}(Detector):

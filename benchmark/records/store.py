@@ -140,6 +140,17 @@ def read_all(results: Path) -> list[dict[str, Any]]:
     return out
 
 
+def read_folder(folder: Path, category: str) -> Iterator[dict[str, Any]]:
+    """The readable records of one category in a configuration's folder, by path."""
+    for path in sorted(folder.glob(f"{_escaped(path_component(category, 'category'))}-seed*.json")):
+        try:
+            record = read(path)
+        except StoreError:  # whoever needs that record says so
+            continue
+        if record is not None:
+            yield record
+
+
 def write(path: Path, record: Mapping[str, Any]) -> None:
     """Write beside and rename: the record is whole or not there."""
     text = json.dumps({"format": FORMAT, **record}, indent=2, sort_keys=True, allow_nan=False)

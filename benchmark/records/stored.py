@@ -14,7 +14,6 @@ from benchmark.data.geometry import Geometry
 from benchmark.errors import StoreError
 from benchmark.plugins.registry import Registry
 from benchmark.records import store
-from benchmark.run.config import folder_from, open_dataset
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,8 +91,7 @@ class Images:
         """A category's samples. Raises DataError, saying where they were looked for."""
         place = (source, repr(sorted((settings or {}).items())), name)
         if place not in self._known:
-            root = folder_from(self._root, "BENCH_DATA")
-            dataset, _ = open_dataset(self._registry.dataset(source), root, source, settings or {})
+            dataset = self._registry.open_dataset(source, self._root, settings)
             self._known[place] = dataset.category(name)
         return self._known[place]
 

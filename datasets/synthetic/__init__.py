@@ -22,7 +22,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.data.dataset import ArraySource, Category, Dataset, Sample
+from benchmark import Category, Dataset, Sample
+from benchmark.data.dataset import ArraySource
 from benchmark.errors import DataError, unknown
 
 from .drawing import SIDE, Dice, expose

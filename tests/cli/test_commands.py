@@ -126,7 +126,9 @@ def test_check_of_a_data_set(bench: Bench, toy: Path) -> None:
     status, out = bench("check", "folder", "--data-root", toy)
     assert status == 0, out
     status, out = bench("check", "foldr")
-    assert status == 2 and "unknown method 'foldr'" in out
+    assert status == 2 and "unknown method or data set 'foldr', did you mean 'folder'?" in out
+    status, out = bench("check", "spad")
+    assert status == 2 and "did you mean 'spade'?" in out
 
 
 def test_data_verifies_what_is_there(bench: Bench, toy: Path) -> None:
@@ -211,8 +213,7 @@ def test_a_pretrained_asset_is_built_once_loaded_and_resumed(
     plugin = tmp_path / "with_asset.py"
     plugin.write_text(
         PLUGIN.read_text()
-        .replace("import torch\n", "import torch\n\nfrom benchmark.detector.asset import Asset\n")
-        .replace("import Batch,", "import State, Batch,")
+        .replace("import Batch,", "import Asset, State, Batch,")
         .replace(
             "class MeanColour",
             "class Tint(Asset):\n"
@@ -231,14 +232,11 @@ def test_a_pretrained_asset_is_built_once_loaded_and_resumed(
             "class MeanColour",
         )
         .replace(
-            '    title = "Mean colour"\n', '    title = "Mean colour"\n    pretrains = (Tint,)\n'
-        )
-        .replace(
             "    def fit(",
-            "    def assets(self):\n        return [Tint()]\n\n    def fit(",
+            "    def assets(self):\n        return [Tint]\n\n    def fit(",
         )
         .replace(
-            "total = sum", "tint = context.asset(Tint()).state.tensors['tint']\n        total = sum"
+            "total = sum", "tint = context.asset(Tint).state.tensors['tint']\n        total = sum"
         )
     )
     images = toy / "nut" / "train"
@@ -259,7 +257,7 @@ def test_a_pretrained_asset_is_built_once_loaded_and_resumed(
         bench(*build, "--set", "tint.gain=2.0")
     status, out = bench(*build, "--set", "tint.gain=2.0")
     assert status == 0, out
-    from benchmark.detector.base import State
+    from benchmark import State
 
     states = [State.load(p) for p in (tmp_path / "assets").glob("*.safetensors")]
     assert sorted(s.values["from"] for s in states) == [0, 2]

@@ -10,7 +10,7 @@ from benchmark.errors import BenchError, SettingsError
 from benchmark.metrics import image_metrics
 from benchmark.metrics.groups import group_metrics
 from benchmark.records.resample import Draws, image_values
-from benchmark.run.protocol import divide, split
+from benchmark.runner.protocol import divide, split
 
 IMAGE = ArraySource(np.zeros((2, 2), np.uint8), "image")
 CLIPS = [f"clip{i // 5}" for i in range(50)]

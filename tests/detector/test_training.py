@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmark import Context, Training, seeded, split_off
 from benchmark.detector import training as _training
-from benchmark.detector.context import Checkpoint, Context
-from benchmark.detector.training import Training, seeded, split_off
+from benchmark.detector.context import Checkpoint
 from benchmark.errors import DetectorError
 
 T = TypeVar("T")

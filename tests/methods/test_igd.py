@@ -14,12 +14,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark.data.geometry import Geometry
+from benchmark import Batch, Context, Geometry, State
 from benchmark.data.loading import ImageSet
-from benchmark.detector import asset as assets
 from benchmark.detector import training as _training
-from benchmark.detector.base import Batch, State
-from benchmark.detector.context import Checkpoint, Context
+from benchmark.detector.context import Checkpoint
 from benchmark.errors import AssetError, DetectorError, SettingsError
 from benchmark.features.backbones import WeightsFrom
 from benchmark.methods._msssim import LOCAL_WEIGHTS, MsSsim
@@ -37,7 +35,7 @@ from benchmark.methods.igd.model import (
 from benchmark.methods.igd.networks import Critic, Decoder, ImageNorm, PatchEncoder
 from benchmark.methods.igd.scoring import by_equations, by_public_code, fold
 from benchmark.methods.igd.views import Views, cut
-from benchmark.run.estimate import FewSteps
+from benchmark.runner.estimate import FewSteps
 
 T = TypeVar("T")
 SMALL: dict[str, Any] = {"encoder": "random", "epochs": 2, "batch": 4}
@@ -357,7 +355,7 @@ def test_the_global_encoder_runs_once_per_image_and_flip() -> None:
     place = context(64)
     settings = {**SMALL, "scales": ("global",), "backbone": "squeezenet1_1", "epochs": 3}
     Igd(**settings).fit(images(5, 64), place)
-    assert place.features_of.counts.images == 10
+    assert place._features.counts.images == 10
 
 
 # scores (equations 11 and 12)
@@ -486,20 +484,14 @@ def test_windows_are_shrunk_squares_of_all_sizes() -> None:
 
 def test_the_encoder_comes_from_the_asset(tmp_path: Path) -> None:
     place = context(assets_dir=tmp_path)
-    settings = {
-        **SMALL,
-        "encoder": "distilled",
-        "backbone": "squeezenet1_1",
-        "encoder_steps": 3,
-        "encoder_batch": 2,
-        "encoder_side": 64,
-    }
+    place.asset_settings = {"igd-encoder": TEACHER}
+    settings = {**SMALL, "encoder": "distilled", "backbone": "squeezenet1_1"}
     with pytest.raises(AssetError, match=r"bench pretrain igd-encoder .*igd-encoder\.steps=3"):
         Igd(**settings).fit(images(4), place)
     asset = IgdEncoder(**TEACHER)
     state = asset.build(images(4, 64), place)
     assert state.values["width"] == 512
-    assets.save(asset, state, {}, tmp_path)
+    asset.save(state, {}, tmp_path)
     detector = Igd(**settings).fit(images(4), place)
     body = detector._model("local").body
     assert body is not None
@@ -598,7 +590,6 @@ def test_goes_on_after_a_kill_as_if_nothing_had_happened(
     where: tuple[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = {**SMALL, "backbone": "squeezenet1_1", "patches": 2, "encoder": "distilled_on_train"}
-    settings |= {"encoder_steps": 2, "encoder_batch": 2, "encoder_side": 32}
     plain = context(64)
     whole = Igd(**settings).fit(images(4, 64), plain)
     monkeypatch.setattr(_training, "SAVE_SECONDS", 0.0)  # after every step
@@ -693,7 +684,7 @@ def test_epochs_follow_the_images_size_unless_given() -> None:
 def test_weights_of_hidden_scales_do_not_matter() -> None:
     assert Igd(scales=("local",)).needs() == []
     assert Igd(scales=("global",)).assets() == []
-    assert Igd().assets()[0].path(Path()) == IgdEncoder().path(Path())
+    assert Igd().assets() == [IgdEncoder]
 
 
 def test_finds_an_odd_class_among_real_images(real_data: Path, real_weights: Path) -> None:

@@ -10,10 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from benchmark.data.geometry import Geometry
+from benchmark import Context, FeatureSpec, Geometry
 from benchmark.data.loading import ImageSet
-from benchmark.detector.context import Context
-from benchmark.features.cache import FeatureSpec
 from benchmark.plugins.registry import Registry
 
 Spade: Any = Registry().method("spade")[0]

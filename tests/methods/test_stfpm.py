@@ -11,14 +11,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from benchmark.data.geometry import Geometry
+from benchmark import Batch, Context, Geometry, State
 from benchmark.data.loading import ImageSet
 from benchmark.detector import training as _training
-from benchmark.detector.base import Batch, State
-from benchmark.detector.context import Checkpoint, Context
+from benchmark.detector.context import Checkpoint
 from benchmark.errors import DetectorError, SettingsError
 from benchmark.methods.stfpm import Stfpm
-from benchmark.run.estimate import FewSteps
+from benchmark.runner.estimate import FewSteps
 
 T = TypeVar("T")
 SIDE = 32
@@ -106,8 +105,8 @@ def test_map_is_the_product_of_the_layers_distances(fitted: tuple[Stfpm, Context
 
 def test_only_the_student_learns(fitted: tuple[Stfpm, Context]) -> None:
     detector, place = fitted
-    teacher = place.features_of.backbone("resnet18").model
-    fresh = context().features_of.backbone("resnet18").model
+    teacher = place.backbone("resnet18").model
+    fresh = context().backbone("resnet18").model
     for (name, a), b in zip(teacher.named_parameters(), fresh.parameters(), strict=True):
         assert torch.equal(a, b), name
         assert a.grad is None and not a.requires_grad, name
@@ -122,7 +121,7 @@ def test_student_starts_from_its_own_weights() -> None:
     with _training.seeded(context(), "student"):
         detector.build()
     student = detector.student_.state_dict()["model.conv1.weight"]
-    teacher = context().features_of.backbone("resnet18").model.state_dict()["conv1.weight"]
+    teacher = context().backbone("resnet18").model.state_dict()["conv1.weight"]
     assert not torch.allclose(student, teacher)
 
 

@@ -11,19 +11,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark.data.geometry import Geometry
+from benchmark import Context, Geometry, State
 from benchmark.data.loading import ImageSet
-from benchmark.detector import asset as assets
 from benchmark.detector import training as _training
-from benchmark.detector.base import State
-from benchmark.detector.context import Checkpoint, Context
+from benchmark.detector.context import Checkpoint
 from benchmark.errors import AssetError, DetectorError, SettingsError
 from benchmark.methods._distillation import Moments
 from benchmark.methods.uninformed_students import UninformedStudents
 from benchmark.methods.uninformed_students.networks import PatchNetwork, mirrored
 from benchmark.methods.uninformed_students.teacher import UsTeacher, Windows, correlation
 from benchmark.plugins.registry import Registry
-from benchmark.run.estimate import FewSteps
+from benchmark.runner.estimate import FewSteps
 
 T = TypeVar("T")
 SIDE = 16
@@ -264,25 +262,22 @@ def test_windows_lie_anywhere_in_the_image_and_not_beyond() -> None:
 
 
 def test_teachers_come_from_the_asset(tmp_path: Path) -> None:
-    place = Context.alone(geometry=Geometry(resize=SIDE), assets_dir=tmp_path)
-    settings = {
-        **FAST,
-        "teacher": "distilled",
-        "fields": (33,),
-        "teacher_layer": "layer1",
-        "teacher_fields": (17, 33),
-        "teacher_steps": 3,
-        "teacher_batch": 2,
-    }
-    detector = UninformedStudents(**settings)
+    place = Context.alone(
+        geometry=Geometry(resize=SIDE), assets_dir=tmp_path, asset_settings={"us-teacher": TEACHER}
+    )
+    detector = UninformedStudents(**{**FAST, "teacher": "distilled", "fields": (33,)})
     with pytest.raises(AssetError, match=r"bench pretrain us-teacher .*us-teacher\.steps=3"):
         detector.fit(images(3), place)
     asset = UsTeacher(**TEACHER)
     state = asset.build(images(4, side=64), place)
-    assets.save(asset, state, {}, tmp_path)
+    asset.save(state, {}, tmp_path)
     detector.fit(images(3), place)
     for name, tensor in detector.teachers_[0].state_dict().items():
         assert torch.equal(tensor, state.tensors[f"1.{name}"]), name
+    with pytest.raises(SettingsError, match=r"fields=\[17, 33, 65\]"):
+        UninformedStudents(**{**FAST, "teacher": "distilled", "fields": (65,)}).fit(
+            images(3), place
+        )
 
 
 def test_teacher_goes_on_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,7 +312,7 @@ def test_single_scale_is_a_preset() -> None:
     cls, settings = Registry().method("uninformed_students_single")
     detector = cls(**settings)
     assert settings == {"fields": (65,)}
-    assert detector.assets()[0].path(Path()) == UsTeacher().path(Path()), "needs its own asset"
+    assert detector.assets() == [UsTeacher], "needs its own asset"
 
 
 def test_a_training_cut_short_can_still_predict() -> None:
@@ -339,7 +334,6 @@ def test_divergence_is_an_error_with_a_remedy() -> None:
         {"fields": (20,)},
         {"students": 0},
         {"steps": 0},
-        {"fields": (17,), "teacher_fields": (33,)},
     ],
 )
 def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:

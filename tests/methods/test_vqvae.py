@@ -16,9 +16,10 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmark import Context
 from benchmark.data.loading import ImageSet
 from benchmark.detector import training as _training
-from benchmark.detector.context import Checkpoint, Context
+from benchmark.detector.context import Checkpoint
 from benchmark.errors import AssetError, WeightsError
 from benchmark.features.backbones import WeightsFrom
 from benchmark.methods.dsr.vqvae import Quantiser, VqVae, straight_through

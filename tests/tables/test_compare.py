@@ -13,7 +13,7 @@ import pytest
 from scipy.stats import wilcoxon
 
 import benchmark
-from benchmark.data.dataset import Category
+from benchmark import Category
 from benchmark.errors import StoreError
 from benchmark.metrics import image_metrics, pixel_metrics
 from benchmark.records.resample import Draws, Histograms, histograms, image_values, pixel_values

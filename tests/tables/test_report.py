@@ -11,7 +11,7 @@ import pytest
 
 import benchmark
 from benchmark.records.names import known_methods
-from benchmark.report.build import command
+from benchmark.reports.build import command
 
 from .browser import Browser
 from .conftest import TOY, Record, keep_scores

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,16 +12,13 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from benchmark import settings
-from benchmark.data.dataset import Dataset
-from benchmark.data.geometry import Geometry
-from benchmark.detector.base import Batch, Prediction, State, check_prediction
-from benchmark.detector.context import Checkpoint, Context, seed_of
-from benchmark.detector.maps import upsample
+from benchmark import Batch, Context, Dataset, Geometry, Prediction, State, settings, upsample
+from benchmark.detector.base import check_prediction
+from benchmark.detector.context import Checkpoint, seed_of
 from benchmark.errors import DetectorError, SettingsError, StoreError
 from benchmark.plugins.registry import Registry
 from benchmark.records import store
-from benchmark.run.protocol import Protocol, split
+from benchmark.runner.protocol import Protocol, split
 
 SIZES = [(300, 400), (400, 300), (256, 256), (1024, 1000), (257, 511)]
 
@@ -56,11 +54,69 @@ def test_eval_crop_and_size_cut_maps_and_masks_alike() -> None:
         Geometry(resize=200, crop=224)
 
 
-def test_without_antialias_the_samples_are_torchs() -> None:
-    pixels = np.random.default_rng(0).integers(0, 255, (100, 100, 3), np.uint8)
-    a = Geometry(resize=50).image(pixels)
-    b = Geometry(resize=50, antialias=False).image(pixels)
-    assert (a != b).any() and b.shape == a.shape == (50, 50, 3)
+@pytest.mark.parametrize("filter", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("size", SIZES)
+def test_without_antialias_the_samples_are_torchs(
+    size: tuple[int, int], filter: Literal["bilinear", "bicubic"]
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (*size, 3), np.uint8)
+    got = Geometry(resize=100, antialias=False, filter=filter).image(pixels)
+    resize = v2.Resize(100, v2.InterpolationMode(filter), antialias=False)
+    want = resize(torch.from_numpy(pixels).permute(2, 0, 1).float()).round().clamp(0, 255)
+    np.testing.assert_array_equal(got, want.permute(1, 2, 0).numpy())
+    averaged = Geometry(resize=100, filter=filter).image(pixels)
+    assert (got != averaged).mean() > 0.5
+
+
+@pytest.mark.parametrize(
+    ("geometry", "side", "scaled"),
+    [
+        (Geometry(resize=256, crop=224), 112, Geometry(resize=128, crop=112)),
+        (
+            Geometry(resize=(256, 256), antialias=False, eval_crop=224),
+            128,
+            Geometry(resize=(128, 128), antialias=False, eval_crop=112),
+        ),
+        (
+            Geometry(resize=(300, 600), crop=200, filter="bicubic", eval_crop=100, eval_size=512),
+            50,
+            Geometry(resize=(75, 150), crop=50, filter="bicubic", eval_crop=25, eval_size=512),
+        ),
+        (Geometry(resize=256), 100, Geometry(resize=100)),
+        (Geometry(resize=None), 64, Geometry(resize=(64, 64))),
+    ],
+)
+def test_a_geometry_is_scaled_in_proportion(
+    geometry: Geometry, side: int, scaled: Geometry
+) -> None:
+    assert geometry.scaled(side) == scaled
+
+
+def test_every_published_geometry_shows_the_same_part_at_any_size() -> None:
+    registry = Registry()
+    for name in registry.names("method"):
+        paper = registry.method(name)[0].paper
+        for side in range(32, 300, 7):
+            scaled = paper.scaled(side)
+            pixels = np.zeros((2 * side, 2 * side, 3), np.uint8)
+            assert scaled.image(pixels).shape == (side, side, 3), f"{name} at {side}"
+            assert replace(scaled, resize=None, crop=None, eval_crop=None) == replace(
+                paper, resize=None, crop=None, eval_crop=None
+            ), f"{name} at {side}"
+            wanted, found = (_shares(geometry) for geometry in (paper, scaled))
+            assert found == pytest.approx(wanted, abs=1 / side), f"{name} at {side}"
+
+
+def _shares(geometry: Geometry) -> tuple[float, float]:
+    """What the detector sees of the resized image's side, and what is measured of that."""
+    resized = geometry.resized(512, 512)[0]
+    seen = geometry.crop or resized
+    return seen / resized, (geometry.eval_crop or seen) / seen
+
+
+def test_crops_of_an_image_of_any_size_cannot_be_scaled() -> None:
+    with pytest.raises(SettingsError, match="own size cannot be scaled.*without --image-size"):
+        Geometry(resize=None, crop=224).scaled(112)
 
 
 def test_held_out_images_depend_on_the_ids_alone() -> None:
@@ -78,6 +134,7 @@ def test_protocols_have_their_geometry_and_label() -> None:
     paper = Geometry(resize=256, crop=224)
     dataset: type[Dataset] = Registry().dataset("mvtec")
     assert Protocol("paper").geometry(dataset, paper) == paper
+    assert Protocol("paper", image_size=64).geometry(dataset, paper) == paper.scaled(64)
     assert Protocol().geometry(dataset, paper) == Geometry(resize=(256, 256))
     assert Protocol(image_size=64).geometry(dataset, paper) == Geometry(resize=(64, 64))
     assert Protocol().fraction(dataset) == 0.1 and Protocol("paper").fraction(dataset) == 0.0

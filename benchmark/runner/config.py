@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 import yaml
 
-from benchmark import settings as settings_of
-from benchmark.errors import DataError, SettingsError, unknown
+from benchmark.errors import SettingsError, unknown
+from benchmark.places import RESULTS
 from benchmark.settings import coerce, parse_assignment
-
-if TYPE_CHECKING:
-    from benchmark.data.dataset import Dataset
 
 
 @dataclass(frozen=True)
@@ -36,7 +31,7 @@ class RunConfig:
     weights_dir: str | None = None
     weights: Literal["auto", "random"] = "auto"
     assets_dir: str | None = None
-    results: str = "results/runs"
+    results: str = RESULTS
     set: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     plugin: tuple[str, ...] = ()
     name: str | None = None
@@ -75,60 +70,7 @@ class RunConfig:
             )
         if len(set(config.seeds)) != len(config.seeds) or not config.seeds:
             raise SettingsError(f"seeds {list(config.seeds)}: give at least one, each once")
-        stray = sorted(sets.keys() - {*config.methods, config.dataset})
-        if stray:
-            raise SettingsError(
-                f"settings for {', '.join(stray)}, which this run does not include "
-                f"(methods: {', '.join(config.methods)}; data set: {config.dataset})"
-            )
         return config
-
-
-def folder_from(option: str | None, variable: str) -> Path | None:
-    """A folder given by an option or, failing that, by an environment variable."""
-    value = option or os.environ.get(variable)
-    return Path(value).expanduser() if value else None
-
-
-def data_folder(root: Path | None, names: list[str]) -> Path:
-    """The data set's own folder: ``root`` itself, or the folder in it with the data set's name.
-
-    Raises:
-        DataError: no root given, or it does not exist.
-    """
-    if root is None:
-        raise DataError(
-            f"data set {names[0]!r} needs a folder; pass --data-root DIR or set BENCH_DATA "
-            f"(its own folder, or one that holds it as {names[0]}/)"
-        )
-    if not root.is_dir():
-        raise DataError(f"data root {root}: no such folder; check --data-root or BENCH_DATA")
-    for name in names:
-        if (root / name).is_dir():
-            return root / name
-    return root
-
-
-def open_dataset(
-    cls: type[Dataset], root: Path | None, name: str, given: Mapping[str, Any]
-) -> tuple[Dataset, dict[str, Any]]:
-    """A data set with its settings, and those of them that differ from its defaults.
-
-    Args:
-        cls: the class.
-        root: a data root (see :func:`data_folder`); unused where it needs none.
-        name: its name on the command line.
-        given: its settings, those left out have their defaults.
-
-    Raises:
-        DataError: no root, or no such folder.
-        SettingsError: unknown names or wrong types.
-    """
-    defaults = settings_of.resolve(partial(cls, None), {}, name)
-    values = settings_of.resolve(partial(cls, None), given, name)
-    folder = data_folder(root, [name]) if cls.needs_root else None
-    changed = {key: value for key, value in values.items() if value != defaults[key]}
-    return cls(folder, **changed), changed
 
 
 def settings_by_owner(given: Any) -> dict[str, dict[str, Any]]:

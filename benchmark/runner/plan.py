@@ -1,0 +1,262 @@
+"""What a run consists of: its methods, its categories, and the cells that follow."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmark import machine, places
+from benchmark import settings as settings_of
+from benchmark.console import PlainConsole
+from benchmark.data.dataset import Dataset
+from benchmark.data.geometry import Geometry
+from benchmark.detector.base import Detector
+from benchmark.errors import BenchError, DataError, SettingsError, unknown
+from benchmark.features.backbones import WeightsFrom
+from benchmark.features.cache import FrozenFeatures
+from benchmark.plugins.registry import Registry
+from benchmark.records import store
+from benchmark.runner.config import RunConfig
+from benchmark.runner.protocol import Protocol
+
+
+@dataclass
+class MethodPlan:
+    """A method as one run uses it.
+
+    Attributes:
+        name: as typed on the command line.
+        cls, settings: the class and its resolved settings.
+        geometry: of its input under the run's protocol.
+        draws: whether a seed changes anything.
+        asset_settings: asset name -> its resolved settings.
+        weights: per frozen backbone: name, layers, source, SHA-256 over the tensors used.
+        assets: name -> SHA-256.
+        provenance: where the pre-trained parts come from: whether the weights of every backbone are
+            the published ones, and per asset its settings, images and backbones.
+        error: why the method cannot run at all; its cells fail with it.
+    """
+
+    name: str
+    cls: type[Detector]
+    settings: Mapping[str, Any]
+    geometry: Geometry
+    draws: bool = True
+    asset_settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    weights: list[dict[str, Any]] = field(default_factory=list)
+    assets: dict[str, str] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    precision: str = "float32"
+    error: BaseException | None = None
+
+    def new(self) -> Detector:
+        """A fresh detector with these settings."""
+        return self.cls(**self.settings)
+
+    def recorded_settings(self) -> dict[str, Any]:
+        """Settings as records hold them; those of assets under ``ASSET.NAME``."""
+        return settings_of.as_json(
+            {
+                **self.settings,
+                **{f"{a}.{k}": v for a, s in self.asset_settings.items() for k, v in s.items()},
+            }
+        )
+
+    def identity(self) -> str:
+        """What names its folder: settings, version, weights, assets, precision."""
+        return store.identity(
+            {
+                "settings": settings_of.as_json(self.settings),
+                "version": self.cls.version,
+                "weights": [[w["backbone"], w["layers"], w["sha256"]] for w in self.weights],
+                "assets": self.assets,
+                "precision": self.precision,
+            }
+        )
+
+
+@dataclass
+class Cell:
+    """The unit of work: data set × category × method × seed under a protocol.
+
+    Attributes:
+        method, category, seed: what is run.
+        path: where its files are.
+        key: what its record must equal to count as this cell's; ``data`` is filled in when the
+            category has been hashed.
+    """
+
+    method: MethodPlan
+    category: str
+    seed: int
+    path: store.CellPath
+    key: dict[str, Any]
+
+    @property
+    def title(self) -> str:
+        return f"{self.method.name} {self.category} seed {self.seed}"
+
+
+@dataclass
+class Plan:
+    """Everything that a run's cells have in common."""
+
+    config: RunConfig
+    console: PlainConsole
+    dataset: Dataset
+    categories: list[str]
+    protocol: Protocol
+    features: FrozenFeatures
+    methods: list[MethodPlan]
+    results_dir: Path
+    assets_dir: Path | None
+    threads: int
+
+    @property
+    def label(self) -> str:
+        """The data set's name in results; settings other than its defaults are part of it.
+
+        They are other data, which is never put into one table with the default's.
+        """
+        changed = [f"-{name}{value}" for name, value in sorted(self.dataset.settings.items())]
+        return self.config.name or "".join([self.config.dataset, *changed])
+
+    def cells(self, category: str) -> list[Cell]:
+        """The cells of one category, those of one method side by side."""
+        return [
+            self._cell(method, category, seed)
+            for method in self.methods
+            for seed in self.config.seeds
+        ]
+
+    def _cell(self, method: MethodPlan, category: str, seed: int) -> Cell:
+        path = store.CellPath(
+            self.results_dir,
+            self.label,
+            self.protocol.label,
+            method.name,
+            method.identity(),
+            category,
+            seed,
+        )
+        key = {
+            "dataset": self.label,
+            "source": self.config.dataset,
+            "category": category,
+            "method": method.name,
+            "seed": seed,
+            "protocol": {
+                "name": self.protocol.name,
+                "holdout": self.protocol.fraction(type(self.dataset)),
+                "image_size": self.protocol.image_size,
+            },
+            "geometry": method.geometry.as_json(),
+            "data": None,
+            "settings": settings_of.as_json(method.settings),
+            "version": method.cls.version,
+            "weights": method.weights,
+            "assets": method.assets,
+            "precision": method.precision,
+        }
+        if self.dataset.settings:
+            key["source_settings"] = settings_of.as_json(self.dataset.settings)
+        return Cell(method, category, seed, path, key)
+
+
+def prepare(config: RunConfig, registry: Registry, console: PlainConsole) -> Plan:
+    """Find everything that the configuration names.
+
+    Raises:
+        BenchError: something named is unknown, missing or unusable for the whole run. What only
+            stops one method (its weights, its assets, its own code) is kept as that method's error.
+    """
+    given = config.set.get(config.dataset, {})
+    dataset = registry.open_dataset(config.dataset, config.data_root, given)
+    categories = dataset.categories()
+    for name in config.categories:
+        store.path_component(name, "category")
+        if name not in categories:
+            raise DataError(unknown(f"category of {config.dataset}", name, categories))
+    results_dir = places.expanded(config.results)
+    store.check_writable(results_dir)
+    device = machine.choose_device(config.device)
+    weights = WeightsFrom(places.weights_dir(config.weights_dir), config.weights)
+    plan = Plan(
+        config,
+        console,
+        dataset,
+        list(config.categories) or categories,
+        Protocol(config.protocol, config.holdout, config.image_size),
+        FrozenFeatures(weights, device),
+        [],
+        results_dir,
+        places.assets_dir(config.assets_dir),
+        config.threads or machine.cores(),
+    )
+    for name in dict.fromkeys(config.methods):
+        plan.methods.append(_method(plan, registry, name))
+    assets = (name for method in plan.methods for name in method.asset_settings)
+    known = {*config.methods, config.dataset, *assets}
+    if (stray := sorted(config.set.keys() - known)) and not any(m.error for m in plan.methods):
+        raise SettingsError(
+            f"settings for {', '.join(stray)}, which this run does not include "
+            f"(methods, their assets and the data set: {', '.join(sorted(known))})"
+        )
+    return plan
+
+
+def _method(plan: Plan, registry: Registry, name: str) -> MethodPlan:
+    config = plan.config
+    cls, preset = registry.method(name)
+    settings = settings_of.resolve(cls, {**preset, **config.set.get(name, {})}, name)
+    geometry = plan.protocol.geometry(type(plan.dataset), cls.paper)
+    method = MethodPlan(name, cls, settings, geometry, precision=config.precision)
+    detector = method.new()
+    method.draws = detector.draws
+    for asset in detector.assets():
+        given = config.set.get(asset.name, {})
+        method.asset_settings[asset.name] = settings_of.resolve(asset, given, asset.name)
+    try:
+        _find_weights(method, detector, plan.features)
+        _find_assets(method, detector, plan.assets_dir)
+    except Exception as error:  # a backbone's or an asset's own code may fail in any way
+        method.error = error
+    return method
+
+
+def _find_weights(method: MethodPlan, detector: Detector, features: FrozenFeatures) -> None:
+    published = True
+    for spec in detector.needs():
+        backbone = features.backbone(spec.backbone)
+        layers = backbone.resolve(spec.layers)
+        method.weights.append(
+            {
+                "backbone": spec.backbone,
+                "layers": list(layers),
+                "source": backbone.source,
+                "sha256": backbone.identity(layers),
+            }
+        )
+        published = published and backbone.published
+    method.provenance["published_weights"] = published
+
+
+def _find_assets(method: MethodPlan, detector: Detector, folder: Path | None) -> None:
+    for cls in detector.assets():
+        loaded = cls(**method.asset_settings[cls.name]).load(folder)
+        method.assets[cls.name] = loaded.sha256
+        origin = {name: loaded.info.get(name) for name in ("settings", "images", "backbones")}
+        method.provenance.setdefault("assets", {})[cls.name] = origin
+
+
+def error_text(error: BaseException) -> str:
+    """One sentence of an error for a person."""
+    return str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
+
+
+def traceback_text(error: BaseException) -> str:
+    """Where an error came from; empty for one that explains itself."""
+    return "" if isinstance(error, BenchError) else "".join(traceback.format_exception(error))
