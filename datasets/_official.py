@@ -94,8 +94,14 @@ class Official(Dataset):
         if self.archive is not None:
             if self.root is None:
                 raise DataError(f"{self.title}: name the folder to download to: --data-root DIR")
+            target = self.root / self.name
+            if target.exists():
+                raise DataError(
+                    f"{target}: already there; bench data {self.name} without --download says what "
+                    "is wrong with it, and once it is removed it can be fetched again"
+                )
             path = fetch(self.archive, self.root)
-            unpack(path, self.root / self.name)
+            unpack(path, target)
             path.unlink()
             return
         raise DataError(

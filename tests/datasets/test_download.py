@@ -100,3 +100,6 @@ def test_a_data_set_is_fetched_into_a_folder_of_its_name(
     visa.Visa(tmp_path).download()
     assert [p.name for p in tmp_path.iterdir()] == ["visa"]
     assert (tmp_path / "visa/candle").stat().st_size == 5000
+    with pytest.raises(DataError, match="visa: already there"):
+        visa.Visa(tmp_path).download()
+    assert len(Handler.asked) == 1  # nothing was fetched for nothing
