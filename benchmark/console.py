@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from typing import Protocol, Self, TextIO, TypeVar
 
 T = TypeVar("T")
 
@@ -173,3 +175,29 @@ class RichConsole(PlainConsole):
 def open_console() -> PlainConsole:
     """Bars when standard output is a terminal, lines otherwise."""
     return RichConsole() if sys.stdout.isatty() else PlainConsole()
+
+
+@contextmanager
+def warned(kind: type[Warning], say: Callable[[str], None]) -> Iterator[list[str]]:
+    """Hand every warning of a kind to ``say``; the list it yields fills with their texts."""
+    told: list[str] = []
+    show = warnings.showwarning
+
+    def heard(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if not issubclass(category, kind):
+            show(message, category, filename, lineno, file, line)
+        elif str(message) not in told:
+            told.append(str(message))
+            say(str(message))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", kind)
+        warnings.showwarning = heard
+        yield told

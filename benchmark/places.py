@@ -5,15 +5,27 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from benchmark.errors import DataError
+from benchmark.errors import DataError, SettingsError
 
 DATA, WEIGHTS, ASSETS = "BENCH_DATA", "BENCH_WEIGHTS", "BENCH_ASSETS"
 RESULTS = "results/runs"
 
 
-def expanded(path: str | Path) -> Path:
-    """A path with ``~`` replaced by the home folder."""
-    return Path(path).expanduser()
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """A path with a leading ``~`` or ``~user`` replaced by the home folder.
+
+    Raises:
+        SettingsError: no such user, or no home folder is known.
+    """
+    text = os.fspath(path)
+    out = os.path.expanduser(text)
+    if out.startswith("~"):
+        first = text.split("/", 1)[0]
+        raise SettingsError(
+            f"path {text!r}: no home folder is known for {first!r}; write the path in full, or "
+            f"./{text} for a folder of that name"
+        )
+    return Path(out)
 
 
 def data_root(option: str | Path | None = None) -> Path | None:

@@ -55,7 +55,7 @@ class Stfpm(Detector):
     title = "STFPM"
     citation = "Wang et al. 2021"
     paper = Geometry(resize=(256, 256))
-    smoke = {"epochs": 8, "batch": 4}
+    smoke = {"epochs": 16, "batch": 4}
 
     def __init__(
         self,

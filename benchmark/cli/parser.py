@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -10,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import __version__
-from benchmark.errors import BenchError
+from benchmark.console import warned
+from benchmark.errors import BenchError, RecordWarning, in_words
+from benchmark.places import expanded
+from benchmark.texts import shown_name
 
 RUN_EXAMPLE = "example: bench run --methods spade padim --dataset mvtec --data-root ~/data"
 
@@ -20,11 +24,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Before any library starts threads: those that wait shall sleep. On a shared machine busy waiting
     # was measured to cost a run three to four times its CPU time.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if not _supported():
+        print(
+            "bench: Windows is not supported; run it on Linux or macOS, or in the Windows Subsystem "
+            "for Linux",
+            file=sys.stderr,
+        )
+        return 2
+    for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a letter gets its number
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     given = parser().parse_args(arguments)
     try:
         from benchmark.cli.commands import COMMANDS
 
-        return COMMANDS[given.command](given)
+        _expand(given)
+        with warned(RecordWarning, lambda text: print(f"bench: {text}", file=sys.stderr)) as told:
+            status = COMMANDS[given.command](given)
+        return status or int(bool(told))
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
@@ -37,6 +54,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except (MemoryError, OSError, RuntimeError) as error:
+        known = in_words(error)
+        if known is error:
+            raise
+        print(f"bench: {known}", file=sys.stderr)
+        return 2
+
+
+def _supported() -> bool:
+    """Whether the system has file locks as Linux and macOS do; Windows has not."""
+    try:
+        import fcntl  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+PATHS = (
+    *("results", "data_root", "weights_dir", "assets_dir", "plugin", "config"),
+    *("check", "out", "into", "images", "runs"),
+)
+"""Options whose values are paths, or may be."""
+
+
+def _expand(given: argparse.Namespace) -> None:
+    """Replace ``~`` in paths, which a shell does for --x DIR and not for --x=DIR; compose the
+    letters of categories' names as those of data sets are."""
+    if getattr(given, "categories", None):
+        given.categories = [shown_name(name) for name in given.categories]
+    named = (*PATHS, "name") if given.command in ("table", "check") else PATHS
+    for name in named:
+        value = getattr(given, name, None)
+        if isinstance(value, list):
+            setattr(given, name, [_path(part) for part in value])
+        elif value:
+            setattr(given, name, _path(value))
+
+
+def _path(value: str | Path) -> str | Path:
+    if not str(value).startswith("~"):
+        return value
+    path = expanded(value)
+    return str(path) if isinstance(value, str) else path
 
 
 def parser() -> argparse.ArgumentParser:

@@ -22,6 +22,7 @@ from benchmark.data.batch import Batch
 from benchmark.data.geometry import Geometry
 from benchmark.features.backbones import Backbone, WeightsFrom
 from benchmark.features.spec import FeatureSpec
+from benchmark.machine import memory
 
 EXTRACT_BATCH = 16
 
@@ -38,7 +39,7 @@ class Counts:
 class FrozenFeatures:
     """The features of a run, by image key, flip, geometry, backbone and layer.
 
-    Held in memory up to ``memory_bytes``; beyond that in an unlinked temporary file (a killed run
+    Held in memory up to ``memory_bytes``, an eighth of what the process may use at most; beyond that in an unlinked temporary file (a killed run
     leaves nothing behind) up to ``disk_bytes``; beyond that they are computed again when read.
     """
 
@@ -52,7 +53,7 @@ class FrozenFeatures:
     ) -> None:
         self.weights = weights
         self.device = device
-        self.memory_bytes = memory_bytes
+        self.memory_bytes = min(memory_bytes, memory() // 8)
         self.disk_bytes = disk_bytes
         self.counts = Counts()
         self._backbones: dict[str, Backbone] = {}

@@ -46,7 +46,7 @@ def plot(given: Namespace) -> int:
         written = cost(frame, out, metric=given.metric, form=form, say=_warn)
     for path in written:
         print(path)
-    return 0 if written else 1
+    return 0 if written and not images.refused else 1
 
 
 def _warn(text: str) -> None:

@@ -65,7 +65,7 @@ class Registry:
         for kind in KINDS:
             self._built_in(kind)
             self._installed(kind)
-        for path in plugins:
+        for path in {Path(path).resolve(): path for path in plugins}.values():  # each file once
             self._plugin(Path(path))
 
     def names(self, kind: Kind) -> list[str]:
@@ -178,7 +178,7 @@ class Registry:
 
 def _described(source: Path, kind: Kind) -> tuple[str, Sequence[str]]:
     """Summary line and preset names of a file, from its source text; ("", ()) if not of the kind."""
-    tree = ast.parse(source.read_text(encoding="utf-8"), filename=str(source))
+    tree = ast.parse(source.read_bytes(), filename=str(source))
     known = {_BASE[kind]}
     for node in tree.body:
         if isinstance(node, ast.ImportFrom):
@@ -224,7 +224,7 @@ def _names(bases: Sequence[ast.expr]) -> set[str]:
 
 def _first_line(source: Path) -> str:
     """Of a file's docstring."""
-    text = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8")))
+    text = ast.get_docstring(ast.parse(source.read_bytes()))
     return text.splitlines()[0] if text else ""
 
 

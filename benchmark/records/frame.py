@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import StoreError
 from benchmark.metrics.names import METRICS
+from benchmark.places import expanded
 from benchmark.records import store
 from benchmark.records.names import known_methods, readable_names
 
@@ -72,13 +73,13 @@ def load_results(
         plugins: files that define methods in these records, for their readable names.
 
     Raises:
-        StoreError: no such folder, or a file in it that is no record.
+        StoreError: no such folder.
     """
     import pandas as pd
 
     folders = [results] if isinstance(results, str | Path) else list(results)
     rows = []
-    for folder in map(Path, folders):
+    for folder in map(expanded, folders):
         if not folder.is_dir():
             raise StoreError(
                 f"results folder {folder}: no such folder; run something first (bench run), or name "

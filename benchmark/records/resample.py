@@ -188,7 +188,7 @@ def histograms(run: Stored, images: Images) -> Histograms:
 
     if run.maps is None:
         raise StoreError("its maps were not kept")
-    category = images.of(run.row)
+    category = images.scored(run)
     edges = _edges(run.maps)
     threads = cores()
     normal, anomalous, regions, owner = [], [], [], []

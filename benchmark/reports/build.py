@@ -6,6 +6,7 @@ import base64
 import io
 import math
 import shlex
+import sys
 import tempfile
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
@@ -99,11 +100,13 @@ def report(given: Namespace) -> int:
     out = Path(given.out) if given.out else Path(given.results[0]) / "report.html"
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text, encoding="utf-8")
+        out.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise StoreError(f"{out}: the report cannot be written ({error.strerror})") from error
+    for text in images.refused if images else ():
+        print(f"bench: no pictures with images: {text}", file=sys.stderr)
     print(out)
-    return 0
+    return 1 if images and images.refused else 0
 
 
 def page(frame: pd.DataFrame, known: dict[str, Method], images: Images | None) -> str:

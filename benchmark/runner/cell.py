@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,12 +23,12 @@ from benchmark.data.dataset import Category
 from benchmark.data.loading import PREDICT_BATCH, Decoded, ImageSet
 from benchmark.detector.base import Detector, check_prediction
 from benchmark.detector.context import Context, Meters, seed_of
-from benchmark.errors import StoreError
+from benchmark.errors import BenchError, StoreError
 from benchmark.features.cache import FrozenFeatures
 from benchmark.records import store
 from benchmark.records.measure import measure
 from benchmark.runner import cost
-from benchmark.runner.plan import Cell, traceback_text
+from benchmark.runner.plan import Cell
 
 Array = npt.NDArray[Any]
 
@@ -46,6 +47,7 @@ class Inputs:
         keep_maps: whether the maps stay after they were measured.
         threads: for decoding masks and for the metrics.
         official: numbers of images the category should have, if there are any.
+        mask_keys: content hashes of the test images' masks.
     """
 
     category: Category
@@ -57,6 +59,7 @@ class Inputs:
     keep_maps: bool
     threads: int
     official: Mapping[str, int] | None = None
+    mask_keys: Sequence[str] | None = None
 
     @property
     def counts(self) -> dict[str, Any]:
@@ -72,7 +75,7 @@ def run_cell(cell: Cell, given: Inputs) -> dict[str, Any]:
         The record as written.
     """
     meter = cost.Meter(given.features, given.context)
-    cell.path.sweep(keep=cited(store.read(cell.path.record)))
+    cell.path.sweep(keep=_standing(cell))
     detector = fit(cell, given, meter)
     files = score(cell, detector, given, meter)
     metrics, undefined, seconds = _measured(cell, given, files)
@@ -134,6 +137,7 @@ def score(
         scores=scores,
         held_out=np.concatenate(held_out) if held_out else np.empty(0),
         held_out_keys=[train.all_keys[i] for i in given.held_out],
+        mask_keys=given.mask_keys,
         groups=[s.group for s in samples] if any(s.group for s in samples) else (),
         unlabelled_ids=[s.id for s in given.category.unlabelled],
         unlabelled=unlabelled,
@@ -172,7 +176,9 @@ def write_failure(cell: Cell, error: BaseException, context: Context | None) -> 
         "error": {
             "type": type(error).__name__,
             "message": str(error),
-            "traceback": traceback_text(error),
+            "traceback": ""
+            if isinstance(error, BenchError) and error.__cause__ is None
+            else "".join(traceback.format_exception(error)),
         },
         "environment": _environment(context) if context else {},
     }
@@ -186,6 +192,14 @@ def cited(record: Mapping[str, Any] | None) -> list[str]:
     """Names of the score files that a record cites."""
     files = (record or {}).get("files") or {}
     return [file["name"] for file in files.values() if file]
+
+
+def _standing(cell: Cell) -> list[str]:
+    """Score files of the record that this one will replace."""
+    try:
+        return cited(store.read(cell.path.record))
+    except StoreError:  # no record, and --force has been given
+        return []
 
 
 class _MapSink:

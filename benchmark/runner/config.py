@@ -7,11 +7,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
-import yaml
-
 from benchmark.errors import SettingsError, unknown
-from benchmark.places import RESULTS
-from benchmark.settings import coerce, parse_assignment
+from benchmark.places import RESULTS, expanded
+from benchmark.settings import coerce_yaml, parse_assignment
+from benchmark.texts import read_yaml, shown_name
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class RunConfig:
         Raises:
             SettingsError: unknown names or wrong types, saying what is allowed.
         """
-        values: dict[str, Any] = _read_yaml(file) if file else {}
+        values, written = _read_file(file) if file else ({}, {})
         sets: dict[str, dict[str, Any]] = settings_by_owner(values.pop("set", {}))
         for method, named in settings_by_owner(given.get("set", {})).items():
             sets.setdefault(method, {}).update(named)
@@ -62,11 +61,16 @@ class RunConfig:
         for name, value in values.items():
             if name not in known:
                 raise SettingsError(unknown("option", name, known))
-            values[name] = coerce(value, hints[name], name)
-        config = cls(**values, set=sets)
+            text = None if name in given else written.get(name)
+            values[name] = coerce_yaml(value, text, hints[name], name)
+        config = cls(**_places(values), set=sets)
         if not config.methods:
             raise SettingsError(
                 "no methods given; name some with --methods (see bench list methods)"
+            )
+        if config.threads < 0:
+            raise SettingsError(
+                f"threads {config.threads}: allowed are 1 and more; 0 for all cores"
             )
         if len(set(config.seeds)) != len(config.seeds) or not config.seeds:
             raise SettingsError(f"seeds {list(config.seeds)}: give at least one, each once")
@@ -91,13 +95,26 @@ def settings_by_owner(given: Any) -> dict[str, dict[str, Any]]:
     return out
 
 
-def _read_yaml(file: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"--config {file}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise SettingsError(f"--config {file}: is not YAML ({error})") from error
+def _read_file(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options of a YAML file, and the same as they are written."""
+    values, written = read_yaml(expanded(file), f"--config {file}")
     if not isinstance(values, dict):
         raise SettingsError(f"--config {file}: expected names and values, such as methods: [spade]")
-    return {str(name).replace("-", "_"): value for name, value in values.items()}
+    both = (values, written)
+    values, written = ({str(k).replace("-", "_"): v for k, v in d.items()} for d in both)
+    return values, written
+
+
+def _places(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with ``~`` in paths replaced, and names composed as the data sets' are."""
+    out = dict(values)
+    for name in ("data_root", "weights_dir", "assets_dir", "results"):
+        if out.get(name):
+            out[name] = str(expanded(out[name]))
+    if "plugin" in out:
+        out["plugin"] = tuple(str(expanded(path)) for path in out["plugin"])
+    if "categories" in out:
+        out["categories"] = tuple(map(shown_name, out["categories"]))
+    if out.get("name"):
+        out["name"] = shown_name(out["name"])
+    return out

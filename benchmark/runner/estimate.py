@@ -13,11 +13,11 @@ from benchmark.console import duration
 from benchmark.data.dataset import Category
 from benchmark.data.loading import Decoded, ImageSet, Keys
 from benchmark.detector.context import Checkpoint
-from benchmark.errors import BenchError
+from benchmark.errors import BenchError, sentence
 from benchmark.records.store import read
 from benchmark.runner import cost
 from benchmark.runner.cell import fit
-from benchmark.runner.plan import Cell, Plan, error_text
+from benchmark.runner.plan import Cell, Plan
 from benchmark.runner.run import extract, hashed, inputs, load, state_of
 
 T = TypeVar("T")
@@ -59,15 +59,15 @@ def dry_run(plan: Plan) -> int:
     for name in plan.categories:
         try:
             found[name] = hashed(plan, name)
-        except BenchError as error:
-            problems.append(f"{name}: {error}")
+        except Exception as error:  # a data set plugin may fail in any way
+            problems.append(f"{name}: {sentence(error)}")
         for cell in plan.cells(name):
             able = not cell.method.error and name in found
             state = _state(cell, found[name][1]) if able else "cannot run"
             rows.append([name, cell.method.name, cell.seed, state])
             if state in ("todo", "failed before"):
                 missing.append(cell)
-    problems += [f"{m.name}: {error_text(m.error)}" for m in plan.methods if m.error]
+    problems += [f"{m.name}: {sentence(m.error)}" for m in plan.methods if m.error]
     print(tabulate(rows, ["category", "method", "seed", "state"], "simple"))
     seconds = _estimate(plan, missing, found, problems)
     done = sum(row[3] == "done" for row in rows)
@@ -110,7 +110,7 @@ def _estimate(
         try:
             spent = _time_cell(plan, mine[0], *found[mine[0].category])
         except Exception as error:  # an estimate that fails is a problem to report, like any other
-            problems.append(f"{name}: no estimate ({type(error).__name__}: {error})")
+            problems.append(f"{name}: no estimate ({sentence(error)})")
             continue
         seconds[name] = spent * sum(sizes) / sizes[0]
     return seconds
@@ -124,6 +124,8 @@ def _time_cell(plan: Plan, cell: Cell, category: Category, keys: Keys) -> float:
 
     start = time.perf_counter()
     loaded = load(plan, few, few_keys, [cell.method])
+    if cell.method.geometry in loaded.unusable:
+        raise loaded.unusable[cell.method.geometry]
     images = loaded.images[cell.method.geometry]
     extract(plan, [cell.method], cell.method.geometry, images)
     before = (time.perf_counter() - start) / (len(few.train) + len(few.test)) * count

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,14 +12,25 @@ from benchmark import settings as settings_of
 from benchmark.console import PlainConsole
 from benchmark.data.dataset import Dataset
 from benchmark.data.geometry import Geometry
+from benchmark.detector.asset import Asset
 from benchmark.detector.base import Detector
-from benchmark.errors import BenchError, DataError, SettingsError, unknown
+from benchmark.errors import (
+    AssetError,
+    DataError,
+    DetectorError,
+    SettingsError,
+    WeightsError,
+    sentence,
+    unknown,
+)
 from benchmark.features.backbones import WeightsFrom
 from benchmark.features.cache import FrozenFeatures
+from benchmark.features.spec import FeatureSpec
 from benchmark.plugins.registry import Registry
-from benchmark.records import store
+from benchmark.records import files, store
 from benchmark.runner.config import RunConfig
 from benchmark.runner.protocol import Protocol
+from benchmark.texts import shown_name
 
 
 @dataclass
@@ -48,9 +58,9 @@ class MethodPlan:
     asset_settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     weights: list[dict[str, Any]] = field(default_factory=list)
     assets: dict[str, str] = field(default_factory=dict)
-    provenance: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=lambda: {"published_weights": True})
     precision: str = "float32"
-    error: BaseException | None = None
+    error: Exception | None = None
 
     def new(self) -> Detector:
         """A fresh detector with these settings."""
@@ -176,19 +186,21 @@ def prepare(config: RunConfig, registry: Registry, console: PlainConsole) -> Pla
     given = config.set.get(config.dataset, {})
     dataset = registry.open_dataset(config.dataset, config.data_root, given)
     categories = dataset.categories()
+    known = {shown_name(name): name for name in categories}
     for name in config.categories:
         store.path_component(name, "category")
-        if name not in categories:
+        if shown_name(name) not in known:
             raise DataError(unknown(f"category of {config.dataset}", name, categories))
     results_dir = places.expanded(config.results)
-    store.check_writable(results_dir)
+    if note := files.check_writable(results_dir):
+        console.say(note)
     device = machine.choose_device(config.device)
     weights = WeightsFrom(places.weights_dir(config.weights_dir), config.weights)
     plan = Plan(
         config,
         console,
         dataset,
-        list(config.categories) or categories,
+        [known[shown_name(name)] for name in config.categories] or categories,
         Protocol(config.protocol, config.holdout, config.image_size),
         FrozenFeatures(weights, device),
         [],
@@ -199,11 +211,11 @@ def prepare(config: RunConfig, registry: Registry, console: PlainConsole) -> Pla
     for name in dict.fromkeys(config.methods):
         plan.methods.append(_method(plan, registry, name))
     assets = (name for method in plan.methods for name in method.asset_settings)
-    known = {*config.methods, config.dataset, *assets}
-    if (stray := sorted(config.set.keys() - known)) and not any(m.error for m in plan.methods):
+    owners = {*config.methods, config.dataset, *assets}
+    if (stray := sorted(config.set.keys() - owners)) and not any(m.error for m in plan.methods):
         raise SettingsError(
             f"settings for {', '.join(stray)}, which this run does not include "
-            f"(methods, their assets and the data set: {', '.join(sorted(known))})"
+            f"(methods, their assets and the data set: {', '.join(sorted(owners))})"
         )
     return plan
 
@@ -214,49 +226,46 @@ def _method(plan: Plan, registry: Registry, name: str) -> MethodPlan:
     settings = settings_of.resolve(cls, {**preset, **config.set.get(name, {})}, name)
     geometry = plan.protocol.geometry(type(plan.dataset), cls.paper)
     method = MethodPlan(name, cls, settings, geometry, precision=config.precision)
-    detector = method.new()
-    method.draws = detector.draws
-    for asset in detector.assets():
-        given = config.set.get(asset.name, {})
-        method.asset_settings[asset.name] = settings_of.resolve(asset, given, asset.name)
+    part = f"method {name}"
     try:
-        _find_weights(method, detector, plan.features)
-        _find_assets(method, detector, plan.assets_dir)
-    except Exception as error:  # a backbone's or an asset's own code may fail in any way
+        detector = method.new()
+        method.draws = detector.draws
+        for asset in detector.assets():
+            given = config.set.get(asset.name, {})
+            method.asset_settings[asset.name] = settings_of.resolve(asset, given, asset.name)
+        for spec in detector.needs():
+            part = f"backbone {spec.backbone}"
+            _add_weights(method, spec, plan.features)
+        for asset in detector.assets():
+            part = f"asset {asset.name}"
+            _add_asset(method, asset, plan.assets_dir)
+    except SettingsError:  # a wrong value is put right at once
+        raise
+    except (WeightsError, AssetError) as error:
         method.error = error
+    except Exception as error:  # whatever a method does, the others run
+        method.error = DetectorError(f"{part} cannot be used here ({sentence(error)})")
+        method.error.__cause__ = error
     return method
 
 
-def _find_weights(method: MethodPlan, detector: Detector, features: FrozenFeatures) -> None:
-    published = True
-    for spec in detector.needs():
-        backbone = features.backbone(spec.backbone)
-        layers = backbone.resolve(spec.layers)
-        method.weights.append(
-            {
-                "backbone": spec.backbone,
-                "layers": list(layers),
-                "source": backbone.source,
-                "sha256": backbone.identity(layers),
-            }
-        )
-        published = published and backbone.published
-    method.provenance["published_weights"] = published
+def _add_weights(method: MethodPlan, spec: FeatureSpec, features: FrozenFeatures) -> None:
+    backbone = features.backbone(spec.backbone)
+    layers = backbone.resolve(spec.layers)
+    method.weights.append(
+        {
+            "backbone": spec.backbone,
+            "layers": list(layers),
+            "source": backbone.source,
+            "sha256": backbone.identity(layers),
+        }
+    )
+    published = method.provenance["published_weights"]
+    method.provenance["published_weights"] = published and backbone.published
 
 
-def _find_assets(method: MethodPlan, detector: Detector, folder: Path | None) -> None:
-    for cls in detector.assets():
-        loaded = cls(**method.asset_settings[cls.name]).load(folder)
-        method.assets[cls.name] = loaded.sha256
-        origin = {name: loaded.info.get(name) for name in ("settings", "images", "backbones")}
-        method.provenance.setdefault("assets", {})[cls.name] = origin
-
-
-def error_text(error: BaseException) -> str:
-    """One sentence of an error for a person."""
-    return str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
-
-
-def traceback_text(error: BaseException) -> str:
-    """Where an error came from; empty for one that explains itself."""
-    return "" if isinstance(error, BenchError) else "".join(traceback.format_exception(error))
+def _add_asset(method: MethodPlan, cls: type[Asset], folder: Path | None) -> None:
+    loaded = cls(**method.asset_settings[cls.name]).load(folder)
+    method.assets[cls.name] = loaded.sha256
+    origin = {name: loaded.info.get(name) for name in ("settings", "images", "backbones")}
+    method.provenance.setdefault("assets", {})[cls.name] = origin

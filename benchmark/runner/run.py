@@ -16,11 +16,11 @@ from benchmark.data.dataset import Category
 from benchmark.data.geometry import Geometry
 from benchmark.data.loading import Decoded, Keys, decode_category, hash_category
 from benchmark.detector.context import Checkpoint, Context, Meters
-from benchmark.errors import BenchError, StoreError
+from benchmark.errors import AssetError, StoreError, WeightsError, in_words, sentence
 from benchmark.features.cache import EXTRACT_BATCH, union
 from benchmark.records import store
 from benchmark.runner.cell import Inputs, copy_cell, run_cell, write_failure
-from benchmark.runner.plan import Cell, MethodPlan, Plan, error_text
+from benchmark.runner.plan import Cell, MethodPlan, Plan
 from benchmark.runner.protocol import divide
 
 CellState = Literal["done", "todo", "failed", "differs"]
@@ -43,16 +43,20 @@ class LoadedCategory:
     Attributes:
         category, keys: its samples and their hashes.
         images: its pixels, per geometry.
+        unusable: the geometries in which it cannot be had, and why.
         train, held_out: positions in the normal images.
         extracted: the geometries whose features are in the cache.
+        records: what its cells have finished in this run.
     """
 
     category: Category
     keys: Keys
     images: dict[Geometry, Decoded]
+    unusable: dict[Geometry, Exception]
     train: list[int]
     held_out: list[int]
     extracted: set[Geometry] = field(default_factory=set)
+    records: list[dict[str, Any]] = field(default_factory=list)
 
 
 def execute(plan: Plan) -> list[Result]:
@@ -87,15 +91,18 @@ def load(
     plan: Plan, category: Category, keys: Keys, methods: Sequence[MethodPlan]
 ) -> LoadedCategory:
     """Decode a category's images for these methods, and split them."""
-    geometries = list(dict.fromkeys(method.geometry for method in methods))
-    images = decode_category(category, keys, geometries, plan.threads)
+    wanted = dict.fromkeys(method.geometry for method in methods)
+    images, unusable = _decoded(plan, category, keys, list(wanted))
     fraction = plan.protocol.fraction(type(plan.dataset))
     train, held_out = divide(category, fraction, plan.config.dataset, category.name)
-    return LoadedCategory(category, keys, images, train, held_out)
+    return LoadedCategory(category, keys, images, unusable, train, held_out)
 
 
 def extract(plan: Plan, methods: Sequence[MethodPlan], geometry: Geometry, images: Decoded) -> None:
-    """Pass a category's images once through each backbone, for all that these methods read."""
+    """Pass a category's images once through each backbone, for all that these methods read.
+
+    A backbone that fails costs only the methods that read it.
+    """
     specs = [s for m in methods if m.geometry == geometry for s in m.new().needs()]
     for spec in union(specs, plan.features):
         parts = {"train": images.train, "test": images.test, "unlabelled": images.unlabelled}
@@ -107,7 +114,10 @@ def extract(plan: Plan, methods: Sequence[MethodPlan], geometry: Geometry, image
                 part.batches(EXTRACT_BATCH), f"{spec.backbone} features, {title}", steps
             )
             layers = [str(layer) for layer in spec.layers]
-            plan.features.extract(batches, geometry, spec.backbone, layers, flips=spec.flips)
+            try:
+                plan.features.extract(batches, geometry, spec.backbone, layers, flips=spec.flips)
+            except Exception:  # its readers compute the features again, and meet the error
+                break
 
 
 def inputs(plan: Plan, cell: Cell, loaded: LoadedCategory) -> Inputs:
@@ -135,7 +145,25 @@ def inputs(plan: Plan, cell: Cell, loaded: LoadedCategory) -> Inputs:
         plan.config.maps,
         plan.threads,
         plan.dataset.official.get(cell.category),
+        loaded.keys.masks or None,
     )
+
+
+def _decoded(
+    plan: Plan, category: Category, keys: Keys, geometries: Sequence[Geometry]
+) -> tuple[dict[Geometry, Decoded], dict[Geometry, Exception]]:
+    """A category in every geometry of its methods, and why it cannot be had in some."""
+    try:
+        return decode_category(category, keys, geometries, plan.threads), {}
+    except Exception as error:
+        if len(geometries) == 1:
+            return {}, {geometries[0]: error}
+    images: dict[Geometry, Decoded] = {}
+    errors: dict[Geometry, Exception] = {}
+    for geometry in geometries:  # one by one, since what fails may be one geometry alone
+        found, why = _decoded(plan, category, keys, [geometry])
+        images, errors = images | found, errors | why
+    return images, errors
 
 
 def _category(plan: Plan, name: str) -> Iterator[Result]:
@@ -162,10 +190,13 @@ def _category(plan: Plan, name: str) -> Iterator[Result]:
         loaded = load(plan, category, keys, methods)
     except Exception as error:  # a data set plugin may fail in any way; other categories go on
         for cell in todo:
-            yield _failed(plan, cell, _friendly(error))
+            yield _failed(plan, cell, error)
         return
     for cell in todo:
-        yield _run(plan, cell, methods, loaded)
+        result = _run(plan, cell, methods, loaded)
+        if result.record and result.outcome == "ok":
+            loaded.records.append(result.record)
+        yield result
     plan.features.clear()
 
 
@@ -173,6 +204,8 @@ def _run(plan: Plan, cell: Cell, methods: Sequence[MethodPlan], loaded: LoadedCa
     """Run one cell, unless another process has it or has just finished it."""
     plan.console.start(cell.title)
     geometry = cell.method.geometry
+    if geometry in loaded.unusable:
+        return _failed(plan, cell, loaded.unusable[geometry])
     given = inputs(plan, cell, loaded)
     try:
         with cell.path.lock() as mine:
@@ -181,19 +214,22 @@ def _run(plan: Plan, cell: Cell, methods: Sequence[MethodPlan], loaded: LoadedCa
                 return _ended(plan, Result(cell, "busy", message=message))
             if settled := _settled(plan, cell):  # finished by another run since the first look
                 return settled
-            if not cell.method.draws and (twin := _of_another_seed(cell)):
+            earlier = (
+                [] if plan.config.force else store.read_folder(cell.path.folder, cell.category)
+            )
+            if not cell.method.draws and (twin := _twin(cell, [*loaded.records, *earlier])):
                 return _ended(plan, Result(cell, "ok", copy_cell(cell, twin, cell.path.folder)))
             if geometry not in loaded.extracted:
                 extract(plan, methods, geometry, loaded.images[geometry])
                 loaded.extracted.add(geometry)
             return _ended(plan, Result(cell, "ok", run_cell(cell, given)))
     except Exception as error:  # whatever a method does, the other cells go on
-        return _failed(plan, cell, _friendly(error), given.context)
+        return _failed(plan, cell, error, given.context)
 
 
-def _of_another_seed(cell: Cell) -> dict[str, Any] | None:
-    """A finished record that differs in its seed alone."""
-    for record in store.read_folder(cell.path.folder, cell.category):
+def _twin(cell: Cell, records: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """A finished record that differs from this cell's in its seed alone."""
+    for record in records:
         key = record.get("key", {})
         if record.get("status") == "ok" and {**key, "seed": cell.seed} == cell.key:
             return record
@@ -218,32 +254,21 @@ def _settled(plan: Plan, cell: Cell) -> Result | None:
             f"{cell.path.record} belongs to something else ({parts}); choose another --name or "
             "--results for this one, or redo it with --force"
         )
+        if {**record["key"], "data": cell.key["data"]} == cell.key:
+            message += "; where only masks were corrected, bench evaluate measures it again"
         return _ended(plan, Result(cell, "failed", message=message))
     return None
 
 
 def _failed(plan: Plan, cell: Cell, error: BaseException, context: Context | None = None) -> Result:
-    if not cell.method.error:
+    error = in_words(error)
+    # what is missing is no outcome of the method, and its record would be that of another identity
+    if not (cell.method.error and isinstance(error, WeightsError | AssetError)):
         try:
             write_failure(cell, error, context)
         except StoreError:  # a category that cannot name a file has no record either
             pass
-    return _ended(plan, Result(cell, "failed", message=error_text(error)))
-
-
-def _friendly(error: BaseException) -> BaseException:
-    """Out of disk or memory, in words; anything else as it is."""
-    if isinstance(error, OSError) and error.errno == 28:
-        return StoreError(
-            f"the disk is full ({error.filename or 'while writing scores'}); free some space or "
-            "choose another --results, then run the same command again: finished cells are kept"
-        )
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return BenchError(
-            f"out of memory ({str(error).splitlines()[0] if str(error) else 'no detail'}); use a "
-            "smaller --image-size or backbone, or fewer channels"
-        )
-    return error
+    return _ended(plan, Result(cell, "failed", message=sentence(error)))
 
 
 def _ended(plan: Plan, result: Result) -> Result:

@@ -23,6 +23,7 @@ from benchmark.tables.grid import Grid
 from benchmark.tables.render import render
 from benchmark.tables.request import Request, grids, records, with_ensembles
 from benchmark.tables.saved import parse
+from benchmark.texts import read_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,20 +40,26 @@ class Report:
         checked: number of cells compared.
         wrong: a sentence per difference.
         unverified: a sentence per thing that could not be derived again.
+        refused: those of them that were made from other images or masks than there are now.
     """
 
     checked: int = 0
     wrong: list[str] = field(default_factory=list)
     unverified: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
-        return not self.wrong
+        return not self.wrong and not self.refused
 
     def text(self) -> str:
         lines = [f"WRONG: {w}" for w in self.wrong]
         lines += [f"not verified: {u}" for u in dict.fromkeys(self.unverified)]
-        state = "all agree" if self.ok else f"{len(self.wrong)} differences"
+        parts = [f"{len(self.wrong)} differences"] if self.wrong else []
+        if self.refused:
+            other = "not verified, made from other images or masks than there are now"
+            parts.append(f"{len(self.refused)} records {other}")
+        state = ", ".join(parts) or "all agree"
         return "\n".join([*lines, f"{self.checked} cells checked: {state}"])
 
 
@@ -81,7 +88,7 @@ def check(request: Request, saved: Path | None, data_root: str | None = None) ->
         made = grids(request, frame)
         derived = derivations(request, truth)
     now = parse(render(made, "csv"), made[0].stub)
-    found = parse(saved.read_text(encoding="utf-8"), made[0].stub) if saved else now
+    found = parse(read_text(saved), made[0].stub) if saved else now
     if len(found) != len(now):
         report.wrong.append(f"{len(found)} tables in the file, {len(now)} are made from records")
     for cells, complete, derive in zip(found, now, derived, strict=False):
@@ -89,6 +96,7 @@ def check(request: Request, saved: Path | None, data_root: str | None = None) ->
             report.wrong.append(f"{row}, {column}: missing")
         for (row, column), text in cells.items():
             _hold(row, column, text, derive, report)
+    report.refused = images.refused
     return report
 
 
@@ -162,7 +170,7 @@ def measured(stored: Stored, images: Images) -> dict[str, Any]:
     with path.open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != stored.files["maps"]["sha256"]:
             raise StoreError(f"{path}: differs from what its record cites")
-    category = images.of(stored.row)
+    category = images.scored(stored)
     from benchmark.machine import cores
     from benchmark.records.measure import measure
 

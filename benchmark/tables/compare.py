@@ -43,15 +43,17 @@ def compare(given: Namespace) -> int:
         if given.runs:
             raise SettingsError("compare either two runs (A B) or --published, not both")
         grid = with_published(frame, known_methods(given.plugin), given.common)
+        images = None
     else:
         if len(given.runs) != 2:
             raise SettingsError(
                 "name two runs, as in: bench compare spade padim; or use --published"
             )
         a, b = (side(frame, name, given.plugin) for name in given.runs)
-        grid = two_runs(a, b, given.metric, Images(given.data_root, given.plugin))
+        images = Images(given.data_root, given.plugin)
+        grid = two_runs(a, b, given.metric, images)
     print(render([grid], given.format))
-    return 0
+    return 1 if images and images.refused else 0
 
 
 def side(frame: pd.DataFrame, name: str, plugins: Sequence[str | Path] = ()) -> pd.DataFrame:

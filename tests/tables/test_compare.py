@@ -159,7 +159,7 @@ def test_images_are_told_by_their_ids_not_by_their_order(
         scores=SimpleNamespace(ids=scored.scores.ids[::-1]),
     )
     turned_images: Any = SimpleNamespace(
-        of=lambda *_: Category("nut", category.train, category.test[::-1])
+        scored=lambda *_: Category("nut", category.train, category.test[::-1])
     )
     weights = np.array([[1, 0, 2, 3, 0, 1, 1, 2]], np.float32)
     one, other = histograms(scored, images), histograms(turned, turned_images)
