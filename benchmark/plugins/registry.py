@@ -141,21 +141,24 @@ class Registry:
             self._add(kind, point.name, "", origin, point.load, ())
 
     def _plugin(self, path: Path) -> None:
-        if not path.is_file():
-            raise SettingsError(f"--plugin {path}: no such file")
+        source = path / "__init__.py" if path.is_dir() else path
+        if not source.is_file():
+            raise SettingsError(f"--plugin {source}: no such file")
         try:
-            found = [kind for kind in KINDS if _described(path, kind) != ("", ())]
+            found = [kind for kind in KINDS if _described(source, kind) != ("", ())]
         except SyntaxError as error:
-            raise SettingsError(f"--plugin {path}: line {error.lineno}: {error.msg}") from error
+            raise SettingsError(f"--plugin {source}: line {error.lineno}: {error.msg}") from error
         if not found:
             raise SettingsError(
                 f"--plugin {path}: no class derived from Detector or Dataset in it; "
                 "`bench new method NAME` writes a file to start from"
             )
         for kind in found:
-            summary, presets = _described(path, kind)
+            summary, presets = _described(source, kind)
             origin = f"plugin {path}"
-            self._add(kind, path.stem, summary, origin, partial(_from_file, path), presets)
+            self._add(
+                kind, path.stem, summary, origin, partial(_from_file, path.stem, source), presets
+            )
 
     def _add(
         self,
@@ -255,9 +258,10 @@ def _class_in(entry: Entry, base: type) -> Any:
     return classes[0]
 
 
-def _from_file(path: Path) -> ModuleType:
-    name = f"bench_plugin_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
+def _from_file(stem: str, source: Path) -> ModuleType:
+    name = f"bench_plugin_{stem}"
+    below = [str(source.parent)] if source.name == "__init__.py" else None
+    spec = importlib.util.spec_from_file_location(name, source, submodule_search_locations=below)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and type hints look their module up
