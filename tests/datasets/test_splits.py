@@ -19,12 +19,13 @@ from benchmark.metrics.groups import group_metrics
 from benchmark.plugins.contract import DatasetChecks, checks_of
 from benchmark.records import store
 
+from .conftest import Draw
+
 Data = Callable[..., tuple[int, str]]
-Drawing = Any  # the class of the fixture `draw`, which lives in conftest.py
 PLUGIN = Path(__file__).parents[2] / "docs" / "examples" / "mean_colour.py"
 
 
-def run(bench: Data, draw: Drawing, name: str, *arguments: object) -> tuple[dict[str, Any], Any]:
+def run(bench: Data, draw: Draw, name: str, *arguments: object) -> tuple[dict[str, Any], Any]:
     """A cell of the example method at 16 pixels: its record and its stored scores."""
     method = ("--plugin", PLUGIN, "--methods", "mean_colour", "--image-size", 16)
     results = ("--results", draw.root.parent / "results")
@@ -59,7 +60,7 @@ KINDS = [
 
 
 @pytest.fixture
-def loco(draw: Drawing) -> Path:
+def loco(draw: Draw) -> Path:
     draw.images(*(f"pushpins/train/good/00{i}.png" for i in range(4)))
     draw.images(*(f"pushpins/validation/good/00{i}.png" for i in range(3)))
     draw.images("pushpins/test/good/000.png", "pushpins/test/logical_anomalies/000.png")
@@ -69,8 +70,7 @@ def loco(draw: Drawing) -> Path:
     draw.mask(f"{truth}/logical_anomalies/000/001.png", 254, 254, 254)
     draw.mask(f"{truth}/structural_anomalies/000/000.png", 254, 254)
     (draw.root / "pushpins/defects_config.json").write_text(json.dumps(KINDS))
-    root: Path = draw.root
-    return root
+    return draw.root
 
 
 def test_loco_masks_are_the_union_and_keep_their_regions(loco: Path) -> None:
@@ -105,14 +105,14 @@ def test_loco_regions_are_part_of_the_fingerprint(loco: Path) -> None:
     [((9,), "with the values 9"), ((254, 255), "values 254, 255"), ((), "no pixel is marked")],
 )
 def test_loco_a_mask_file_holds_one_known_value(
-    loco: Path, draw: Drawing, data: Data, values: tuple[int, ...], words: str
+    loco: Path, draw: Draw, data: Data, values: tuple[int, ...], words: str
 ) -> None:
     draw.mask("pushpins/ground_truth/logical_anomalies/000/001.png", *values)
     status, text = data("mvtec_loco")
     assert status == 1 and "logical_anomalies/000/001.png" in text and words in text
 
 
-def test_loco_without_its_config_or_a_mask_folder(loco: Path, draw: Drawing, data: Data) -> None:
+def test_loco_without_its_config_or_a_mask_folder(loco: Path, draw: Draw, data: Data) -> None:
     draw.images("pushpins/test/structural_anomalies/007.png")
     status, text = data("mvtec_loco")
     assert status == 1
@@ -123,7 +123,7 @@ def test_loco_without_its_config_or_a_mask_folder(loco: Path, draw: Drawing, dat
 
 
 def test_the_official_validation_split_replaces_the_random_hold_out(
-    loco: Path, draw: Drawing, bench: Data
+    loco: Path, draw: Draw, bench: Data
 ) -> None:
     record, scores = run(bench, draw, "mvtec_loco")
     category = MvtecLoco(loco).category("pushpins")
@@ -149,7 +149,7 @@ def test_loco_official_numbers() -> None:
 
 
 @pytest.fixture
-def ad2(draw: Drawing) -> Path:
+def ad2(draw: Draw) -> Path:
     draw.images(*(f"vial/train/good/00{i}_regular.png" for i in range(3)))
     draw.images(*(f"vial/validation/good/00{i}_regular.png" for i in range(2)))
     for light in ("regular", "overexposed"):
@@ -158,8 +158,7 @@ def ad2(draw: Drawing) -> Path:
         )
         draw.mask(f"vial/test_public/ground_truth/bad/000_{light}_mask.png", 255)
     draw.images("vial/test_private/000_regular.png", "vial/test_private_mixed/000_mixed.png")
-    root: Path = draw.root
-    return root
+    return draw.root
 
 
 def test_ad2_groups_lightings_and_keeps_private_images_apart(ad2: Path, data: Data) -> None:
@@ -178,9 +177,7 @@ def test_ad2_groups_lightings_and_keeps_private_images_apart(ad2: Path, data: Da
     assert status == 0 and "vial: 2 images (unlabelled), official are 552" in text
 
 
-def test_ad2_private_images_are_scored_without_metrics(
-    ad2: Path, draw: Drawing, bench: Data
-) -> None:
+def test_ad2_private_images_are_scored_without_metrics(ad2: Path, draw: Draw, bench: Data) -> None:
     record, scores = run(bench, draw, "mvtec_ad2")
     assert len(scores.ids) == 4 and len(scores.held_out) == 2
     assert record["metrics"]["image_auroc_per_group"] is None
@@ -212,7 +209,7 @@ def row(image: str, kind: str = "OK", mask: str | None = None) -> dict[str, Any]
 
 
 @pytest.fixture
-def real_iad(draw: Drawing) -> Path:
+def real_iad(draw: Draw) -> Path:
     train = [f"OK/S0001/usb_0001_OK_C{view}_1.jpg" for view in (1, 2)]
     good = [f"OK/S0002/usb_0002_OK_C{view}_1.jpg" for view in (1, 2)]
     bad = [f"NG/AK/S0001/usb_0001_NG_AK_C{view}_1.jpg" for view in (1, 2)]
@@ -226,8 +223,7 @@ def real_iad(draw: Drawing) -> Path:
     one = {part: [r for r in rows if "_C1_" in r["image_path"]] for part, rows in both.items()}
     for folder, rows in (("realiad_jsons", both), ("realiad_jsons_sv", one)):
         draw.path(f"realiad_jsons/{folder}/usb.json").write_text(json.dumps(rows))
-    root: Path = draw.root
-    return root
+    return draw.root
 
 
 def test_real_iad_views_of_a_part_are_a_group(real_iad: Path) -> None:
@@ -245,7 +241,7 @@ def test_real_iad_views_of_a_part_are_a_group(real_iad: Path) -> None:
 
 
 def test_real_iad_scores_parts_under_a_name_of_their_own(
-    real_iad: Path, draw: Drawing, bench: Data
+    real_iad: Path, draw: Draw, bench: Data
 ) -> None:
     record, scores = run(bench, draw, "real_iad")
     assert list(scores.groups) == ["OK/S0002", "OK/S0002", "NG/AK/S0001", "NG/AK/S0001"]
@@ -271,7 +267,7 @@ def test_real_iad_names_a_missing_image_and_a_contaminated_split(
     assert "usb.json: not a split file of this data set" in data("real_iad")[1]
 
 
-def test_real_iad_in_two_sizes_asks_which(real_iad: Path, data: Data, draw: Drawing) -> None:
+def test_real_iad_in_two_sizes_asks_which(real_iad: Path, data: Data, draw: Draw) -> None:
     draw.images("realiad_512/usb/OK/S0001/usb_0001_OK_C1_1.jpg")
     with pytest.raises(DataError, match=r"--set real_iad\.resolution=256"):
         RealIad(real_iad).category("usb")
@@ -280,7 +276,7 @@ def test_real_iad_in_two_sizes_asks_which(real_iad: Path, data: Data, draw: Draw
 
 
 def test_settings_of_a_data_set_name_its_folder_and_its_key(
-    real_iad: Path, draw: Drawing, bench: Data
+    real_iad: Path, draw: Draw, bench: Data
 ) -> None:
     method = ("--plugin", PLUGIN, "--methods", "mean_colour", "--image-size", 16)
     where = ("--dataset", "real_iad", "--data-root", real_iad, "--results", "r")

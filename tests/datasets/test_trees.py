@@ -17,8 +17,9 @@ from benchmark.datasets.visa import Visa
 from benchmark.errors import DataError
 from benchmark.plugins.contract import DatasetChecks, checks_of
 
+from .conftest import Draw
+
 Data = Callable[..., tuple[int, str]]
-Drawing = Any  # the class of the fixture `draw`, which lives in conftest.py
 
 
 def ids(samples: list[Sample] | Any) -> list[str]:
@@ -38,7 +39,7 @@ def keeps_contract(dataset: Any) -> None:
 # VisA
 
 
-def original_visa(draw: Drawing) -> None:
+def original_visa(draw: Draw) -> None:
     """Two training images, two of the split's test images, two anomalies of the same stems."""
     images = "candle/Data/Images"
     draw.images(*(f"{images}/Normal/{stem}.JPG" for stem in ("0000", "0001", "0011", "0013")))
@@ -47,13 +48,13 @@ def original_visa(draw: Drawing) -> None:
     draw.mask("candle/Data/Masks/Anomaly/0011.png", 2, palette=True)
 
 
-def prepared_visa(draw: Drawing, top: str) -> None:
+def prepared_visa(draw: Draw, top: str) -> None:
     draw.images(f"{top}candle/train/good/0000.JPG", f"{top}candle/test/good/0011.JPG")
     draw.images(f"{top}candle/test/bad/000.JPG")
     draw.mask(f"{top}candle/ground_truth/bad/000.png", 255)
 
 
-def test_visa_original_tree_follows_the_split_and_reads_class_ids(draw: Drawing) -> None:
+def test_visa_original_tree_follows_the_split_and_reads_class_ids(draw: Draw) -> None:
     original_visa(draw)
     category = Visa(draw.root).listing("candle")
     assert ids(category.train) == [f"Data/Images/Normal/{n}.JPG" for n in ("0000", "0001")]
@@ -66,7 +67,7 @@ def test_visa_original_tree_follows_the_split_and_reads_class_ids(draw: Drawing)
     assert len(set(ids(category.normal) + ids(category.test))) == 104  # stems overlap, ids do not
 
 
-def test_visa_names_a_missing_image_and_a_missing_mask(draw: Drawing, data: Data) -> None:
+def test_visa_names_a_missing_image_and_a_missing_mask(draw: Draw, data: Data) -> None:
     original_visa(draw)
     (draw.root / "candle/Data/Masks/Anomaly/0011.png").unlink()
     status, text = data("visa")
@@ -78,7 +79,7 @@ def test_visa_names_a_missing_image_and_a_missing_mask(draw: Drawing, data: Data
 
 
 @pytest.mark.parametrize("top", ["", "1cls/"])
-def test_visa_prepared_tree(draw: Drawing, top: str) -> None:
+def test_visa_prepared_tree(draw: Draw, top: str) -> None:
     prepared_visa(draw, top)
     dataset = Visa(draw.root)
     category = dataset.category("candle")
@@ -88,7 +89,7 @@ def test_visa_prepared_tree(draw: Drawing, top: str) -> None:
 
 
 def test_an_empty_mask_is_refused_by_name_when_a_run_reads_it(
-    draw: Drawing, bench: Callable[..., tuple[int, str]]
+    draw: Draw, bench: Callable[..., tuple[int, str]]
 ) -> None:
     prepared_visa(draw, "")
     draw.mask("candle/ground_truth/bad/000.png")
@@ -104,9 +105,7 @@ def test_visa_official_numbers() -> None:
     assert {len(members) for members in Visa.groups.values()} == {4}
 
 
-def test_one_level_down_and_still_packed_are_said_with_the_command(
-    draw: Drawing, data: Data
-) -> None:
+def test_one_level_down_and_still_packed_are_said_with_the_command(draw: Draw, data: Data) -> None:
     original_visa(draw)
     deeper = draw.root / "VisA 2022"
     deeper.mkdir()
@@ -124,7 +123,7 @@ def test_one_level_down_and_still_packed_are_said_with_the_command(
 # BTAD and MPDD
 
 
-def test_btad_finds_masks_by_stem_whatever_their_ending(draw: Drawing, data: Data) -> None:
+def test_btad_finds_masks_by_stem_whatever_their_ending(draw: Draw, data: Data) -> None:
     draw.images("01/train/ok/0.bmp", "01/test/ok/0.png", "01/test/ko/1.bmp", "03/train/ok/0.bmp")
     draw.images("03/test/ko/7.bmp", "03/test/ok/0.bmp", "03/test/ko/8.bmp")
     draw.mask("01/ground_truth/ko/1.png", 255)
@@ -142,13 +141,13 @@ def test_btad_finds_masks_by_stem_whatever_their_ending(draw: Drawing, data: Dat
     keeps_contract(dataset)
 
 
-def test_two_files_of_one_stem_are_refused(draw: Drawing) -> None:
+def test_two_files_of_one_stem_are_refused(draw: Draw) -> None:
     draw.images("01/train/ok/0.bmp", "01/test/ok/0.png", "01/test/ko/1.bmp", "01/test/ko/1.png")
     with pytest.raises(DataError, match=r"1\.bmp and 1\.png: two files of one name"):
         Btad(draw.root).category("01")
 
 
-def test_mpdd_masks_have_the_ending_of_mvtec(draw: Drawing, data: Data) -> None:
+def test_mpdd_masks_have_the_ending_of_mvtec(draw: Draw, data: Data) -> None:
     draw.images("tubes/train/good/0.png", "tubes/test/good/0.png", "tubes/test/anomalous/0.png")
     draw.mask("tubes/ground_truth/anomalous/0_mask.png", 255)
     draw.mask("tubes/ground_truth/anomalous/9_mask.png", 255)
@@ -162,7 +161,7 @@ def test_mpdd_masks_have_the_ending_of_mvtec(draw: Drawing, data: Data) -> None:
 # KolektorSDD and KolektorSDD2
 
 
-def test_kolektor_sdd_splits_by_item(draw: Drawing, data: Data) -> None:
+def test_kolektor_sdd_splits_by_item(draw: Draw, data: Data) -> None:
     for item in ("kos01", "kos05"):
         draw.images(f"{item}/Part0.jpg", f"{item}/Part1.jpg")
         draw.mask(f"{item}/Part0_label.bmp")
@@ -182,7 +181,7 @@ def test_kolektor_sdd_splits_by_item(draw: Drawing, data: Data) -> None:
     assert status == 1 and "kos05/Part0.jpg: expected Part0_label.bmp" in text
 
 
-def test_kolektor_sdd2_drops_defects_and_copies_from_training(draw: Drawing, data: Data) -> None:
+def test_kolektor_sdd2_drops_defects_and_copies_from_training(draw: Draw, data: Data) -> None:
     for name in ("train/10000", "train/10301", "train/10301 (copy)", "test/20000", "test/20001"):
         draw.images(f"{name}.png")
     draw.mask("train/10000_GT.png")
@@ -204,7 +203,7 @@ def test_kolektor_sdd2_drops_defects_and_copies_from_training(draw: Drawing, dat
 
 @pytest.mark.parametrize("name", ["btad", "mpdd", "kolektor_sdd2"])
 def test_what_may_not_be_fetched_says_its_page_and_the_expected_files(
-    draw: Drawing, data: Data, name: str
+    draw: Draw, data: Data, name: str
 ) -> None:
     status, text = data(name, "--download")
     assert status == 2

@@ -18,8 +18,9 @@ from benchmark.metrics import image_metrics
 from benchmark.plugins.contract import DatasetChecks, checks_of
 from benchmark.records import store
 
+from .conftest import Draw
+
 Data = Callable[..., tuple[int, str]]
-Drawing = Any  # the class of the fixture `draw`, which lives in conftest.py
 PLUGIN = Path(__file__).parents[2] / "docs" / "examples" / "mean_colour.py"
 
 
@@ -45,7 +46,7 @@ def keeps_contract(dataset: Any) -> None:
 
 
 @pytest.fixture
-def ped2(draw: Drawing) -> Path:
+def ped2(draw: Draw) -> Path:
     """Two training clips of 3 frames, two test clips of 4; the second is 1-based 1:2 and 4:4."""
     for clip in ("Train001", "Train002"):
         draw.images(*(f"Train/{clip}/00{i}.tif" for i in (1, 2, 3)))
@@ -59,8 +60,7 @@ def ped2(draw: Drawing) -> Path:
         "% TestVideoFile{end+1}.gt_frame = [9:9];\nTestVideoFile = {};\n"
         "TestVideoFile{end+1}.gt_frame = [3:4];\nTestVideoFile{end+1}.gt_frame = [1:2, 4:4];\n"
     )
-    root: Path = draw.root
-    return root
+    return draw.root
 
 
 def test_ped2_labels_are_one_based_and_inclusive(ped2: Path) -> None:
@@ -121,7 +121,7 @@ def labels(path: Path, marked: list[bool]) -> None:
 
 
 @pytest.fixture
-def avenue(draw: Drawing) -> Path:
+def avenue(draw: Draw) -> Path:
     root: Path = draw.root
     for name in ("01", "02"):
         video(root / f"Avenue Dataset/training_videos/{name}.avi", [60, 80, 100])
@@ -197,7 +197,7 @@ def test_avenue_from_video_to_table(avenue: Path, bench: Data) -> None:
 
 
 @pytest.fixture
-def campus(draw: Drawing) -> Path:
+def campus(draw: Draw) -> Path:
     """Scene 01 trains from a video, scene 02 from a folder of frames; three test clips."""
     root: Path = draw.root
     video(root / "training/videos/01_001.avi", list(range(60, 180, 5)))
@@ -240,7 +240,7 @@ def test_campus_together_and_apart(campus: Path) -> None:
     assert sum(SCENES.values()) == 107
 
 
-def test_campus_frames_are_ordered_as_numbers(campus: Path, draw: Drawing) -> None:
+def test_campus_frames_are_ordered_as_numbers(campus: Path, draw: Draw) -> None:
     draw.images(*(f"training/frames/01_002/{i:03}.jpg" for i in range(998, 1002)))
     train = ShanghaiTech(campus, stride=1).category("all").train  # frames come before videos
     assert [Path(s.id).stem for s in train] == ["998", "999", "1000", "1001"]
