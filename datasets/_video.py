@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmark import Sample
-from benchmark.data.dataset import ImageSource, Offer
+from benchmark.data.dataset import ImageSource
 from benchmark.data.images import FileSource
 from benchmark.data.masks import PositiveMask
 from benchmark.errors import DataError, SettingsError
@@ -41,8 +41,6 @@ class Video(Official):
         root: as for every data set.
         stride: every how many frames of a training clip one is used, from its first frame on.
     """
-
-    offers: ClassVar[frozenset[Offer]] = frozenset({"image labels", "masks"})
 
     def __init__(self, root: Path | None = None, *, stride: int = 1) -> None:
         super().__init__(root)
