@@ -125,20 +125,24 @@ def avenue(draw: Draw) -> Path:
     root: Path = draw.root
     for name in ("01", "02"):
         video(root / f"Avenue Dataset/training_videos/{name}.avi", [60, 80, 100])
-    video(root / "Avenue Dataset/testing_videos/01.avi", [60, 200, 90, 220])
-    labels(root / "ground_truth_demo/testing_label_mask/1_label.mat", [False, True, False, True])
+    for name in ("01", "02"):
+        video(root / f"Avenue Dataset/testing_videos/{name}.avi", [60, 200, 90, 220])
+        labels(
+            root / f"ground_truth_demo/testing_label_mask/{int(name)}_label.mat",
+            [False, True, False, True],
+        )
     return root
 
 
 def test_avenue_decodes_each_frame_whatever_the_order(avenue: Path) -> None:
     category = Avenue(avenue).category("all")
-    assert [s.label for s in category.test] == [0, 1, 0, 1]
+    assert [s.label for s in category.test] == [0, 1, 0, 1] * 2
     for i in (3, 0, 2, 1, 3):
         level = category.test[i].image.pixels().mean()
         assert abs(level - (60, 200, 90, 220)[i]) < 3
     mask = category.test[1].mask
     assert mask is not None and np.argwhere(mask.mask()).tolist() == [[2, 3]]
-    assert len({s.image.content() for s in category.test}) == 4
+    assert len({s.image.content() for s in category.test[:4]}) == 4
     assert [s.group for s in category.train] == ["01"] * 3 + ["02"] * 3
     keeps_contract(Avenue(avenue))
 
@@ -147,7 +151,7 @@ def test_avenue_a_frame_too_few_is_left_out_with_a_warning(avenue: Path) -> None
     path = avenue / "ground_truth_demo/testing_label_mask/1_label.mat"
     labels(path, [False, True, False])
     with pytest.warns(UserWarning, match=r"01\.avi: 4 frames, and labels of 3; the last one"):
-        assert [s.label for s in Avenue(avenue).category("all").test] == [0, 1, 0]
+        assert [s.label for s in Avenue(avenue).category("all").test[:3]] == [0, 1, 0]
     labels(path, [False, True])
     with pytest.raises(DataError, match="4 frames, and labels of 2; get the video"):
         Avenue(avenue).category("all")
@@ -294,8 +298,8 @@ def test_campus_pools_all_frames_and_means_over_clips_under_their_own_names(
 def test_spades_table_4_is_run_on_shanghaitech_and_read_from_its_records(
     campus: Path, bench: Data
 ) -> None:
+    from benchmark.published.spade import SPADE_4
     from benchmark.tables.match import needed
-    from benchmark.tables.spade import SPADE_4
 
     wanted = {"methods": ("spade",), "dataset": "shanghaitech", "protocol": "paper", "seeds": (0,)}
     assert needed(SPADE_4, {"spade"}) == [wanted]

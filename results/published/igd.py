@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from benchmark.tables.layout import Entry, Layout, Reference, Slot
-from benchmark.tables.mvtec import ALL, mvtec_slots
+from benchmark.tables.layout import Layout, Method, Reference, Slot
+
+from ._mvtec import ALL, mvtec_slots
 
 ORDER = (
     "bottle",
@@ -28,8 +29,8 @@ HEADS = {"metal_nut": "Metal Nut"}
 CLASSES = 10
 
 
-def _plain(*names: tuple[str, str]) -> tuple[Entry, ...]:
-    return tuple(Entry(name, name, cite) for name, cite in names)
+def _plain(*names: tuple[str, str]) -> tuple[Method, ...]:
+    return tuple(Method(name, name, cite) for name, cite in names)
 
 
 SINGLE = _plain(
@@ -51,7 +52,7 @@ SINGLE = _plain(
     ("ULSLM", "[79]"),
     ("CAVGA-D_u", "[73]"),
 )
-RUN_HERE = {"KDE": Reference("kde"), "OCSVM": Reference("oc_svm")}
+RUN_HERE = {"KDE": Reference("kde_pixels"), "OCSVM": Reference("oc_svm_pixels")}
 
 
 IGD_1 = Layout(
@@ -59,14 +60,14 @@ IGD_1 = Layout(
     title="IGD, Table 1: one-class detection, mean AUC over the classes of three data sets",
     paper="igd",
     table="Table 1",
-    entries=(
+    methods=(
         *(
-            replace(e, setting="single", group="Single", reference=RUN_HERE.get(e.method))
+            replace(e, setting="single", group="Single", reference=RUN_HERE.get(e.name))
             for e in SINGLE
         ),
-        Entry("Ours", "Ours", setting="single", group="Single", reference=Reference("igd")),
-        Entry("Student-Teacher", "Student-Teacher", "[8]", setting="ensemble", group="Ensemble"),
-        Entry(
+        Method("Ours", "Ours", setting="single", group="Single", reference=Reference("igd")),
+        Method("Student-Teacher", "Student-Teacher", "[8]", setting="ensemble", group="Ensemble"),
+        Method(
             "Ours",
             "Ours",
             setting="ensemble",
@@ -82,7 +83,7 @@ IGD_1 = Layout(
             ("FMNIST", "fashion_mnist"),
         )
     ),
-    entries_as="rows",
+    methods_as="rows",
     stub=("Method",),
     percent=False,
     best="within 0.01",
@@ -94,7 +95,7 @@ IGD_2 = Layout(
     title="IGD, Table 2: detection on MVTec AD, mean accuracy",
     paper="igd",
     table="Table 2",
-    entries=(
+    methods=(
         *_plain(
             ("AVID", "[62]"),
             ("AE_SSIM", "[9]"),
@@ -105,8 +106,8 @@ IGD_2 = Layout(
             ("CAVGA-D_u", "[73]"),
             ("CAVGA-R_u", "[73]"),
         ),
-        Entry("Ours", "Ours", reference=Reference("igd", holdout=0.1)),
-        Entry(
+        Method("Ours", "Ours", reference=Reference("igd", holdout=0.1)),
+        Method(
             "",
             "Ours, oracle",
             reference=Reference("igd", holdout=0.1),
@@ -129,9 +130,9 @@ IGD_2 = Layout(
 )
 IGD_2 = replace(
     IGD_2,
-    entries=tuple(
+    methods=tuple(
         e if e.variants else replace(e, variants={"image_accuracy": "image_balanced_accuracy"})
-        for e in IGD_2.entries
+        for e in IGD_2.methods
     ),
 )
 
@@ -140,11 +141,11 @@ IGD_3 = Layout(
     title="IGD, Table 3: detection on MVTec AD, mean AUC",
     paper="igd",
     table="Table 3",
-    entries=(
-        Entry("AnoGAN", "AnoGAN", "[64]"),
-        Entry("GANomaly", "GANomaly", "[2]", reference=Reference("ganomaly")),
+    methods=(
+        Method("AnoGAN", "AnoGAN", "[64]"),
+        Method("GANomaly", "GANomaly", "[2]", reference=Reference("ganomaly")),
         *_plain(("Skip-GANomaly", "[3]"), ("U-Net", "[59]"), ("DAGAN", "[68]")),
-        Entry("Ours", "Ours", reference=Reference("igd")),
+        Method("Ours", "Ours", reference=Reference("igd")),
     ),
     slots=mvtec_slots(
         ("image_auroc",), order=ORDER, heads=HEADS, average=("mean", "mean", ALL), decimals=3
@@ -160,7 +161,7 @@ IGD_4 = Layout(
     title="IGD, Table 4: localisation on MVTec AD, mean pixel AUC of the defective images",
     paper="igd",
     table="Table 4",
-    entries=(
+    methods=(
         *(
             replace(e, variants=UNTOLD)
             for e in _plain(
@@ -175,10 +176,10 @@ IGD_4 = Layout(
                 ("CAVGA-R_u", "[73]"),
             )
         ),
-        Entry("Ours", "Ours", reference=Reference("igd")),
+        Method("Ours", "Ours", reference=Reference("igd")),
     ),
     slots=(Slot("MVTec AD", "mean", ALL, ("pixel_auroc_per_image",), decimals=2),),
-    entries_as="rows",
+    methods_as="rows",
     stub=("Method",),
     percent=False,
     notes=("Whether the copied numbers are of the same metric is not known.",),
@@ -198,8 +199,8 @@ IGD_5 = Layout(
     title="IGD, Table 5: ablation on CIFAR10, mean AUC",
     paper="igd",
     table="Table 5",
-    entries=tuple(
-        Entry(
+    methods=tuple(
+        Method(
             "Ours",
             setting,
             setting=setting,
@@ -211,7 +212,7 @@ IGD_5 = Layout(
     slots=(
         Slot("AUC - CIFAR10", "mean", CLASSES, ("image_auroc",), dataset="cifar10", decimals=3),
     ),
-    entries_as="rows",
+    methods_as="rows",
     stub=PARTS,
     percent=False,
 )

@@ -6,25 +6,23 @@ import base64
 import io
 import math
 import shlex
-import sys
 import tempfile
-from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.errors import BenchError, StoreError
+from benchmark.errors import BenchError
 from benchmark.metrics.names import METRICS
-from benchmark.records.names import Method, changed_settings, known_methods
-from benchmark.records.select import blocks, category_groups, choose
-from benchmark.records.stored import Images, Stored
+from benchmark.records.names import changed_settings
+from benchmark.records.select import blocks, category_groups, few_images, rankable
+from benchmark.records.stored import Datasets, Stored
 from benchmark.tables import TABLES
 from benchmark.tables.build import build
 from benchmark.tables.grid import Grid
 from benchmark.tables.layout import Layout
-from benchmark.tables.live import RANDOM, over_seeds, summary
+from benchmark.tables.live import RANDOM, over_seeds, summary, winners
 from benchmark.tables.render import latex, web
 
 if TYPE_CHECKING:
@@ -47,7 +45,7 @@ COSTS = (
 
 
 @dataclass(frozen=True)
-class Number:
+class Measured:
     """A number and what is printed for it; ``shade`` 0…1 colours a heat table."""
 
     value: float
@@ -62,12 +60,12 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Line:
-    """A row of a leaderboard or heat table."""
+class Standing:
+    """A configuration in a leaderboard or heat table."""
 
     name: str
     random: bool
-    numbers: Sequence[Number]
+    numbers: Sequence[Measured]
 
 
 @dataclass(frozen=True)
@@ -79,43 +77,19 @@ class Block:
     protocol: str
     categories: Sequence[str]
     metrics: Sequence[str]
-    board: Sequence[Line]
-    heat: Sequence[tuple[str, Sequence[Line]]]
+    board: Sequence[Standing]
+    heat: Sequence[tuple[str, Sequence[Standing]]]
     costs: Sequence[tuple[str, str, Sequence[str]]]
+    few: Sequence[str]
     tex: str
 
 
-def report(given: Namespace) -> int:
-    """``bench report``."""
-    from benchmark.records.frame import load_results
-
-    frame = choose(
-        load_results(given.results, given.plugin),
-        dataset=given.dataset,
-        protocol=given.protocol,
-        methods=given.methods,
-    )
-    images = None if given.no_pictures else Images(given.data_root, given.plugin)
-    text = page(frame, known_methods(given.plugin), images)
-    out = Path(given.out) if given.out else Path(given.results[0]) / "report.html"
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise StoreError(f"{out}: the report cannot be written ({error.strerror})") from error
-    for text in images.refused if images else ():
-        print(f"bench: no pictures with images: {text}", file=sys.stderr)
-    print(out)
-    return 1 if images and images.refused else 0
-
-
-def page(frame: pd.DataFrame, known: dict[str, Method], images: Images | None) -> str:
+def page(frame: pd.DataFrame, datasets: Datasets | None) -> str:
     """The whole report.
 
     Args:
         frame: records chosen by :func:`benchmark.records.select.choose`.
-        known: defaults of methods.
-        images: where the data sets are; None leaves the pictures out.
+        datasets: where the data sets are; None leaves the pictures out.
     """
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
@@ -126,7 +100,7 @@ def page(frame: pd.DataFrame, known: dict[str, Method], images: Images | None) -
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).from_string(source)
     shown = [_block(title, part) for title, part in blocks(frame)]
-    tables = [(g.title, Markup(web(g)), latex(g)) for g in _paper_tables(frame, known, missing)]
+    tables = [(g.title, Markup(web(g)), latex(g)) for g in _paper_tables(frame, missing)]
     return template.render(
         blocks=shown,
         datasets=sorted(set(frame["dataset"])),
@@ -135,8 +109,8 @@ def page(frame: pd.DataFrame, known: dict[str, Method], images: Images | None) -
         metrics=[m for m in METRICS if frame[m].notna().any()],
         descriptions=METRICS,
         tables=tables,
-        pictures=_pictures(frame, images, missing.append) if images else [],
-        runs=_runs(frame, known),
+        pictures=_pictures(frame, datasets, missing.append) if datasets else [],
+        runs=_runs(frame),
         random=RANDOM if frame["random_weights"].any() else "",
         missing=list(dict.fromkeys(missing)),
     )
@@ -165,45 +139,43 @@ def _block(title: str, part: pd.DataFrame) -> Block:
         board,
         heat,
         costs,
+        few_images(part),
         "\n\n".join(latex(grid) for grid in summary(part, metrics)),
     )
 
 
 def _lines(
     part: pd.DataFrame, names: Sequence[str], columns: Sequence[tuple[str, Sequence[str]]]
-) -> list[Line]:
+) -> list[Standing]:
     table = []
     for name in names:
         rows = part[part["name"] == name]
         table.append([over_seeds(rows, metric, over) for metric, over in columns])
-    best = []
-    for column in zip(*table, strict=True):
-        known = [round(v.mean, 3) for v in column if not math.isnan(v.mean)]
-        best.append(max(known) if len(known) > 1 else math.inf)
+    best = [
+        winners(column) if rankable(part, over) else [False] * len(names)
+        for column, (_, over) in zip(zip(*table, strict=True), columns, strict=True)
+    ]
     return [
-        Line(
+        Standing(
             name,
             bool(part[part["name"] == name]["random_weights"].any()),
-            [
-                Number(v.mean, v.text(), round(v.mean, 3) == b)
-                for v, b in zip(values, best, strict=True)
-            ],
+            [Measured(v.mean, v.text(), column[i]) for v, column in zip(values, best, strict=True)],
         )
-        for name, values in zip(names, table, strict=True)
+        for i, (name, values) in enumerate(zip(names, table, strict=True))
     ]
 
 
-def _shaded(lines: Sequence[Line]) -> list[Line]:
+def _shaded(lines: Sequence[Standing]) -> list[Standing]:
     """Colours from the lowest to the highest number of the table."""
     known = [n.value for line in lines for n in line.numbers if not math.isnan(n.value)]
     low, high = min(known, default=0.0), max(known, default=1.0)
     span = (high - low) or 1.0
     return [
-        Line(
+        Standing(
             line.name,
             line.random,
             [
-                Number(
+                Measured(
                     n.value,
                     n.text,
                     n.best,
@@ -216,24 +188,24 @@ def _shaded(lines: Sequence[Line]) -> list[Line]:
     ]
 
 
-def _paper_tables(frame: pd.DataFrame, known: dict[str, Method], missing: list[str]) -> list[Grid]:
+def _paper_tables(frame: pd.DataFrame, missing: list[str]) -> list[Grid]:
     """Those of the papers' tables for which there is a record."""
     grids = []
     for layout in TABLES.values():
         if not isinstance(layout, Layout):
             continue
-        wanted = {e.reference.method for e in layout.entries if e.reference}
+        wanted = {e.reference.method for e in layout.methods if e.reference}
         sources = {slot.dataset for slot in layout.slots}
         if not (wanted & set(frame["method"]) and sources & set(frame["source"])):
             continue
         try:
-            grids.append(build(layout, frame, known, "both"))
+            grids.append(build(layout, frame, "both"))
         except BenchError as error:
             missing.append(str(error))
     return grids
 
 
-def _pictures(frame: pd.DataFrame, images: Images, say: Say) -> list[tuple[str, str, str]]:
+def _pictures(frame: pd.DataFrame, datasets: Datasets, say: Say) -> list[tuple[str, str, str]]:
     """Kind, name and data address of every picture, small enough for one file."""
     from benchmark.plots.bars import cost, defects
     from benchmark.plots.curves import curves
@@ -243,11 +215,11 @@ def _pictures(frame: pd.DataFrame, images: Images, say: Say) -> list[tuple[str, 
     out = []
     with tempfile.TemporaryDirectory() as folder:
         kinds: tuple[tuple[str, Callable[[Path], list[Path]]], ...] = (
-            ("Curves", lambda d: curves(frame, d, images, say=say)),
+            ("Curves", lambda d: curves(frame, d, datasets, say=say)),
             ("Score histograms", lambda d: histograms(frame, d, say=say)),
             ("Recall by defect type", lambda d: defects(frame, d, say=say)),
             ("Cost against quality", lambda d: cost(frame, d, say=say)),
-            ("Galleries", lambda d: gallery(frame, d, images, count=GALLERY_ROWS, say=say)),
+            ("Galleries", lambda d: gallery(frame, d, datasets, count=GALLERY_ROWS, say=say)),
         )
         for kind, draw in kinds:
             for path in draw(Path(folder)):
@@ -269,7 +241,7 @@ def _data_address(path: Path, width: int) -> str:
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _runs(frame: pd.DataFrame, known: dict[str, Method]) -> list[dict[str, Any]]:
+def _runs(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Per configuration: what it was, where it ran, and the command that runs it again."""
     out = []
     for _, rows in frame.groupby(["dataset", "protocol", "config"], sort=True):
@@ -285,7 +257,7 @@ def _runs(frame: pd.DataFrame, known: dict[str, Method]) -> list[dict[str, Any]]
                 "weights": [f"{w['backbone']}: {w['source']}" for w in row["weights"]],
                 "devices": sorted({str(d) for d in rows["device"]}),
                 "environment": _environment(Stored(row).record.get("environment") or {}),
-                "command": command(rows, known.get(row["method"])),
+                "command": command(rows),
             }
         )
     return out
@@ -301,12 +273,11 @@ def _environment(found: Mapping[str, Any]) -> str:
     return ", ".join((*texts, *where))
 
 
-def command(rows: pd.DataFrame, method: Method | None) -> str:
+def command(rows: pd.DataFrame) -> str:
     """The ``bench run`` that makes these records again.
 
     Args:
-        rows: records of one configuration.
-        method: its defaults; None names every setting.
+        rows: records of one configuration; one without its defaults names every setting.
     """
     row = rows.iloc[0]
     name = str(row["method"])
@@ -324,9 +295,7 @@ def command(rows: pd.DataFrame, method: Method | None) -> str:
         parts += ["--precision", str(row["precision"])]
     if any(w["source"] == "random" for w in row["weights"]):
         parts += ["--weights", "random"]
-    given = row["settings"]
-    changed = changed_settings(given, method.defaults) if method else given
-    if changed:
+    if changed := changed_settings(row):
         parts += ["--set", *(f"{name}.{k}={_yaml(v)}" for k, v in sorted(changed.items()))]
     return shlex.join(parts)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from benchmark.tables.layout import Entry, Layout, Reference
-from benchmark.tables.mvtec import ALL, mvtec_slots
+from benchmark.tables.layout import Layout, Method, Reference
+
+from ._mvtec import ALL, mvtec_slots
 
 ORDER = (
     "bottle",
@@ -29,23 +30,23 @@ DSR_3 = Layout(
     title="DSR, Table 3: detection on MVTec AD, image AUROC in percent",
     paper="dsr",
     table="Table 3",
-    entries=(
-        Entry("[4]", "US", "[4]", reference=Reference("uninformed_students")),
-        Entry("[22]", "RIAD", "[22]", reference=Reference("riad")),
-        Entry("[17]", "MAD", "[17]"),
-        Entry(
+    methods=(
+        Method("[4]", "US", "[4]", reference=Reference("uninformed_students")),
+        Method("[22]", "RIAD", "[22]", reference=Reference("riad")),
+        Method("[17]", "MAD", "[17]", reference=Reference("gaussian_ad")),
+        Method(
             "[7]",
             "PaDiM",
             "[7]",
             reference=Reference("padim"),
             note="a reimplementation's numbers, printed as the method's",
         ),
-        Entry("[11]", "CutPaste", "[11]", reference=Reference("cutpaste")),
-        Entry("[21]", "DRAEM", "[21]", reference=Reference("draem")),
-        Entry("DSR", "DSR", reference=Reference("dsr")),
+        Method("[11]", "CutPaste", "[11]", reference=Reference("cutpaste")),
+        Method("[21]", "DRAEM", "[21]", reference=Reference("draem")),
+        Method("DSR", "DSR", reference=Reference("dsr")),
     ),
     slots=mvtec_slots(("image_auroc",), order=ORDER, heads=HEADS, average=("average", "mean", ALL)),
-    entries_as="rows",
+    methods_as="rows",
     stub=("Method",),
     notes=(
         (

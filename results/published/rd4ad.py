@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from benchmark.tables.layout import Entry, Layout, Reference, Slot
-from benchmark.tables.mvtec import ALL, OBJECTS, TEXTURES, mvtec_slots
+from benchmark.tables.layout import Layout, Method, Reference, Slot
+
+from ._mvtec import ALL, OBJECTS, TEXTURES, mvtec_slots
 
 PAIR = ("pixel_auroc", "pro")
 OWN = {"pro": "pro_per_image"}
@@ -15,8 +16,8 @@ PRO_NOTE = (
 )
 
 
-def _at(size: int, method: str, head: str, cite: str = "", key: str = "") -> Entry:
-    return Entry(
+def _at(size: int, method: str, head: str, cite: str = "", key: str = "") -> Method:
+    return Method(
         method,
         head,
         cite,
@@ -32,8 +33,8 @@ RD4AD_2 = Layout(
     title="RD4AD, Table 2: localisation on MVTec AD, pixel AUROC/PRO in percent",
     paper="rd4ad",
     table="Table 2",
-    entries=(
-        Entry(
+    methods=(
+        Method(
             "MKD",
             "MKD",
             "[33]",
@@ -43,7 +44,7 @@ RD4AD_2 = Layout(
             variants={"pixel_auroc": "pixel_auroc_anomalous"},
             competes=False,
         ),
-        Entry(
+        Method(
             "Ours",
             "Ours",
             setting="image size 128",
@@ -58,7 +59,7 @@ RD4AD_2 = Layout(
         _at(256, "PaDiM", "PaDiM", "[8]", "padim"),
         _at(256, "RIAD", "RIAD", "[46]", "riad"),
         _at(256, "CutPaste", "CutPaste", "[23]", "cutpaste"),
-        Entry(
+        Method(
             "Ours",
             "Ours",
             setting="image size 256",
@@ -98,8 +99,8 @@ RD4AD_3 = Layout(
     title="RD4AD, Table 3: time, memory and quality of methods on pre-trained features, MVTec AD",
     paper="rd4ad",
     table="Table 3",
-    entries=tuple(
-        Entry(
+    methods=tuple(
+        Method(
             f"{head} (WResNet50)",
             f"{head} (WResNet50)",
             setting="backbone WResNet50",
@@ -113,7 +114,7 @@ RD4AD_3 = Layout(
         Slot("Memory (MB)", "mean", ALL, ("memory_mb",), decimals=0),
         Slot("Performance (%)", "mean", ALL, ("image_auroc", *PAIR)),
     ),
-    entries_as="rows",
+    methods_as="rows",
     stub=("Method",),
     best="last",
     notes=(
