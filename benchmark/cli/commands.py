@@ -120,10 +120,12 @@ def data(given: Namespace) -> int:
     if given.write:
         file = cls(folder).write_roles()
         print(f"written: {file}; read it, and change what is not so")
+    settings = settings_by_owner(given.set).get(given.name, {})
+    dataset = registry.open_dataset(given.name, folder, settings)
     windows = {} if cls.small else _windows(registry)
     with open_console() as console:
         progress = console.fraction("checking")
-        report = verify(cls(folder), progress, windows, given.mask_threshold)
+        report = verify(dataset, progress, windows, given.mask_threshold)
     print(report.text())
     return 0 if report.ok else 1
 

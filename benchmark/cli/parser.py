@@ -179,8 +179,8 @@ def _run(p: argparse.ArgumentParser) -> None:
         "--set",
         action=Several,
         nargs="+",
-        metavar="METHOD.NAME=VALUE",
-        help="a method's setting, for instance spade.k=5",
+        metavar="OWNER.NAME=VALUE",
+        help="a method's or the data set's setting, for instance spade.k=5",
     )
     p.add_argument("--table", metavar="NAME", help="run what a paper's table needs")
     p.add_argument("--config", type=Path, metavar="FILE.yaml", help="the same names in a file")
@@ -323,6 +323,7 @@ def _scores(p: argparse.ArgumentParser) -> None:
 def _data(p: argparse.ArgumentParser) -> None:
     p.add_argument("name", help="see: bench list datasets")
     p.add_argument("--data-root", metavar="DIR")
+    p.add_argument("--set", nargs="+", default=[], metavar="NAME.SETTING=VALUE")
     p.add_argument("--download", action="store_true", help="fetch it first, where that is allowed")
     p.add_argument(
         "--write", action="store_true", help="write a folder.yaml that says how it is read now"

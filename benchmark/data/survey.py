@@ -106,7 +106,7 @@ def survey(
     def look(sample: Sample) -> _Seen:
         return _look(sample, geometries)
 
-    samples = [*category.train, *category.test]
+    samples = [*category.normal, *category.test]
     seen = list(in_parallel(look, samples, threads))
     warnings = same_images(category, keys)
     for kind, found in _of_masks(samples, seen):
@@ -135,7 +135,7 @@ def same_images(category: Category, keys: Keys) -> dict[str, list[Found]]:
     """Images with the same content, by the kind of contradiction; one finding per pair."""
     where: dict[str, list[tuple[str, Sample]]] = defaultdict(list)
     for split, samples, hashes in (
-        ("train", category.train, keys.train),
+        ("train", category.normal, keys.train),
         ("test", category.test, keys.test),
     ):
         for sample, key in zip(samples, hashes, strict=True):
@@ -188,7 +188,7 @@ def _of_masks(samples: Sequence[Sample], seen: Sequence[_Seen]) -> Iterable[tupl
         if sample.mask is None or found.share is None:
             continue
         name = sample.mask.name()
-        if not found.share:
+        if not found.share and not getattr(sample.mask, "may_be_empty", False):
             yield "empty mask", Found((sample.id,), f"{name}: no pixel is marked as defective")
         elif found.share > 0.5:
             yield "mostly marked", Found((sample.id,), f"{name}: {found.share:.0%} of it")

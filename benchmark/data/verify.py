@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from benchmark.data.dataset import Category, Dataset, Role, Sample, digest
+from benchmark.data.dataset import Category, Dataset, ImageSource, Role, Sample, digest
 from benchmark.data.geometry import Geometry
 from benchmark.data.images import (
     EXTENSIONS,
@@ -21,6 +21,7 @@ from benchmark.data.images import (
     in_parallel,
 )
 from benchmark.data.loading import Keys
+from benchmark.data.masks import RegionMasks
 from benchmark.data.roles import roles_table
 from benchmark.data.survey import (
     WARNINGS,
@@ -31,6 +32,8 @@ from benchmark.data.survey import (
     with_threshold,
 )
 from benchmark.errors import DataError
+
+COUNTS = ("train", "good", "defective")
 
 Progress = Callable[[int, int], None]
 """Called with the number of samples looked at and the number of all samples."""
@@ -52,9 +55,9 @@ class CategoryReport:
 
     Attributes:
         name: the category.
-        found: number of images: ``train``, ``good`` and ``defective`` (both of the test split);
-            empty when the category cannot be listed.
-        official: the same numbers as published; empty when there are none.
+        found: numbers of images, as :attr:`Category.counts`; empty when the category cannot be
+            listed.
+        official: those of the same numbers that are published; empty when there are none.
         error: why a run would refuse the category; None when it would start.
         problems: per kind, a key of REMEDIES, messages that name the file.
         survey: what a run would go on with and say; None when the category cannot be listed.
@@ -85,7 +88,7 @@ class CategoryReport:
     @property
     def complete(self) -> bool:
         """Whether the counts are the official ones, where there are any."""
-        return not self.official or dict(self.found) == dict(self.official)
+        return all(self.found.get(name, 0) == count for name, count in self.official.items())
 
     @property
     def ok(self) -> bool:
@@ -123,8 +126,10 @@ class Report:
         kinds = [
             k for k in (*REMEDIES, *WARNINGS) if any(k in c.found_kinds for c in self.categories)
         ]
-        rows = [["category", "train", "good", "defective", "official", *kinds, "skipped", "size"]]
-        rows += [_row(category, kinds) for category in self.categories]
+        counts = list(dict.fromkeys(name for c in self.categories for name in c.found)) or COUNTS
+        titles = (name.replace("_", " ") for name in counts)
+        rows = [["category", *titles, "official", *kinds, "skipped", "size"]]
+        rows += [_row(category, counts, kinds) for category in self.categories]
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         lines = [f"{self.title} in {self.root}" if self.root else self.title]
         for first, *others in rows:
@@ -174,7 +179,7 @@ def verify(
         except DataError as error:
             errors[name] = str(error)
 
-    todo = [(name, s) for name, c in listed.items() for s in (*c.train, *c.test)]
+    todo = [(name, s) for name, c in listed.items() for s in (*c.normal, *c.test, *c.unlabelled)]
     looks = in_parallel(lambda item: _look(item[1]), todo)
     seen: dict[str, list[_Look]] = {name: [] for name in names}
     for done, ((name, _), look) in enumerate(zip(todo, looks, strict=True), 1):
@@ -211,13 +216,13 @@ def _report(
         skipped = sum(role.kind in ("unused", "validation") for role in report.roles.values())
     else:
         problems["mask only"] += masks
-    train = len(category.train)
-    keys = Keys([s.key for s in seen[:train]], [s.key for s in seen[train:]], "")
+    normal, tested = len(category.normal), len(category.normal) + len(category.test)
+    keys = Keys([s.key for s in seen[:normal]], [s.key for s in seen[normal:tested]], "")
     found, _ = survey(category, keys, list(windows.values()))
     lost = {name: found.outside[g] for name, g in windows.items() if found.outside[g]}
     return replace(
         report,
-        found=_count(category),
+        found=category.counts,
         problems=problems,
         survey=found,
         outside=lost,
@@ -231,12 +236,6 @@ class _Look:
 
     key: str
     problems: list[tuple[str, str]]
-
-
-def _count(category: Category) -> dict[str, int]:
-    defective = sum(sample.label for sample in category.test)
-    good = len(category.test) - defective
-    return {"train": len(category.train), "good": good, "defective": defective}
 
 
 def _look(sample: Sample) -> _Look:
@@ -273,20 +272,22 @@ def _without_mask(category: Category, roles: Mapping[str, Role]) -> list[str]:
 
 def _left_over(category: Category) -> tuple[list[str], int]:
     """The masks without a defective image, and the number of other files without a sample."""
-    samples = (*category.train, *category.test)
+    samples = (*category.normal, *category.test, *category.unlabelled)
     images = {s.image.path for s in samples if isinstance(s.image, FileSource)}
-    masks = {s.mask.path for s in samples if isinstance(s.mask, FileSource)}
+    masks = {path for s in samples for path in _mask_files(s.mask)}
     if not images:
         return [], 0
     image_folders = {path.parent for path in images}
-    mask_folders = {path.parent for path in masks} - image_folders
+    # where normal frames of a clip have masks too, they lie among those of the abnormal ones
+    strict = (s.mask for s in samples if not getattr(s.mask, "may_be_empty", False))
+    mask_folders = {path.parent for m in strict for path in _mask_files(m)} - image_folders
     top = os.path.commonpath(image_folders)
     # links to folders are not followed by the walk, but those that hold samples are known
     folders = {Path(folder) for folder, _, _ in os.walk(top)} | image_folders | mask_folders
     lonely: list[str] = []
     skipped = 0
     for folder in sorted(folders):
-        for path in sorted(folder.iterdir()):
+        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
             if path in images or path in masks or path.is_dir():
                 continue
             picture = path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
@@ -297,8 +298,14 @@ def _left_over(category: Category) -> tuple[list[str], int]:
     return lonely, skipped
 
 
-def _row(category: CategoryReport, kinds: Sequence[str]) -> list[str]:
-    counts = [str(category.found.get(key, "-")) for key in ("train", "good", "defective")]
+def _mask_files(mask: ImageSource | None) -> Sequence[Path]:
+    if isinstance(mask, RegionMasks):
+        return mask.paths
+    return [mask.path] if isinstance(mask, FileSource) else []
+
+
+def _row(category: CategoryReport, names: Sequence[str], kinds: Sequence[str]) -> list[str]:
+    counts = [str(category.found.get(key, "-")) for key in names]
     official = "/".join(map(str, category.official.values())) or "-"
     if category.official and category.complete:
         official = "same"
@@ -313,12 +320,12 @@ def _details(category: CategoryReport, limit: int) -> list[str]:
         lines += ["", f"{category.name}: a run would stop: {category.error}"]
     if category.found and not category.complete:
         found, official = (
-            "/".join(str(counts[key]) for key in ("train", "good", "defective"))
+            "/".join(str(counts.get(key, 0)) for key in category.official)
             for counts in (category.found, category.official)
         )
         lines.append(
-            f"\n{category.name}: {found} images (train/good/defective), official are {official}; "
-            "its numbers do not compare with published ones"
+            f"\n{category.name}: {found} images ({'/'.join(category.official)}), official are "
+            f"{official}; its numbers do not compare with published ones"
         )
     for kind, messages in category.found_kinds.items():
         # the error above already lists the missing masks, with the paths where they belong

@@ -36,7 +36,7 @@ def evaluate(given: Namespace) -> int:
         for record in console.track(records, "evaluating", len(records)):
             path, key = Path(record.pop("path")), record["key"]
             try:
-                content = datasets.content(key["source"], key["category"])
+                content = datasets.of(key)
                 scores = _scores(path, record)
                 masks = _only_masks(content, scores, record)
                 if not masks:

@@ -29,6 +29,7 @@ COST = (
 COLUMNS = (
     "dataset",
     "source",
+    "source_settings",
     "protocol",
     "method",
     "config",
@@ -110,6 +111,7 @@ def _row(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return {
         "dataset": key["dataset"],
         "source": key["source"],
+        "source_settings": key.get("source_settings", {}),
         "protocol": path.parent.parent.name,
         "method": key["method"],
         "config": path.parent.name,

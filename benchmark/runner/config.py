@@ -46,7 +46,7 @@ class RunConfig:
         """Command-line values over a file's values over the defaults.
 
         Args:
-            given: option name -> value, only those given; ``set`` as a list of ``METHOD.NAME=VALUE``
+            given: option name -> value, only those given; ``set`` as a list of ``OWNER.NAME=VALUE``
                 or a nested mapping.
             file: a YAML file with the same names; ``set`` there is a mapping per method.
 

@@ -113,7 +113,7 @@ def _estimate(
         mine = [cell for cell in missing if cell.method.name == name]
         if not mine[0].method.draws:  # its seeds share one fit
             mine = list({cell.category: cell for cell in mine}.values())
-        sizes = [len(c.train) + len(c.test) for c, _ in (found[cell.category] for cell in mine)]
+        sizes = [_count(found[cell.category][0]) for cell in mine]
         try:
             spent = _time_cell(plan, mine[0], *found[mine[0].category])
         except Exception as error:  # an estimate that fails is a problem to report, like any other
@@ -127,7 +127,7 @@ def _time_cell(plan: Plan, cell: Cell, category: Category, keys: Keys) -> float:
     """Seconds that one cell will take: the steps of a run, on few images and few iterations."""
     few = Category(category.name, category.train[:SAMPLE], category.test[:SAMPLE])
     few_keys = Keys(keys.train[:SAMPLE], keys.test[:SAMPLE], keys.fingerprint)
-    count = len(category.train) + len(category.test)
+    count = _count(category)
 
     start = time.perf_counter()
     loaded = load(plan, few, few_keys, [cell.method])
@@ -152,9 +152,14 @@ def _time_cell(plan: Plan, cell: Cell, category: Category, keys: Keys) -> float:
     detector.predict(batch, context)
     start = time.perf_counter()
     detector.predict(batch, context)
-    scoring = (time.perf_counter() - start) / len(batch) * len(category.test)
+    scored = len(category.validation) + len(category.test) + len(category.unlabelled)
+    scoring = (time.perf_counter() - start) / len(batch) * scored
     plan.features.clear()
     return before + fitting + scoring
+
+
+def _count(category: Category) -> int:
+    return len(category.normal) + len(category.test) + len(category.unlabelled)
 
 
 def _repeat(images: ImageSet, count: int) -> ImageSet:

@@ -149,8 +149,12 @@ class Plan:
 
     @property
     def label(self) -> str:
-        """The data set's name in results."""
-        return self.config.name or self.config.dataset
+        """The data set's name in results; settings other than its defaults are part of it.
+
+        They are other data, which is never put into one table with the default's.
+        """
+        changed = [f"-{name}{value}" for name, value in sorted(self.dataset.settings.items())]
+        return self.config.name or "".join([self.config.dataset, *changed])
 
     def cells(self, category: str) -> list[Cell]:
         """The cells of one category, those of one method side by side."""
@@ -187,6 +191,8 @@ class Plan:
         }
         if self.config.mask_threshold is not None:
             key["mask_threshold"] = self.config.mask_threshold
+        if self.dataset.settings:
+            key["source_settings"] = settings_of.as_json(self.dataset.settings)
         return Cell(method, category, seed, path, key)
 
 
@@ -197,7 +203,8 @@ def prepare(config: RunConfig, registry: Registry, console: PlainConsole) -> Pla
         BenchError: something named is unknown, missing or unusable for the whole run. What only
             stops one method (its weights, its assets, its own code) is kept as that method's error.
     """
-    dataset = registry.open_dataset(config.dataset, config.data_root)
+    given = config.set.get(config.dataset, {})
+    dataset = registry.open_dataset(config.dataset, config.data_root, given)
     categories = dataset.categories()
     known = {shown_name(name): name for name in categories}
     for name in config.categories:
@@ -223,11 +230,12 @@ def prepare(config: RunConfig, registry: Registry, console: PlainConsole) -> Pla
     )
     for name in dict.fromkeys(config.methods):
         plan.methods.append(_method(plan, registry, name))
-    owners = {*config.methods, *(a for m in plan.methods for a in m.asset_settings)}
+    assets = (name for method in plan.methods for name in method.asset_settings)
+    owners = {*config.methods, config.dataset, *assets}
     if (stray := sorted(config.set.keys() - owners)) and not any(m.error for m in plan.methods):
         raise SettingsError(
             f"settings for {', '.join(stray)}, which this run does not include "
-            f"(methods and their assets: {', '.join(sorted(owners))})"
+            f"(methods, their assets and the data set: {', '.join(sorted(owners))})"
         )
     return plan
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from benchmark.data.dataset import Dataset
+from benchmark.data.dataset import Category, Dataset
 from benchmark.data.geometry import Geometry
 from benchmark.detector.context import seed_of
 from benchmark.errors import SettingsError
@@ -109,19 +109,47 @@ def sides_of(size: int | str | None) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-def split(ids: Sequence[str], fraction: float, *purpose: str) -> tuple[list[int], list[int]]:
+def divide(category: Category, fraction: float, *purpose: str) -> tuple[list[int], list[int]]:
+    """Positions, in a category's normal images, of those to train on and of those held out.
+
+    An official validation split is what is held out; else a random fraction of the groups, or of
+    the images where they have none.
+
+    Raises:
+        SettingsError: a fraction is asked for, but there is an official validation split.
+    """
+    count = len(category.train)
+    if not category.validation:
+        return split([s.group or s.id for s in category.train], fraction, *purpose)
+    if fraction:
+        raise SettingsError(
+            f"category {category.name!r} has an official validation split of "
+            f"{len(category.validation)} normal images, which sets thresholds; leave --holdout out"
+        )
+    return list(range(count)), list(range(count, len(category.normal)))
+
+
+def split(units: Sequence[str], fraction: float, *purpose: str) -> tuple[list[int], list[int]]:
     """Positions of the images to train on and of those held out.
 
-    Seeded by ``purpose`` (data set and category) and the sorted ids alone: the same images for
-    every method and seed.
+    Args:
+        units: per image its id, or the name that it shares with those that stay together.
+        fraction: of the units.
+        purpose: what the draw is seeded by, with the sorted units alone (data set and category):
+            the same images for every method and seed.
 
     >>> split(["a", "b", "c", "d"], 0.25, "toy", "nut")
     ([0, 2, 3], [1])
+    >>> split(["a", "a", "b", "b"], 0.25, "toy", "clip")
+    ([2, 3], [0, 1])
     """
-    count = round(fraction * len(ids))
-    if fraction > 0 and len(ids) > 1:
-        count = min(max(count, 1), len(ids) - 1)
-    order = sorted(range(len(ids)), key=lambda i: ids[i])
-    chosen = np.random.default_rng(seed_of(*purpose, "holdout")).permutation(len(ids))[:count]
-    held = {order[i] for i in chosen}
-    return [i for i in range(len(ids)) if i not in held], sorted(held)
+    names = sorted(set(units))
+    count = round(fraction * len(names))
+    if fraction > 0 and len(names) > 1:
+        count = min(max(count, 1), len(names) - 1)
+    chosen = np.random.default_rng(seed_of(*purpose, "holdout")).permutation(len(names))[:count]
+    held = {names[i] for i in chosen}
+    positions = range(len(units))
+    return [i for i in positions if units[i] not in held], [
+        i for i in positions if units[i] in held
+    ]

@@ -22,7 +22,7 @@ from benchmark.features.cache import EXTRACT_BATCH, union
 from benchmark.records import store
 from benchmark.runner.cell import Inputs, copy_cell, run_cell, write_failure
 from benchmark.runner.plan import Cell, MethodPlan, Plan
-from benchmark.runner.protocol import split
+from benchmark.runner.protocol import divide
 from benchmark.runner.remarks import look_at, remarks
 
 CellState = Literal["done", "todo", "failed", "differs"]
@@ -46,7 +46,7 @@ class LoadedCategory:
         category, keys: its samples and their hashes.
         images: its pixels, per geometry.
         unusable: the geometries in which it cannot be had, and why.
-        train, held_out: positions in the train split.
+        train, held_out: positions in the normal images.
         found: what its files gave away.
         extracted: the geometries whose features are in the cache.
         records: what its cells have finished in this run.
@@ -98,9 +98,8 @@ def load(
     found = look_at(category, keys, methods, plan.threads)
     wanted = dict.fromkeys(method.geometry for method in methods)
     images, unusable = _decoded(plan, category, keys, list(wanted))
-    ids = [sample.id for sample in category.train]
     fraction = plan.protocol.fraction(type(plan.dataset))
-    train, held_out = split(ids, fraction, plan.config.dataset, category.name)
+    train, held_out = divide(category, fraction, plan.config.dataset, category.name)
     return LoadedCategory(category, keys, images, unusable, train, held_out, found)
 
 
@@ -111,7 +110,10 @@ def extract(plan: Plan, methods: Sequence[MethodPlan], geometry: Geometry, image
     """
     specs = [s for m in methods if m.geometry == geometry for s in m.new().needs()]
     for spec in union(specs, plan.features):
-        for part, title in ((images.train, "train"), (images.test, "test")):
+        parts = {"train": images.train, "test": images.test, "unlabelled": images.unlabelled}
+        for title, part in parts.items():
+            if part is None:
+                continue
             steps = -(-len(part) // EXTRACT_BATCH)
             batches = plan.console.track(
                 part.batches(EXTRACT_BATCH), f"{spec.backbone} features, {title}", steps
@@ -147,7 +149,7 @@ def inputs(plan: Plan, cell: Cell, loaded: LoadedCategory) -> Inputs:
         plan.features,
         plan.config.maps,
         plan.threads,
-        type(plan.dataset).official.get(cell.category),
+        plan.dataset.official.get(cell.category),
         loaded.keys.masks or None,
         loaded.found.as_json(method.geometry),
     )

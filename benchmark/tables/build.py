@@ -76,7 +76,7 @@ class Builder:
 
     def published(self, method: Method, slot: Slot, metric: str) -> published.Number | None:
         """The printed number."""
-        key = (method.name, method.setting, slot.dataset, slot.category, metric)
+        key = (method.name, method.setting, slot.published_as, slot.category, metric)
         return self.numbers.get(key)
 
     def value(self, method: Method, slot: Slot, metric: str, side: Side) -> float:
@@ -88,7 +88,7 @@ class Builder:
         if categories is None or not self._shortened(slot):
             return float(number.value) if number else math.nan
         parts = [
-            self.numbers.get((method.name, method.setting, slot.dataset, c, metric))
+            self.numbers.get((method.name, method.setting, slot.published_as, c, metric))
             for c in categories
         ]
         values = [float(n.value) for n in parts if n]

@@ -75,6 +75,7 @@ class Slot:
             which (all ten classes of CIFAR-10).
         metrics: as the paper calls them; several are printed ``a/b``.
         dataset: its name in records.
+        published: its name in ``published.csv``, where that is another.
         group: heading it stands under, such as Textures.
         decimals: of our own numbers.
         average: whether it is set apart as an average.
@@ -85,9 +86,15 @@ class Slot:
     over: tuple[str, ...] | int
     metrics: tuple[str, ...]
     dataset: str = "mvtec"
+    published: str = ""
     group: str = ""
     decimals: int = 1
     average: bool = False
+
+    @property
+    def published_as(self) -> str:
+        """The data set's name in ``published.csv``."""
+        return self.published or self.dataset
 
 
 @dataclass(frozen=True)

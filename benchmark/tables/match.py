@@ -132,8 +132,9 @@ def _images(row: Mapping[str, Any] | pd.Series[Any]) -> Iterator[str]:
     images = row["provenance"].get("images") or {}
     official = images.get("official") or {}
     for name, count in official.items():
-        if (found := images["found"][name]) != count:
-            yield f"{row['category']}: {found} of officially {count} {name} images"
+        if (found := images["found"].get(name, 0)) != count:
+            what = name.replace("_", " ") if name.endswith("groups") else f"{name} images"
+            yield f"{row['category']}: {found} of officially {count} {what}"
 
 
 def needed(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -137,9 +136,7 @@ class InMemory(Dataset):
     title = "In memory"
     licence = citation = origin = "none"
     needs_root = False
-    official: ClassVar[Mapping[str, Mapping[str, int]]] = {
-        "a": {"train": 1, "good": 0, "defective": 1}
-    }
+    official: Mapping[str, Mapping[str, int]] = {"a": {"train": 1, "good": 0, "defective": 1}}
 
     def categories(self) -> list[str]:
         return ["a"]
