@@ -89,7 +89,9 @@ def _label(reading: Reading, at: int) -> None:
     name = reading.dirs[at]
     says = meaning(name)
     split, label = says.one_of("train", "test", "validation"), says.one_of("good", "bad")
-    if not says.only(*SAYS_NOTHING) and (says.rest or {"mask", "annotation"} & says.kinds):
+    if not says.only(*SAYS_NOTHING) and (
+        says.rest or {"mask", "annotation", "doubtful"} & says.kinds
+    ):
         reading.open.append(at)
     clear = says.only("train", "test", "validation", "good", "bad", *SAYS_NOTHING)
     if clear and split:
@@ -230,8 +232,8 @@ class _Layout:
             return self._ask(r, max(r.label_at, 0), "below no folder for train or test")
         if r.label == "defect":
             name = _own(r)
-            if r.doubt_at == r.label_at:
-                return self._ask(r, r.label_at, f"is {name} a kind of defect?")
+            if r.doubt_at >= 0 and r.type == r.dirs[r.doubt_at]:
+                return self._ask(r, r.doubt_at, f"is {r.type} a kind of defect, or something else?")
             other = self.generic.get(r.dirs[: r.label_at])
             if other and not r.generic:
                 why = f"beside {other}: is {name} a kind of defect, or something else?"

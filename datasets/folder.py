@@ -20,7 +20,7 @@ the others are for training. That order is the only rule: no image decides about
 from __future__ import annotations
 
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
@@ -188,7 +188,7 @@ def _require_roles(name: str, roles: Mapping[str, Role], rules: Rules) -> None:
     lines = _settling(roles)
     raise DataError(
         f"category {name!r}: {len(asked)} image {'files have' if several else 'file has'} no role, "
-        f"or could have two:{lacking(said, 5)}\nWrite the role into {rules.file} (train, good, "
+        f"or could have two:{lacking(said, 5)}\nWrite into {rules.file} what they are (train, good, "
         "defect, mask, validation or unused), for instance:\n" + "\n".join(lines)
     )
 
@@ -196,7 +196,9 @@ def _require_roles(name: str, roles: Mapping[str, Role], rules: Rules) -> None:
 def _settling(roles: Mapping[str, Role]) -> list[str]:
     """The lines that give all unsettled files a role: whole folders where nothing else is in them."""
     patterns: dict[str, dict[str, None]] = defaultdict(dict)
-    settled = {p for path, r in roles.items() if r.kind != "unsettled" for p in _above(path)}
+    others = [path for path, r in roles.items() if r.kind != "unsettled"]
+    settled, beside = {p for path in others for p in _above(path)}, {_folder(p) for p in others}
+    alike = Counter(_folder(path) for path, r in roles.items() if r.kind == "unsettled")
     for path, role in roles.items():
         if role.kind != "unsettled":
             continue
@@ -204,8 +206,14 @@ def _settling(roles: Mapping[str, Role]) -> list[str]:
         alone = [prefix for prefix in _above(path) if prefix not in settled]
         if alone:
             pattern = f"{literal(alone[0])}/**"
+        elif _folder(path) not in beside and alike[_folder(path)] > 1:
+            pattern = f"{literal(_folder(path))}/*".lstrip("/")
         patterns[name][pattern] = None
     return [line(name, listed) for name, listed in patterns.items()]
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
 def _above(path: str) -> list[str]:

@@ -166,6 +166,26 @@ def test_a_third_folder_of_pictures_is_asked_about(camera: Camera, third: str) -
         counts(camera.root)
 
 
+@pytest.mark.parametrize(
+    ("strays", "line"),
+    [
+        (numbered("bad/overlay", 3), "bad/overlay/**"),
+        (numbered("good/preview", 3), "good/preview/**"),
+        (numbered("bad", 3, "{:03}_overlay.png"), r"bad/*_overlay.png"),
+        (numbered("misc", 3), "misc/**"),
+    ],
+)
+def test_pictures_made_of_others_are_asked_about(
+    camera: Camera, strays: list[str], line: str
+) -> None:
+    camera.photos(*numbered("good", 5), *numbered("bad", 3), *strays)
+    with pytest.raises(DataError) as error:
+        counts(camera.root)
+    assert str(error.value).endswith(f"\nunused: {line}")
+    (camera.root / "folder.yaml").write_text(str(error.value).splitlines()[-1])
+    assert counts(camera.root) == (4, 1, 3)
+
+
 def test_validation_images_are_neither_good_nor_bad(camera: Camera) -> None:
     camera.photos(*numbered("good", 5), *numbered("bad", 3), *numbered("val", 3))
     assert counts(camera.root) == (4, 1, 3) and kinds(camera.root)["validation"] == 3
