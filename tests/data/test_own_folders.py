@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 from safetensors.torch import save_file
 
-from benchmark.data.verify import CategoryReport, verify
+from benchmark.data.report import CategoryReport
+from benchmark.data.verify import verify
 from benchmark.datasets.folder import FolderData
 from benchmark.errors import DataError, SettingsError
 from benchmark.features.backbones import untrained
