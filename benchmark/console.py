@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Protocol, Self, TextIO, TypeVar
+from typing import Self, TextIO, TypeVar
 
 T = TypeVar("T")
 
@@ -29,27 +29,8 @@ def duration(seconds: float) -> str:
     return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:02.0f} min"
 
 
-class Console(Protocol):
-    """Shows a run's cells and the work inside them; also a detector's Progress."""
-
-    def say(self, text: str) -> None:
-        """One line that stays."""
-
-    def cells(self, total: int) -> None:
-        """How many cells there are."""
-
-    def start(self, title: str) -> None:
-        """A cell begins."""
-
-    def done(self, text: str) -> None:
-        """A cell has ended; ``text`` says how."""
-
-    def track(self, items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
-        """Work inside a cell."""
-
-
 class PlainConsole:
-    """Lines for logs and pipes."""
+    """Lines for logs and pipes; also the Progress that detectors are lent."""
 
     def __init__(self) -> None:
         self._total = self._count = 0

@@ -22,6 +22,8 @@ from benchmark import (
 )
 from benchmark.errors import SettingsError
 
+from ._neighbours import nearest_squared
+
 
 class Spade(Detector):
     """SPADE: nearest neighbours of images, then of pixels among the neighbours' features.
@@ -109,7 +111,7 @@ class Spade(Detector):
             queries = level.flatten(2).mT - centre.to(level.device)
             nearest = torch.stack(
                 [
-                    nearest_squared(q, gallery, found)
+                    nearest_squared(q, (gallery[i] for i in found))
                     for q, found in zip(queries, neighbours, strict=True)
                 ]
             )
@@ -140,33 +142,3 @@ class Spade(Detector):
 def upsample_features(features: Tensor, size: torch.Size) -> Tensor:
     """Bilinear interpolation of a level (B, C, h, w) to the finest level's grid."""
     return F.interpolate(features, size=size, mode="bilinear", align_corners=False)
-
-
-def nearest_squared(queries: Tensor, galleries: Tensor, chosen: Sequence[int]) -> Tensor:
-    """Squared distance of each query to the nearest feature of the chosen images.
-
-    Args:
-        queries: float32 (Q, C).
-        galleries: float32 (N, P, C + 1), rows [-2 g, |g|²], so that one matrix product with
-            [q, 1] gives |g|² - 2 q·g.
-        chosen: positions of the images to search.
-
-    Returns:
-        float32 (Q,). The Q × (K · P) distances are never held: blocks of a few megabytes stay in
-        the processor's cache between the product and the minimum.
-    """
-    device = queries.device
-    block = 1024 if device.type == "cpu" else 1 << 15
-    extended = torch.cat([queries, queries.new_ones(len(queries), 1)], 1)
-    best = queries.new_full((len(queries),), float("inf"))
-    for image in chosen:
-        gallery = galleries[image].to(device)
-        for rows in _blocks(len(queries), block):
-            for columns in _blocks(len(gallery), block):
-                distances = extended[rows] @ gallery[columns].T
-                torch.minimum(best[rows], distances.amin(1), out=best[rows])
-    return (best + queries.square().sum(1)).clamp_(min=0)
-
-
-def _blocks(count: int, size: int) -> list[slice]:
-    return [slice(start, start + size) for start in range(0, count, size)]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from tabulate import tabulate
 
+from benchmark.cli.views import compare, plot, report, scores, table
 from benchmark.errors import BenchError, DataError, SettingsError, unknown
 from benchmark.plugins.registry import Registry
 from benchmark.runner.config import RunConfig, settings_by_owner
@@ -88,70 +87,11 @@ def list_names(given: Namespace) -> int:
     return 0
 
 
-def table(given: Namespace) -> int:
-    """Print a table of results."""
-    from benchmark.tables import table
-
-    return table(given)
-
-
-def compare(given: Namespace) -> int:
-    """Two runs against each other, or runs against published numbers."""
-    from benchmark.tables.compare import compare
-
-    return compare(given)
-
-
-def report(given: Namespace) -> int:
-    """All results as one HTML file."""
-    from benchmark.reports.build import report
-
-    return report(given)
-
-
-def plot(given: Namespace) -> int:
-    """Draw pictures of results."""
-    from benchmark.plots.command import plot
-
-    return plot(given)
-
-
 def evaluate(given: Namespace) -> int:
     """All metrics again from stored scores."""
     from benchmark.records.evaluate import evaluate
 
     return evaluate(given)
-
-
-def scores(given: Namespace) -> int:
-    """Per-image scores and decisions as CSV on standard output."""
-    from benchmark.records.store import Scores
-
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    head = ["dataset", "protocol", "method", "category", "seed"]
-    writer.writerow([*head, "id", "label", "defect", "score", "threshold", "decision"])
-    count = 0
-    for path, record in _records(given):
-        stored = Scores.read(path.parent, record["files"]["scores"])
-        threshold = record["metrics"].get("threshold")
-        key = record["key"]
-        cell = [
-            key["dataset"],
-            path.parent.parent.name,
-            key["method"],
-            key["category"],
-            key["seed"],
-        ]
-        for name, label, defect, score in zip(
-            stored.ids, stored.labels, stored.defects, stored.scores, strict=True
-        ):
-            decision = "" if threshold is None else int(score > threshold)
-            value = "" if threshold is None else repr(float(threshold))
-            writer.writerow([*cell, name, int(label), defect, repr(float(score)), value, decision])
-        count += 1
-    if not count:
-        raise DataError(f"{given.results}: no finished records match; run `bench run` first")
-    return 0
 
 
 def data(given: Namespace) -> int:
@@ -281,27 +221,3 @@ def _run_options(given: Namespace) -> dict[str, Any]:
     """The options of ``bench run`` that were given, by the names of RunConfig."""
     skip = {"command", "config", "table"}
     return {k: v for k, v in vars(given).items() if k not in skip and v is not None}
-
-
-def _records(given: Namespace) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Finished records of a results folder that match the options."""
-    from benchmark.records.store import read_all
-
-    folder = Path(given.results)
-    if not folder.is_dir():
-        raise DataError(f"results folder {folder}: no such folder; check --results")
-    for record in read_all(folder):
-        path, key = Path(record["path"]), record["key"]
-        wanted = [
-            (given.dataset, key["dataset"]),
-            (given.protocol, path.parent.parent.name),
-        ]
-        several = [
-            (given.methods, key["method"]),
-            (given.categories, key["category"]),
-            (given.seeds, key["seed"]),
-        ]
-        if record["status"] != "ok" or any(w is not None and w != h for w, h in wanted):
-            continue
-        if all(not w or h in w for w, h in several):
-            yield path, record

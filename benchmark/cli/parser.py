@@ -13,9 +13,10 @@ from typing import Any
 from benchmark import __version__
 from benchmark.console import warned
 from benchmark.errors import BenchError, RecordWarning, in_words
-from benchmark.places import expanded
+from benchmark.places import RESULTS, expanded
 from benchmark.texts import shown_name
 
+MASKS = "data sets of yours, for their masks"
 RUN_EXAMPLE = "example: bench run --methods spade padim --dataset mvtec --data-root ~/data"
 
 
@@ -220,6 +221,17 @@ def _common_run(p: argparse.ArgumentParser) -> None:
     p.add_argument("--results", metavar="DIR", help="default: results/runs")
 
 
+def _records(p: argparse.ArgumentParser, methods: bool = True) -> None:
+    """Options that say which records are shown."""
+    p.add_argument("--results", action=Several, nargs="+", default=[RESULTS], metavar="DIR")
+    p.add_argument("--dataset", metavar="NAME", help="as in the results folder")
+    p.add_argument("--protocol", metavar="LABEL", help="as in the results folder")
+    if methods:
+        p.add_argument(
+            "--methods", action=Several, nargs="+", metavar="NAME", help="as bench run names them"
+        )
+
+
 def _list(p: argparse.ArgumentParser) -> None:
     p.add_argument("what", choices=["methods", "datasets", "metrics", "tables"])
     p.add_argument("--plugin", action=Several, nargs="+", default=[], metavar="FILE.py")
@@ -235,12 +247,6 @@ def _table(p: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="for per-category (default: image_auroc), summary",
     )
-    p.add_argument("--results", action=Several, nargs="+", default=["results/runs"], metavar="DIR")
-    p.add_argument("--dataset", metavar="NAME")
-    p.add_argument("--protocol", metavar="LABEL", help="as in the results folder")
-    p.add_argument(
-        "--methods", action=Several, nargs="+", metavar="NAME", help="as in --methods of bench run"
-    )
     p.add_argument(
         "--view",
         choices=["both", "published", "run"],
@@ -253,14 +259,7 @@ def _table(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--ensemble", action="store_true", help="also the mean scores over seeds, as detectors"
     )
-    p.add_argument(
-        "--plugin",
-        action=Several,
-        nargs="+",
-        default=[],
-        metavar="FILE.py",
-        help="for readable names",
-    )
+    p.add_argument("--plugin", action=Several, nargs="+", default=[], metavar="FILE.py", help=MASKS)
     p.add_argument(
         "--check",
         nargs="?",
@@ -269,6 +268,7 @@ def _table(p: argparse.ArgumentParser) -> None:
         help="re-derive every cell from the score files; FILE: a saved table, in any format",
     )
     p.add_argument("--data-root", metavar="DIR", help="for --check of pixel metrics")
+    _records(p)
 
 
 def _compare(p: argparse.ArgumentParser) -> None:
@@ -277,20 +277,11 @@ def _compare(p: argparse.ArgumentParser) -> None:
         "--published", action="store_true", help="every record against its published number"
     )
     p.add_argument("--metric", default="image_auroc", metavar="NAME", help="default: image_auroc")
-    p.add_argument("--results", action=Several, nargs="+", default=["results/runs"], metavar="DIR")
-    p.add_argument("--dataset", metavar="NAME")
-    p.add_argument("--protocol", metavar="LABEL", help="as in the results folder")
     p.add_argument("--data-root", metavar="DIR", help="masks, for intervals of pixel metrics")
     p.add_argument("--common", action="store_true", help="averages over common categories")
     p.add_argument("--format", choices=["markdown", "latex", "csv", "html"], default="markdown")
-    p.add_argument(
-        "--plugin",
-        action=Several,
-        nargs="+",
-        default=[],
-        metavar="FILE.py",
-        help="for readable names",
-    )
+    p.add_argument("--plugin", action=Several, nargs="+", default=[], metavar="FILE.py", help=MASKS)
+    _records(p, methods=False)
 
 
 def _plot(p: argparse.ArgumentParser) -> None:
@@ -300,42 +291,33 @@ def _plot(p: argparse.ArgumentParser) -> None:
         help="gallery: worst misses and false alarms first; defects: recall by defect type",
     )
     p.add_argument("--metric", default="image_auroc", metavar="NAME", help="for cost")
-    p.add_argument("--results", action=Several, nargs="+", default=["results/runs"], metavar="DIR")
-    p.add_argument("--dataset", metavar="NAME")
-    p.add_argument("--protocol", metavar="LABEL", help="as in the results folder")
-    p.add_argument("--methods", action=Several, nargs="+", metavar="NAME")
     p.add_argument("--categories", action=Several, nargs="+", metavar="NAME")
     p.add_argument("--data-root", metavar="DIR", help="data set's folder, or the one above it")
     p.add_argument("--out", metavar="DIR", help="default: pictures/ in the results folder")
     p.add_argument("--format", choices=["png", "pdf", "svg"], default="png")
     p.add_argument("--count", type=int, default=5, metavar="N", help="gallery: images of each kind")
     p.add_argument("--plugin", action=Several, nargs="+", default=[], metavar="FILE.py")
+    _records(p)
 
 
 def _report(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--results", action=Several, nargs="+", default=["results/runs"], metavar="DIR")
-    p.add_argument("--dataset", metavar="NAME")
-    p.add_argument("--protocol", metavar="LABEL", help="as in the results folder")
-    p.add_argument("--methods", action=Several, nargs="+", metavar="NAME")
     p.add_argument("--data-root", metavar="DIR", help="for pictures of the data set's images")
     p.add_argument("--no-pictures", action="store_true", help="tables only")
     p.add_argument("--out", metavar="FILE.html", help="default: report.html in the results folder")
     p.add_argument("--plugin", action=Several, nargs="+", default=[], metavar="FILE.py")
+    _records(p)
 
 
 def _evaluate(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--results", default="results/runs", metavar="DIR")
+    p.add_argument("--results", default=RESULTS, metavar="DIR")
     p.add_argument("--data-root", metavar="DIR")
     p.add_argument("--plugin", action=Several, nargs="+", default=[], metavar="FILE.py")
 
 
 def _scores(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--results", default="results/runs", metavar="DIR")
-    p.add_argument("--dataset", metavar="NAME")
-    p.add_argument("--protocol", metavar="LABEL")
-    p.add_argument("--methods", action=Several, nargs="+", metavar="NAME")
     p.add_argument("--categories", action=Several, nargs="+", metavar="NAME")
     p.add_argument("--seeds", action=Several, nargs="+", type=int, metavar="N")
+    _records(p)
 
 
 def _data(p: argparse.ArgumentParser) -> None:

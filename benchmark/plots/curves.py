@@ -19,7 +19,7 @@ from benchmark.plots.common import (
     style,
 )
 from benchmark.records.select import blocks
-from benchmark.records.stored import Array, Images, Stored, one_seed
+from benchmark.records.stored import Array, Datasets, Stored, one_seed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +40,7 @@ AXES = (
 def curves(
     frame: pd.DataFrame,
     out: Path,
-    images: Images,
+    datasets: Datasets,
     *,
     form: str = "png",
     say: Callable[[str], None] = print,
@@ -50,7 +50,7 @@ def curves(
     Args:
         frame: records chosen by :func:`benchmark.records.select.choose`; the first seed is shown.
         out: folder of the pictures.
-        images: where the data sets are: pixel curves need the masks.
+        datasets: where the data sets are: pixel curves need the masks.
         form: ``png``, ``pdf`` or ``svg``.
         say: told of what is missing.
     """
@@ -63,7 +63,7 @@ def curves(
             for stored in one_seed(same):
                 name = f"{stored.row['name']}"
                 try:
-                    _draw(axes, stored, images, name, order[stored.row["name"]])
+                    _draw(axes, stored, datasets, name, order[stored.row["name"]])
                 except BenchError as error:
                     say(f"{stored.title}: {str(error).splitlines()[0]}")
             for place, heading, (x, y) in zip(axes, TITLES, AXES, strict=True):
@@ -86,14 +86,14 @@ def curves(
     return written
 
 
-def _draw(axes: list[Axes], stored: Stored, images: Images, name: str, index: int) -> None:
+def _draw(axes: list[Axes], stored: Stored, datasets: Datasets, name: str, index: int) -> None:
     """Image curve from the score file, pixel curves from maps and masks."""
     scores = stored.scores
     labels = np.asarray(scores.labels, bool)
     if labels.any() and not labels.all():
         x, y = roc(np.asarray(scores.scores), labels)
         axes[0].plot(x, y, label=name, **style(index))  # type: ignore[arg-type]
-    found = pixel_curves(stored, images)
+    found = pixel_curves(stored, datasets)
     if found is None:
         return
     steps = ("default", "steps-pre", "default")
@@ -109,7 +109,7 @@ def roc(scores: Array, labels: Array) -> tuple[Array, Array]:
     return np.r_[0, alarms / alarms[-1]], np.r_[0, hits / hits[-1]]
 
 
-def pixel_curves(stored: Stored, images: Images) -> Curves | None:
+def pixel_curves(stored: Stored, datasets: Datasets) -> Curves | None:
     """Curves over all measured pixels; None without maps, masks or anomalous pixels."""
     if stored.maps is None:
         return None
@@ -117,7 +117,7 @@ def pixel_curves(stored: Stored, images: Images) -> Curves | None:
     from benchmark.metrics import PixelMeter
     from benchmark.records.measure import measured_pixels
 
-    category = images.scored(stored)
+    category = datasets.scored(stored)
     if not category.has_masks:
         return None
     meter = PixelMeter(curves=True)

@@ -13,7 +13,7 @@ import numpy as np
 from benchmark.data.dataset import Category, Sample
 from benchmark.errors import DataError, StoreError
 from benchmark.plots.common import figure, folder_of, headline, picture_of, save, shared_range
-from benchmark.records.stored import Array, Images, Stored, one_seed
+from benchmark.records.stored import Array, Datasets, Stored, one_seed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +43,7 @@ class Shown:
 def gallery(
     frame: pd.DataFrame,
     out: Path,
-    images: Images,
+    datasets: Datasets,
     *,
     count: int = 5,
     form: str = "png",
@@ -58,7 +58,7 @@ def gallery(
     Args:
         frame: records chosen by :func:`benchmark.records.select.choose`; the first seed is shown.
         out: folder of the pictures, ``<out>/<data set>/<protocol>/<method>@<identity>-<category>.png``.
-        images: where the data sets are.
+        datasets: where the data sets are.
         count: images of each kind.
         form: ``png``, ``pdf`` or ``svg``.
         say: told of records that cannot be shown, and why.
@@ -79,7 +79,7 @@ def gallery(
         limits = shared_range(maps) if maps else (0.0, 1.0)
         for stored in group:
             try:
-                made = draw(stored, images, limits, count)
+                made = draw(stored, datasets, limits, count)
             except (StoreError, DataError) as error:
                 say(f"left out {stored.title}: {error}")
                 continue
@@ -88,9 +88,9 @@ def gallery(
     return written
 
 
-def draw(stored: Stored, images: Images, limits: tuple[float, float], count: int) -> Figure:
+def draw(stored: Stored, datasets: Datasets, limits: tuple[float, float], count: int) -> Figure:
     """The gallery of one record."""
-    category = images.scored(stored)
+    category = datasets.scored(stored)
     misses, alarms = ranked(stored, category, count)
     rows = max(len(misses), len(alarms), 1)
     made = figure(5 * SIDE + 1.3, rows * (SIDE + 0.32) + 1.0)

@@ -118,7 +118,6 @@ class Registry:
             below = f"{module.name}/__init__.py" if module.ispkg else f"{module.name}.py"
             source = Path(package.__path__[0]) / below
             summary, presets = _described(source, kind)
-            summary = summary or _first_line(source)  # its base class is a sibling's
             load = partial(importlib.import_module, f"{_PACKAGE[kind]}.{module.name}")
             self._add(kind, module.name, summary, "built in", load, presets)
 
@@ -128,21 +127,24 @@ class Registry:
             self._add(kind, point.name, "", origin, point.load, ())
 
     def _plugin(self, path: Path) -> None:
-        if not path.is_file():
-            raise SettingsError(f"--plugin {path}: no such file")
+        source = path / "__init__.py" if path.is_dir() else path
+        if not source.is_file():
+            raise SettingsError(f"--plugin {source}: no such file")
         try:
-            found = [kind for kind in KINDS if _described(path, kind) != ("", ())]
+            found = [kind for kind in KINDS if _described(source, kind) != ("", ())]
         except SyntaxError as error:
-            raise SettingsError(f"--plugin {path}: line {error.lineno}: {error.msg}") from error
+            raise SettingsError(f"--plugin {source}: line {error.lineno}: {error.msg}") from error
         if not found:
             raise SettingsError(
                 f"--plugin {path}: no class derived from Detector or Dataset in it; "
                 "`bench new method NAME` writes a file to start from"
             )
         for kind in found:
-            summary, presets = _described(path, kind)
+            summary, presets = _described(source, kind)
             origin = f"plugin {path}"
-            self._add(kind, path.stem, summary, origin, partial(_from_file, path), presets)
+            self._add(
+                kind, path.stem, summary, origin, partial(_from_file, path.stem, source), presets
+            )
 
     def _add(
         self,
@@ -193,6 +195,8 @@ def _described(source: Path, kind: Kind) -> tuple[str, Sequence[str]]:
 
 def _imports(node: ast.ImportFrom, name: str, kind: Kind) -> bool:
     """Whether an import brings the base class, or a method or data set to derive from."""
+    if node.level:  # a sibling's class, as far as the text can tell
+        return name[:1].isupper()
     public = not any(part.startswith("_") for part in (node.module or "").split("."))
     package, module = _PACKAGE[kind], node.module or ""
     inside = module == package or module.startswith(f"{package}.")
@@ -207,12 +211,6 @@ def _names(bases: Sequence[ast.expr]) -> set[str]:
             name = part.attr if isinstance(part, ast.Attribute) else getattr(part, "id", "")
             found.add(name)
     return found
-
-
-def _first_line(source: Path) -> str:
-    """Of a file's docstring."""
-    text = ast.get_docstring(ast.parse(source.read_bytes()))
-    return text.splitlines()[0] if text else ""
 
 
 def _class_in(entry: Entry, base: type) -> Any:
@@ -242,9 +240,10 @@ def _class_in(entry: Entry, base: type) -> Any:
     return classes[0]
 
 
-def _from_file(path: Path) -> ModuleType:
-    name = f"bench_plugin_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
+def _from_file(stem: str, source: Path) -> ModuleType:
+    name = f"bench_plugin_{stem}"
+    below = [str(source.parent)] if source.name == "__init__.py" else None
+    spec = importlib.util.spec_from_file_location(name, source, submodule_search_locations=below)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and type hints look their module up

@@ -40,6 +40,8 @@ def ensembles(rows: pd.DataFrame, size: int | None = None) -> pd.DataFrame:
         members = [Stored(row) for _, row in runs.head(size or len(runs)).iterrows()]
         if len(members) < (size or 2) or runs["data"].nunique() > 1:
             continue
+        if not runs["draws"].all():
+            continue  # its seeds are one and the same result
         try:
             values = _measured(members)
         except BenchError:

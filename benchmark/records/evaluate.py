@@ -15,7 +15,7 @@ from benchmark.machine import cores
 from benchmark.metrics.names import PIXEL_METRICS
 from benchmark.records import store
 from benchmark.records.measure import measure
-from benchmark.records.stored import Content, Images
+from benchmark.records.stored import Content, Datasets
 
 
 def evaluate(given: Namespace) -> int:
@@ -29,14 +29,14 @@ def evaluate(given: Namespace) -> int:
     if not results.is_dir():
         raise DataError(f"results folder {results}: no such folder; check --results")
     records = [r for r in store.read_all(results) if r["status"] == "ok"]
-    images = Images(given.data_root, given.plugin)
+    datasets = Datasets(given.data_root, given.plugin)
     threads = cores()
     changed = failed = 0
     with open_console() as console:
         for record in console.track(records, "evaluating", len(records)):
             path, key = Path(record.pop("path")), record["key"]
             try:
-                content = images.content(key["source"], key["category"])
+                content = datasets.content(key["source"], key["category"])
                 scores = _scores(path, record)
                 masks = _only_masks(content, scores, record)
                 if not masks:

@@ -10,7 +10,7 @@ from benchmark.errors import StoreError
 from benchmark.metrics.names import METRICS
 from benchmark.places import expanded
 from benchmark.records import store
-from benchmark.records.names import known_methods, readable_names
+from benchmark.records.names import readable_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,6 +44,10 @@ COLUMNS = (
     "keep_aspect",
     "mask_threshold",
     "settings",
+    "title",
+    "citation",
+    "defaults",
+    "draws",
     "random_weights",
     "weights",
     "assets",
@@ -52,26 +56,28 @@ COLUMNS = (
     "version",
     "data",
     "device",
+    "good_images",
+    "defective_images",
     "path",
     "results",
 )
 
 
-def load_results(
-    results: str | Path | Sequence[str | Path] = "results/runs", plugins: Iterable[str | Path] = ()
-) -> pd.DataFrame:
+def load_results(results: str | Path | Sequence[str | Path] = "results/runs") -> pd.DataFrame:
     """One row per record, metrics and costs as columns.
 
     Columns: ``dataset``, ``protocol`` (the folder's name, such as ``paper-holdout0.1``), ``method``,
     ``config`` (method and hash), ``name`` (readable: the method and the settings that differ from
     its defaults), ``category``, ``seed``, ``status`` (``ok`` or ``failed``), ``window`` (which pixels
     are measured, in words), every metric of ``bench list metrics`` (fractions; NaN where undefined),
-    the costs (seconds and bytes), ``settings``, ``random_weights``, ``data`` (fingerprint), ``device``,
-    ``path`` and the rest of a record's key.
+    the costs (seconds and bytes), ``settings``, ``title``, ``citation`` and ``defaults`` (what the
+    method said when it ran; None in records that do not keep it), ``draws`` (whether a seed changes
+    anything), ``random_weights``, ``data`` (fingerprint), ``device``, ``good_images`` and
+    ``defective_images`` (of the test split; NaN in records that do not count them), ``path`` and the
+    rest of a record's key.
 
     Args:
         results: one folder of records or several.
-        plugins: files that define methods in these records, for their readable names.
 
     Raises:
         StoreError: no such folder.
@@ -88,8 +94,9 @@ def load_results(
             )
         rows += [_row(record, folder) for record in store.read_all(folder)]
     frame = pd.DataFrame(rows, columns=[*COLUMNS, *METRICS, *COST])
-    frame = frame.astype(dict.fromkeys([*METRICS, *COST], "float64"))
-    frame["name"] = pd.Series(readable_names(rows, known_methods(plugins)), dtype="object")
+    numbers = [*METRICS, *COST, "good_images", "defective_images"]
+    frame = frame.astype(dict.fromkeys(numbers, "float64"))
+    frame["name"] = pd.Series(readable_names(rows), dtype="object")
     return frame
 
 
@@ -98,6 +105,8 @@ def _row(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     key = record["key"]
     metrics, cost = record.get("metrics", {}), record.get("cost", {})
     provenance = record.get("provenance", {})
+    method = record.get("method", {})
+    images = (provenance.get("images") or {}).get("found") or {}
     return {
         "dataset": key["dataset"],
         "source": key["source"],
@@ -115,6 +124,10 @@ def _row(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "keep_aspect": key["protocol"].get("keep_aspect", False),
         "mask_threshold": key.get("mask_threshold"),
         "settings": key["settings"],
+        "title": method.get("title"),
+        "citation": method.get("citation"),
+        "defaults": method.get("defaults"),
+        "draws": method.get("draws", True),
         "random_weights": _random(key["weights"], provenance),
         "weights": key["weights"],
         "assets": key["assets"],
@@ -123,6 +136,8 @@ def _row(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "version": key["version"],
         "data": key["data"],
         "device": record.get("environment", {}).get("device"),
+        "good_images": images.get("good"),
+        "defective_images": images.get("defective"),
         "path": str(path),
         "results": str(folder),
         **{name: metrics.get(name) for name in METRICS},

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.errors import StoreError
+from benchmark.errors import SettingsError, StoreError, unknown
 from benchmark.metrics import image_metrics, normal_threshold, pixel_metrics
-from benchmark.metrics.names import IMAGE_METRICS
+from benchmark.metrics.names import IMAGE_METRICS, PIXEL_METRICS
 from benchmark.metrics.regions import label_regions
-from benchmark.records.stored import Images, Stored
+from benchmark.records.stored import Datasets, Stored
 
 Array = npt.NDArray[Any]
 RESAMPLES = 2000
@@ -48,8 +48,11 @@ class Draws:
     def of(cls, labels: Array, resamples: int = RESAMPLES) -> Draws:
         random = np.random.default_rng(0)
         bad, good = np.flatnonzero(labels), np.flatnonzero(~labels)
-        if not len(bad) or not len(good):
-            raise StoreError("the test images are all of one kind")
+        if min(len(bad), len(good)) < 2:
+            raise StoreError(
+                f"{len(good)} good and {len(bad)} defective test images: resamples of a single one "
+                "do not differ, so they say nothing about chance"
+            )
         chosen = [
             kind[random.integers(len(kind), size=(resamples, len(kind)))] for kind in (bad, good)
         ]
@@ -83,7 +86,7 @@ class Histograms:
 
 
 def interval(
-    a: Sequence[Stored], b: Sequence[Stored], metric: str, images: Images
+    a: Sequence[Stored], b: Sequence[Stored], metric: str, datasets: Datasets
 ) -> tuple[float, float]:
     """95 % interval of the difference of two means over seeds; the same draws serve both sides, so
     that the images' own difficulty cancels.
@@ -91,7 +94,7 @@ def interval(
     Args:
         a, b: the records of all seeds.
         metric: any.
-        images: for the ground truth of pixel metrics.
+        datasets: for the ground truth of pixel metrics.
 
     Raises:
         BenchError: scores or maps were not kept, other images, or a metric undefined on a resample.
@@ -102,7 +105,9 @@ def interval(
         same = sorted(run.scores.ids) == sorted(first.ids)
         if not same or not np.array_equal(_labels(run.scores.ids, run.scores.labels), draws.labels):
             raise StoreError("the two sides were not scored on the same images")
-    values = [np.mean([_values(run, metric, draws, images) for run in side], 0) for side in (a, b)]
+    values = [
+        np.mean([_values(run, metric, draws, datasets) for run in side], 0) for side in (a, b)
+    ]
     difference = values[0] - values[1]
     if not np.isfinite(difference).all():
         raise StoreError(f"{metric} is undefined on some resamples")
@@ -114,12 +119,12 @@ def _labels(ids: Sequence[str], labels: Array) -> Array:
     return np.asarray(labels, bool)[np.argsort(ids)]
 
 
-def _values(run: Stored, metric: str, draws: Draws, images: Images) -> Array:
+def _values(run: Stored, metric: str, draws: Draws, datasets: Datasets) -> Array:
     """The metric on every resample, float64 (R,)."""
     if metric in IMAGE_METRICS:
         scores = np.asarray(run.scores.scores)[np.argsort(run.scores.ids)]
         return image_values(scores, metric, draws, normal_threshold(run.scores.held_out))
-    found = histograms(run, images)
+    found = histograms(run, datasets)
     chunks = [pixel_values(found, metric, w) for w in draws.weights(len(draws.labels))]
     return np.concatenate(chunks)
 
@@ -143,14 +148,14 @@ def image_values(scores: Array, metric: str, draws: Draws, threshold: float | No
     return np.array([np.nan if value is None else value for value in found])
 
 
-def histograms(run: Stored, images: Images) -> Histograms:
+def histograms(run: Stored, datasets: Datasets) -> Histograms:
     """Every image's pixels, binned. Raises BenchError when maps or masks are missing."""
     from benchmark.machine import cores
     from benchmark.records.measure import measured_pixels
 
     if run.maps is None:
         raise StoreError("its maps were not kept")
-    category = images.scored(run)
+    category = datasets.scored(run)
     edges = _edges(run.maps)
     threads = cores()
     normal, anomalous, regions, owner = [], [], [], []
@@ -220,7 +225,12 @@ def pixel_values(found: Histograms, metric: str, weights: Array) -> Array:
     misses = tp[:, -1:] - tp
     iou = tp / (tp + fp + misses)
     best: Array = iou.max(1)
-    return best if metric == "pixel_iou_max" else 2 * best / (1 + best)
+    if metric == "pixel_iou_max":
+        return best
+    if metric == "pixel_f1_max":
+        f1: Array = 2 * best / (1 + best)
+        return f1
+    raise SettingsError(unknown("pixel metric with an interval", metric, PIXEL_METRICS))
 
 
 def _edges(maps: Array) -> Array:

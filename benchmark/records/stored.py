@@ -151,8 +151,8 @@ class Content:
         return f"test image {next(iter(now))} is new and was not scored" if now else ""
 
 
-class Images:
-    """The data sets' images, for whatever holds scores against them.
+class Datasets:
+    """The data sets, opened when asked for, for whatever holds scores against their images.
 
     Attributes:
         refused: what was said of records made from other images or masks than these.

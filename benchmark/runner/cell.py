@@ -92,6 +92,7 @@ def run_cell(cell: Cell, given: Inputs) -> dict[str, Any]:
         "status": "ok",
         "key": cell.key,
         "settings": cell.method.recorded_settings(),
+        "method": cell.method.description(),
         "facts": detector.facts(),
         "provenance": {**cell.method.provenance, "images": given.counts, "files": given.found},
         "metrics": metrics,
@@ -178,6 +179,7 @@ def write_failure(cell: Cell, error: BaseException, context: Context | None) -> 
         "status": "failed",
         "key": cell.key,
         "settings": cell.method.recorded_settings(),
+        "method": cell.method.description(),
         "error": {
             "type": type(error).__name__,
             "message": str(error),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ class MethodPlan:
         cls, settings: the class and its resolved settings.
         geometry: of its input under the run's protocol.
         draws: whether a seed changes anything.
-        asset_settings: asset name -> its resolved settings.
+        asset_classes, asset_settings: its pre-trained parts; per name the resolved settings.
         weights: per frozen backbone: name, layers, source, SHA-256 over the tensors used.
         assets: name -> SHA-256.
         provenance: where the pre-trained parts come from: whether the weights of every backbone are
@@ -55,6 +55,7 @@ class MethodPlan:
     settings: Mapping[str, Any]
     geometry: Geometry
     draws: bool = True
+    asset_classes: Sequence[type[Asset]] = ()
     asset_settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     weights: list[dict[str, Any]] = field(default_factory=list)
     assets: dict[str, str] = field(default_factory=dict)
@@ -74,6 +75,26 @@ class MethodPlan:
                 **{f"{a}.{k}": v for a, s in self.asset_settings.items() for k, v in s.items()},
             }
         )
+
+    def description(self) -> dict[str, Any]:
+        """What the class says today, for the record: title, citation and all its defaults.
+
+        A class that has inherited its title is shown under its own name.
+        """
+        title = vars(self.cls).get("title")
+        preset = self.cls.presets.get(self.name)
+        if title and preset is not None:
+            title = f"{title} ({self.name})"
+        defaults = settings_of.resolve(self.cls, preset or {}, self.name)
+        for asset in self.asset_classes:
+            found = settings_of.resolve(asset, {}, asset.name)
+            defaults |= {f"{asset.name}.{k}": v for k, v in found.items()}
+        return {
+            "title": title or self.name,
+            "citation": self.cls.citation,
+            "draws": self.draws,
+            "defaults": settings_of.as_json(defaults),
+        }
 
     def identity(self) -> str:
         """What names its folder: settings, version, weights, assets, precision."""
@@ -220,13 +241,14 @@ def _method(plan: Plan, registry: Registry, name: str) -> MethodPlan:
     try:
         detector = method.new()
         method.draws = detector.draws
-        for asset in detector.assets():
+        method.asset_classes = detector.assets()
+        for asset in method.asset_classes:
             given = config.set.get(asset.name, {})
             method.asset_settings[asset.name] = settings_of.resolve(asset, given, asset.name)
         for spec in detector.needs():
             part = f"backbone {spec.backbone}"
             _add_weights(method, spec, plan.features)
-        for asset in detector.assets():
+        for asset in method.asset_classes:
             part = f"asset {asset.name}"
             _add_asset(method, asset, plan.assets_dir)
     except SettingsError:  # a wrong value is put right at once

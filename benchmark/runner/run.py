@@ -49,6 +49,7 @@ class LoadedCategory:
         train, held_out: positions in the train split.
         found: what its files gave away.
         extracted: the geometries whose features are in the cache.
+        records: what its cells have finished in this run.
     """
 
     category: Category
@@ -59,6 +60,7 @@ class LoadedCategory:
     held_out: list[int]
     found: Survey
     extracted: set[Geometry] = field(default_factory=set)
+    records: list[dict[str, Any]] = field(default_factory=list)
 
 
 def execute(plan: Plan) -> list[Result]:
@@ -197,7 +199,10 @@ def _category(plan: Plan, name: str) -> Iterator[Result]:
             yield _failed(plan, cell, error)
         return
     for cell in todo:
-        yield _run(plan, cell, methods, loaded)
+        result = _run(plan, cell, methods, loaded)
+        if result.record and result.outcome == "ok":
+            loaded.records.append(result.record)
+        yield result
     plan.features.clear()
 
 
@@ -215,7 +220,10 @@ def _run(plan: Plan, cell: Cell, methods: Sequence[MethodPlan], loaded: LoadedCa
                 return _ended(plan, Result(cell, "busy", message=message))
             if settled := _settled(plan, cell):  # finished by another run since the first look
                 return settled
-            if not cell.method.draws and (twin := _of_another_seed(cell)):
+            earlier = (
+                [] if plan.config.force else store.read_folder(cell.path.folder, cell.category)
+            )
+            if not cell.method.draws and (twin := _twin(cell, [*loaded.records, *earlier])):
                 return _ended(plan, Result(cell, "ok", copy_cell(cell, twin, cell.path.folder)))
             if geometry not in loaded.extracted:
                 extract(plan, methods, geometry, loaded.images[geometry])
@@ -225,9 +233,9 @@ def _run(plan: Plan, cell: Cell, methods: Sequence[MethodPlan], loaded: LoadedCa
         return _failed(plan, cell, error, given.context)
 
 
-def _of_another_seed(cell: Cell) -> dict[str, Any] | None:
-    """A finished record that differs in its seed alone."""
-    for record in store.read_folder(cell.path.folder, cell.category):
+def _twin(cell: Cell, records: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """A finished record that differs from this cell's in its seed alone."""
+    for record in records:
         key = record.get("key", {})
         if record.get("status") == "ok" and {**key, "seed": cell.seed} == cell.key:
             return record

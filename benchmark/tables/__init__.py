@@ -1,36 +1,28 @@
-"""Tables of results: live ones of whatever was run, and the papers' own.
+"""Tables of results: live ones of whatever was run, and the published ones.
 
-``TABLES`` lists them by name. Layouts are data; everything that needs pandas loads when a table is
-made.
+``TABLES`` lists them by name. A published table is a :class:`benchmark.tables.layout.Layout` in a
+file of ``results/published``; the files are listed when ``TABLES`` is first asked for, so a new table
+is one file there. Everything that needs pandas loads when a table is made.
 """
 
 from __future__ import annotations
 
-from argparse import Namespace
-from typing import Any
+import importlib
+import pkgutil
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from benchmark.tables.dsr import DSR_3
-from benchmark.tables.igd import IGD_1, IGD_2, IGD_3, IGD_4, IGD_5
-from benchmark.tables.layout import Layout, Live
-from benchmark.tables.rd4ad import RD4AD_2, RD4AD_3
-from benchmark.tables.spade import SPADE_3, SPADE_4
+if TYPE_CHECKING:
+    from benchmark.tables.layout import Layout, Live
 
-_ALL: tuple[Layout | Live, ...] = (
-    Live("per-category", "categories × methods for one metric, mean ± std over seeds"),
-    Live("summary", "methods × metrics, averaged over categories, mean ± std over seeds"),
-    Live("bibliography", "the papers as BibTeX, for the citations of a table of yours"),
-    IGD_1,
-    IGD_2,
-    IGD_3,
-    IGD_4,
-    IGD_5,
-    SPADE_3,
-    SPADE_4,
-    DSR_3,
-    RD4AD_2,
-    RD4AD_3,
-)
-TABLES: dict[str, Layout | Live] = {table.name: table for table in _ALL}
+    TABLES: dict[str, Layout | Live]
+
+
+def __getattr__(name: str) -> object:
+    """``TABLES``: listing it imports the layouts, which import this package."""
+    if name == "TABLES":
+        return _tables()
+    raise AttributeError(f"module 'benchmark.tables' has no attribute {name!r}")
 
 
 def make(name: str, *, form: str = "markdown", **options: Any) -> str:
@@ -49,8 +41,19 @@ def make(name: str, *, form: str = "markdown", **options: Any) -> str:
     return request.make(request.Request(name, **options), form)
 
 
-def table(given: Namespace) -> int:
-    """``bench table``."""
-    from benchmark.tables import command
+@cache
+def _tables() -> dict[str, Layout | Live]:
+    import benchmark.published as folder
+    from benchmark.tables.layout import Layout, Live
 
-    return command.table(given)
+    found: list[Layout | Live] = [
+        Live("per-category", "categories × methods for one metric, mean ± std over seeds"),
+        Live("summary", "methods × metrics, averaged over categories, mean ± std over seeds"),
+        Live("bibliography", "the papers as BibTeX, for the citations of a table of yours"),
+    ]
+    for module in pkgutil.iter_modules(folder.__path__):
+        if not module.name.startswith("_"):
+            names = vars(importlib.import_module(f"{folder.__name__}.{module.name}"))
+            layouts = [*names.values(), *names.get("LAYOUTS", ())]
+            found += [value for value in layouts if isinstance(value, Layout)]
+    return {table.name: table for table in found}

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from benchmark.errors import StoreError
 from benchmark.metrics.names import METRICS
-from benchmark.records.names import Method
+from benchmark.records.select import few_images, rankable
 from benchmark.tables import published
-from benchmark.tables.grid import DASH, Cell, Grid, Part, Row, cell
-from benchmark.tables.layout import Entry, Layout, Slot
+from benchmark.tables.grid import DASH, Grid, Part, Row, Text, cell
+from benchmark.tables.layout import Layout, Method, Slot
 from benchmark.tables.live import Value, over_seeds, seeds_text
 from benchmark.tables.match import Match, match
 
@@ -32,12 +32,12 @@ OTHER_HARDWARE = ("infer_seconds",)
 
 @dataclass
 class Line:
-    """One row (or column) of the table: an entry seen from one side."""
+    """One row (or column) of the table: an method seen from one side."""
 
-    entry: Entry
+    method: Method
     side: Side
-    label: Cell
-    cells: list[Cell] = field(default_factory=list)
+    label: Text
+    cells: list[Text] = field(default_factory=list)
 
 
 class Builder:
@@ -47,22 +47,22 @@ class Builder:
         self,
         layout: Layout,
         frame: pd.DataFrame | None,
-        known: Mapping[str, Method],
         common: bool = False,
     ) -> None:
-        self.layout, self.known, self.common = layout, known, common
+        self.layout, self.common = layout, common
+        self.ran = frame is not None
         self.numbers = published.table(layout.paper, layout.table)
         datasets = dict.fromkeys(slot.dataset for slot in layout.slots)
-        self.matches: dict[tuple[Entry, str], Match] = {
-            (e, d): match(frame, layout, e, d, known) if frame is not None else Match()
-            for e in layout.entries
+        self.matches: dict[tuple[Method, str], Match] = {
+            (e, d): match(frame, layout, e, d) if frame is not None else Match()
+            for e in layout.methods
             for d in datasets
         }
         self.over = {slot.head + slot.category: self._over(slot) for slot in layout.slots}
 
     def grid(self, view: View) -> Grid:
         """The table, seen from one side or both."""
-        lines = [line for entry in self.layout.entries for line in self._lines(entry, view)]
+        lines = [line for method in self.layout.methods for line in self._lines(method, view)]
         if view == "run" and not any(m.found for m in self.matches.values()):
             raise StoreError(
                 f"table {self.layout.name}: none of its methods is among these records; "
@@ -70,50 +70,50 @@ class Builder:
             )
         for i, slot in enumerate(self.layout.slots):
             self._mark(lines, i, slot)
-        shape = _columns if self.layout.entries_as == "columns" else _rows
+        shape = _columns if self.layout.methods_as == "columns" else _rows
         head, rows, stub = shape(self.layout, lines)
         return Grid(self._title(view), head, rows, self._notes(view), stub)
 
-    def published(self, entry: Entry, slot: Slot, metric: str) -> published.Number | None:
+    def published(self, method: Method, slot: Slot, metric: str) -> published.Number | None:
         """The printed number of a cell."""
-        key = (entry.method, entry.setting, slot.dataset, slot.category, metric)
+        key = (method.name, method.setting, slot.dataset, slot.category, metric)
         return self.numbers.get(key)
 
-    def value(self, entry: Entry, slot: Slot, metric: str, side: Side) -> float:
+    def value(self, method: Method, slot: Slot, metric: str, side: Side) -> float:
         """A cell's number in the table's unit (NaN when there is none)."""
         if side == "run":
-            return self.run(entry, slot, metric).mean
-        number = self.published(entry, slot, metric)
+            return self.run(method, slot, metric).mean
+        number = self.published(method, slot, metric)
         categories = self.over[slot.head + slot.category]
         if categories is None or not self._shortened(slot):
             return float(number.value) if number else math.nan
         parts = [
-            self.numbers.get((entry.method, entry.setting, slot.dataset, c, metric))
+            self.numbers.get((method.name, method.setting, slot.dataset, c, metric))
             for c in categories
         ]
         values = [float(n.value) for n in parts if n]
         return sum(values) / len(values) if values and len(values) == len(parts) else math.nan
 
-    def comparable(self, entry: Entry, slot: Slot, metric: str) -> bool:
+    def comparable(self, method: Method, slot: Slot, metric: str) -> bool:
         """Whether a difference between published and run means anything."""
-        number = self.published(entry, slot, metric)
+        number = self.published(method, slot, metric)
         return (
             not self.layout.no_verdict
             and metric not in OTHER_HARDWARE
-            and self.match(entry, slot).comparable
+            and self.match(method, slot).comparable
             and number is not None
-            and number.metric_variant == entry.variant(metric)
+            and number.metric_variant == method.variant(metric)
         )
 
-    def match(self, entry: Entry, slot: Slot) -> Match:
-        """The records that stand for an entry."""
-        return self.matches[entry, slot.dataset]
+    def match(self, method: Method, slot: Slot) -> Match:
+        """The records that stand for an method."""
+        return self.matches[method, slot.dataset]
 
-    def run(self, entry: Entry, slot: Slot, metric: str) -> Value:
+    def run(self, method: Method, slot: Slot, metric: str) -> Value:
         """The number run here, in the table's unit."""
-        rows = self.match(entry, slot).rows
+        rows = self.match(method, slot).rows
         categories = self.over[slot.head + slot.category]
-        name, factor = MEASURED.get(metric, (entry.variant(metric), 1.0))
+        name, factor = MEASURED.get(metric, (method.variant(metric), 1.0))
         if rows is None or categories is None or not (name in METRICS or metric in MEASURED):
             return Value(math.nan)
         value = over_seeds(rows, name, categories)
@@ -140,51 +140,50 @@ class Builder:
             return False
         return categories != slot.over
 
-    def _lines(self, entry: Entry, view: View) -> list[Line]:
-        found = [self.match(entry, slot) for slot in self.layout.slots]
+    def _lines(self, method: Method, view: View) -> list[Line]:
+        found = [self.match(method, slot) for slot in self.layout.slots]
         here = any(m.found for m in found)
-        sides: list[Side] = ["published"] if view != "run" and entry.method else []
+        sides: list[Side] = ["published"] if view != "run" and method.name else []
         if view == "published":
-            return [self._line(entry, side, view) for side in sides]
-        ours = entry.reference is not None and entry.reference.method in self.known
-        if here or (view == "run" and ours):
+            return [self._line(method, side, view) for side in sides]
+        if here:
             sides.append("run")
         pairs = [(s, m) for s in self.layout.slots for m in s.metrics]
-        if view == "both" and here and any(self.comparable(entry, s, m) for s, m in pairs):
+        if view == "both" and here and any(self.comparable(method, s, m) for s, m in pairs):
             sides.append("difference")
-        return [self._line(entry, side, view) for side in sides]
+        return [self._line(method, side, view) for side in sides]
 
-    def _line(self, entry: Entry, side: Side, view: View) -> Line:
-        head = f"{entry.head} {entry.cite}".strip()
-        notes = [entry.note] if entry.note else []
+    def _line(self, method: Method, side: Side, view: View) -> Line:
+        head = f"{method.head} {method.cite}".strip()
+        notes = [method.note] if method.note else []
         if side == "run":
-            differing = {m.differences for (e, _), m in self.matches.items() if e is entry}
+            differing = {m.differences for (e, _), m in self.matches.items() if e is method}
             notes += ["; ".join(d) for d in sorted(differing) if d]
         text = {
             "published": head,
-            "run": f"{entry.head} here" if view == "both" else entry.head,
-            "difference": f"{entry.head} Δ",
+            "run": f"{method.head} here" if view == "both" else method.head,
+            "difference": f"{method.head} Δ",
         }[side]
-        line = Line(entry, side, cell(text, notes if side != "difference" else ()))
+        line = Line(method, side, cell(text, notes if side != "difference" else ()))
         for slot in self.layout.slots:
             line.cells.append(
-                Cell(tuple(Part(self._text(entry, slot, m, side)) for m in slot.metrics))
+                Text(tuple(Part(self._text(method, slot, m, side)) for m in slot.metrics))
             )
         return line
 
-    def _text(self, entry: Entry, slot: Slot, metric: str, side: Side) -> str:
+    def _text(self, method: Method, slot: Slot, metric: str, side: Side) -> str:
         decimals = slot.decimals
         if side == "run":
-            return self.run(entry, slot, metric).text(decimals)
-        theirs = self.value(entry, slot, metric, "published")
+            return self.run(method, slot, metric).text(decimals)
+        theirs = self.value(method, slot, metric, "published")
         if side == "published":
-            number = self.published(entry, slot, metric)
+            number = self.published(method, slot, metric)
             if self._shortened(slot):
                 return Value(theirs).text(decimals)
             return number.value if number else DASH
-        if not self.comparable(entry, slot, metric):
+        if not self.comparable(method, slot, metric):
             return DASH
-        difference = self.value(entry, slot, metric, "run") - theirs
+        difference = self.value(method, slot, metric, "run") - theirs
         if math.isnan(difference):
             return DASH
         text = f"{difference:+.{decimals}f}"
@@ -193,40 +192,45 @@ class Builder:
     def _mark(self, lines: Sequence[Line], index: int, slot: Slot) -> None:
         """Best numbers of one slot, published ones by the paper's rule, own ones by the highest."""
         for j, metric in enumerate(slot.metrics):
-            printed = [line for line in lines if line.side == "published" and line.entry.competes]
+            printed = [line for line in lines if line.side == "published" and line.method.competes]
             if self.layout.best == "last":
                 winners = printed[-1:]
             else:
                 slack = 0.01 if self.layout.best == "within 0.01" else 0.0
-                groups = dict.fromkeys(line.entry.group for line in printed)
+                groups = dict.fromkeys(line.method.group for line in printed)
                 if not slack:
                     groups = {"": None}
                 winners = []
                 for group in groups:
-                    part = [line for line in printed if not slack or line.entry.group == group]
+                    part = [line for line in printed if not slack or line.method.group == group]
                     winners += self._highest(part, slot, metric, slack)
             own = [
                 line
                 for line in lines
                 if line.side == "run"
-                and line.entry.competes
-                and self.match(line.entry, slot).comparable
+                and line.method.competes
+                and self.match(line.method, slot).comparable
                 and metric in METRICS
+                and self._rankable(line.method, slot)
             ]
-            if len({w for line in own for w in self._windows(line.entry, slot)}) == 1:
+            if len({w for line in own for w in self._windows(line.method, slot)}) == 1:
                 winners += self._highest(own, slot, metric, 0.0)
             for line in winners:
                 old = line.cells[index]
                 parts = [Part(p.text, p.best or i == j) for i, p in enumerate(old.parts)]
-                line.cells[index] = Cell(tuple(parts), old.notes)
+                line.cells[index] = Text(tuple(parts), old.notes)
 
-    def _windows(self, entry: Entry, slot: Slot) -> set[str]:
-        rows = self.match(entry, slot).rows
+    def _rankable(self, method: Method, slot: Slot) -> bool:
+        rows, over = self.match(method, slot).rows, self.over[slot.head + slot.category]
+        return rows is not None and over is not None and rankable(rows, over)
+
+    def _windows(self, method: Method, slot: Slot) -> set[str]:
+        rows = self.match(method, slot).rows
         return set() if rows is None else set(rows["window"])
 
     def _highest(self, lines: Sequence[Line], slot: Slot, metric: str, slack: float) -> list[Line]:
         values = [
-            (round(self.value(line.entry, slot, metric, line.side), slot.decimals), line)
+            (round(self.value(line.method, slot, metric, line.side), slot.decimals), line)
             for line in lines
         ]
         known = [(v, line) for v, line in values if not math.isnan(v)]
@@ -245,19 +249,22 @@ class Builder:
 
     def _notes(self, view: View) -> list[str]:
         notes = list(self.layout.notes) if view != "run" else []
+        import pandas as pd
+
         found = {e.head: m.rows for (e, _), m in self.matches.items() if m.rows is not None}
         if view == "published" or not found:
-            if view == "both":
-                notes.append(
-                    "No record of its methods was found; only published numbers are shown."
-                )
+            if view == "both" and self.ran:
+                notes.append("No record of its methods was found.")
             return notes
         if self.layout.no_verdict:
             notes.append(f"No difference is given: {self.layout.no_verdict}.")
         notes.append(
-            f"Run here: {seeds_text({k: v['seed'].nunique() for k, v in found.items()})} A column "
+            f"Run here: {seeds_text(found)} A column "
             "with a footnote differs from the published configuration and gets no difference."
         )
+        shown = {c for over in self.over.values() for c in over or ()}
+        every = pd.concat(found.values())
+        notes += few_images(every[every["category"].isin(shown)])
         for slot in self.layout.slots:
             categories = self.over[slot.head + slot.category]
             if self._shortened(slot) and categories:
@@ -277,7 +284,6 @@ class Builder:
 def build(
     layout: Layout,
     frame: pd.DataFrame | None,
-    known: Mapping[str, Method],
     view: View = "both",
     common: bool = False,
 ) -> Grid:
@@ -286,21 +292,20 @@ def build(
     Args:
         layout: which table.
         frame: finished records, each cell once; not needed for the view ``published``.
-        known: defaults of methods (:func:`benchmark.records.names.known_methods`).
         view: ``published``, ``run``, or ``both`` with the difference.
         common: average over the categories that all methods run here have, on both sides.
 
     Raises:
         StoreError: several configurations could stand for one column.
     """
-    return Builder(layout, None if view == "published" else frame, known, common).grid(view)
+    return Builder(layout, None if view == "published" else frame, common).grid(view)
 
 
-def _columns(layout: Layout, lines: Sequence[Line]) -> tuple[list[list[Cell]], list[Row], int]:
+def _columns(layout: Layout, lines: Sequence[Line]) -> tuple[list[list[Text]], list[Row], int]:
     """Methods as columns."""
     stub = [cell(text) for text in layout.stub]
     head = [[*stub, *(line.label for line in lines)]]
-    groups = [line.entry.group for line in lines]
+    groups = [line.method.group for line in lines]
     if any(groups):
         head.insert(0, [*[cell("")] * len(stub), *_spans(groups)])
     rows: list[Row] = []
@@ -314,19 +319,19 @@ def _columns(layout: Layout, lines: Sequence[Line]) -> tuple[list[list[Cell]], l
     return head, rows, len(stub)
 
 
-def _rows(layout: Layout, lines: Sequence[Line]) -> tuple[list[list[Cell]], list[Row], int]:
+def _rows(layout: Layout, lines: Sequence[Line]) -> tuple[list[list[Text]], list[Row], int]:
     """Methods as rows."""
     head = [[*(cell(t) for t in layout.stub), *(cell(s.head) for s in layout.slots)]]
     rows: list[Row] = []
     group = ""
     for line in lines:
-        if line.entry.group != group:
-            group = line.entry.group
+        if line.method.group != group:
+            group = line.method.group
             rows.append(Row((cell(group),), "group"))
         labels = [line.label]
-        if line.entry.labels:
+        if line.method.labels:
             ticks = (
-                line.entry.labels if line.side == "published" else ("",) * len(line.entry.labels)
+                line.method.labels if line.side == "published" else ("",) * len(line.method.labels)
             )
             labels = [*(cell(t) for t in ticks)]
             if line.side != "published":
@@ -335,7 +340,7 @@ def _rows(layout: Layout, lines: Sequence[Line]) -> tuple[list[list[Cell]], list
     return head, rows, len(layout.stub)
 
 
-def _spans(groups: Iterable[str]) -> list[Cell]:
+def _spans(groups: Iterable[str]) -> list[Text]:
     out: list[tuple[str, int]] = []
     for group in groups:
         if out and out[-1][0] == group:

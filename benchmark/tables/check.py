@@ -1,28 +1,28 @@
-"""``bench table NAME --check``: every printed cell again, from the score files.
+"""``bench table NAME --check``: is a printed table what its score files give?
 
-Nothing of the tables' own arithmetic is used: metrics are measured again from stored scores and maps,
-cells are found by the words that stand at their row and column, and means are taken in plain loops.
-So a table whose columns were swapped, an average from before the last run, and a record changed by
-hand are all seen.
+Every metric is measured again from the stored scores and maps, the table is printed again from what
+was measured, and the two texts are compared line by line. So swapped columns, an average from before
+the last run and a record changed by hand are all seen.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import BenchError, SettingsError, StoreError
 from benchmark.metrics.names import IMAGE_METRICS, METRICS, PIXEL_METRICS
-from benchmark.records.stored import Images, Stored
-from benchmark.tables.derive import UNKNOWABLE, Derivation, derivations, own_cells
-from benchmark.tables.grid import Grid
-from benchmark.tables.render import render
-from benchmark.tables.request import Request, grids, records, with_ensembles
-from benchmark.tables.saved import parse
+from benchmark.records.stored import Datasets, Stored
+from benchmark.tables.build import MEASURED
+from benchmark.tables.render import form_of, render
+from benchmark.tables.request import Request, grids
 from benchmark.texts import read_text
 
 if TYPE_CHECKING:
@@ -33,17 +33,15 @@ TOLERANCE = 1e-6
 
 
 @dataclass
-class Report:
-    """What was found.
+class Findings:
+    """What a check found.
 
     Attributes:
-        checked: number of cells compared.
         wrong: a sentence per difference.
-        unverified: a sentence per thing that could not be derived again.
+        unverified: a sentence per thing that could not be measured again.
         refused: those of them that were made from other images or masks than there are now.
     """
 
-    checked: int = 0
     wrong: list[str] = field(default_factory=list)
     unverified: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
@@ -59,94 +57,70 @@ class Report:
         if self.refused:
             other = "not verified, made from other images or masks than there are now"
             parts.append(f"{len(self.refused)} records {other}")
-        state = ", ".join(parts) or "all agree"
-        return "\n".join([*lines, f"{self.checked} cells checked: {state}"])
+        return "\n".join([*lines, ", ".join(parts) or "the table is what its score files give"])
 
 
-def check(request: Request, saved: Path | None, data_root: str | None = None) -> Report:
+def check(request: Request, saved: Path | None, datasets: Datasets | None = None) -> Findings:
     """Hold a table against the score files.
 
     Args:
         request: which table.
-        saved: a table written earlier, in any of the formats; None for the one made now.
-        data_root: of the data set, for the masks of pixel metrics.
+        saved: a file with a table printed earlier, in any of the formats; None for the one that
+            would be printed now.
+        datasets: for the masks of pixel metrics; None for ``BENCH_DATA``.
 
     Raises:
-        BenchError: the table cannot be made at all.
+        BenchError: the table cannot be made at all, or the file cannot be read.
     """
     if request.name == "bibliography":
         raise SettingsError("--check is for tables; the bibliography has nothing to derive")
-    report = Report()
-    images = Images(data_root, request.plugin)
-    if request.own:
-        made, derived = _own(request, images, report)
+    found, datasets = Findings(), datasets or Datasets()
+    right = grids(request, partial(measured_again, datasets=datasets, found=found))
+    if request.layout and {m for s in request.layout.slots for m in s.metrics} & MEASURED.keys():
+        found.unverified.append("times and bytes: measured once, not derived from scores")
+    if saved is None:
+        form, printed = "csv", render(grids(request), "csv")
     else:
-        frame = records(replace(request, ensemble=False))
-        truth = None if frame is None else rederive(frame, images, report)
-        if request.ensemble and frame is not None and truth is not None:
-            frame, truth = with_ensembles(frame), with_ensembles(truth)
-        made = grids(request, frame)
-        derived = derivations(request, truth)
-    now = parse(render(made, "csv"), made[0].stub)
-    found = parse(read_text(saved), made[0].stub) if saved else now
-    if len(found) != len(now):
-        report.wrong.append(f"{len(found)} tables in the file, {len(now)} are made from records")
-    for cells, complete, derive in zip(found, now, derived, strict=False):
-        for row, column in complete.keys() - cells.keys():
-            report.wrong.append(f"{row}, {column}: missing")
-        for (row, column), text in cells.items():
-            _hold(row, column, text, derive, report)
-    report.refused = images.refused
-    return report
+        printed = read_text(saved, what=f"--check {saved}")
+        form = form_of(printed)
+    found.wrong += _differences(printed, render(right, form))
+    found.refused = datasets.refused
+    return found
 
 
-def _own(
-    request: Request, images: Images, report: Report
-) -> tuple[list[Grid], Iterable[Derivation]]:
-    """A table of the user's, and what its cells should say."""
-    from benchmark.tables import own
-
-    file = Path(request.name)
-    wanted = own.read(file)
-    columns = own.resolved(wanted, request.results, request.plugin)
-    made = [own.own_table(file, request.results, request.plugin)]
-    truths = [None if c.rows is None else rederive(c.rows, images, report) for c in columns]
-    return made, [own_cells(wanted, columns, truths)]
+def _differences(printed: str, right: str) -> Iterator[str]:
+    """Lines that are not as they should be; text around the table is left alone."""
+    old, new = ([line.strip() for line in t.strip().splitlines()] for t in (printed, right))
+    changes = SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+    for tag, a, b, c, d in changes:
+        around = tag == "delete" and (c == 0 or c == len(new))
+        if tag == "equal" or around:
+            continue
+        for found, wanted in zip_longest(old[a:b], new[c:d], fillvalue="nothing"):
+            yield f"printed   {found}\n       should be {wanted}"
 
 
-def _hold(row: str, column: str, text: str, derive: Derivation, report: Report) -> None:
-    right = derive(row, column)
-    if right is None:
-        report.wrong.append(f"{row}, {column}: {text} stands where the records have nothing")
-        return
-    report.checked += 1
-    if right == UNKNOWABLE:
-        report.unverified.append(f"{column}: measured once, not derived from scores")
-    elif text != right:
-        report.wrong.append(f"{row}, {column}: printed {text}, should be {right}")
-
-
-def rederive(frame: pd.DataFrame, images: Images, report: Report) -> pd.DataFrame:
-    """The same frame with every metric measured again; differences go to the report."""
+def measured_again(frame: pd.DataFrame, datasets: Datasets, found: Findings) -> pd.DataFrame:
+    """The same frame with every metric measured again; differences become findings."""
     truth = frame.copy()
     for index, row in frame.iterrows():
         stored = Stored(row)
         where = f"{row['name']} {row['category']} seed {row['seed']}"
         try:
-            values = measured(stored, images)
+            values = measured(stored, datasets)
         except StoreError as error:
-            report.unverified.append(f"{where}: {error}")
+            found.unverified.append(f"{where}: {error}")
             continue
         except BenchError as error:
-            report.unverified.append(f"{where}, pixel metrics: {str(error).splitlines()[0]}")
+            found.unverified.append(f"{where}, pixel metrics: {str(error).splitlines()[0]}")
             values = image_values(stored)
         if stored.files.get("maps") is None:
-            report.unverified.append(f"{where}, pixel metrics: its maps were not kept")
+            found.unverified.append(f"{where}, pixel metrics: its maps were not kept")
         for name, value in values.items():
-            old = row[name]
-            new = math.nan if value is None else value
-            if not (math.isnan(old) and math.isnan(new)) and not abs(old - new) <= TOLERANCE:
-                report.wrong.append(f"record of {where}: {name} is {old}, its scores give {new}")
+            old, new = row[name], math.nan if value is None else value
+            if (math.isnan(old) and math.isnan(new)) or abs(old - new) <= TOLERANCE:
+                continue
+            found.wrong.append(f"record of {where}: {name} is {old}, its scores give {new}")
             truth.loc[index, name] = new
     return truth
 
@@ -161,7 +135,7 @@ def image_values(stored: Stored) -> dict[str, Any]:
     return {name: getattr(result, name) for name in IMAGE_METRICS}
 
 
-def measured(stored: Stored, images: Images) -> dict[str, Any]:
+def measured(stored: Stored, datasets: Datasets) -> dict[str, Any]:
     """All metrics that the kept files allow. Raises BenchError when files or masks are missing."""
     if stored.files.get("maps") is None:
         return image_values(stored)
@@ -170,10 +144,9 @@ def measured(stored: Stored, images: Images) -> dict[str, Any]:
     with path.open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != stored.files["maps"]["sha256"]:
             raise StoreError(f"{path}: differs from what its record cites")
-    category = images.scored(stored)
+    category = datasets.scored(stored)
     from benchmark.machine import cores
     from benchmark.records.measure import measure
 
-    threads = cores()
-    values, _ = measure(scores, maps, category, stored.geometry, threads)
+    values, _ = measure(scores, maps, category, stored.geometry, cores())
     return {name: values[name] for name in (*IMAGE_METRICS, *PIXEL_METRICS) if name in METRICS}

@@ -3,61 +3,42 @@
 from __future__ import annotations
 
 import math
-from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmark.errors import BenchError, SettingsError, StoreError, unknown
 from benchmark.metrics.names import METRICS
-from benchmark.records.select import blocks, category_groups, choose
-from benchmark.records.stored import Images, Stored
+from benchmark.records.names import extended
+from benchmark.records.select import block_title, category_groups, choose, few_images
+from benchmark.records.stored import Datasets, Stored
 from benchmark.tables import TABLES
 from benchmark.tables.build import OTHER_HARDWARE, Builder
 from benchmark.tables.grid import DASH, Grid, Row, cell
-from benchmark.tables.layout import Entry, Layout, Slot
-from benchmark.tables.live import over_seeds
+from benchmark.tables.layout import Layout, Method, Slot
+from benchmark.tables.live import Value, over_seeds
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from benchmark.records.names import Method
-
 WILCOXON_FROM = 6
 """Below six pairs a two-sided signed-rank test cannot reach 5 %."""
 NOISE_FROM = 3
+VERDICTS = (
+    "Within 1 point: 0.01 as a fraction. Within noise: inside mean ± 2 standard deviations, from "
+    f"{NOISE_FROM} seeds on."
+)
 
 
-def compare(given: Namespace) -> int:
-    """``bench compare A B`` or ``bench compare --published``."""
-    from benchmark.records.frame import load_results
-    from benchmark.records.names import known_methods
-    from benchmark.tables.render import render
+def side(frame: pd.DataFrame | None, name: str) -> pd.DataFrame:
+    """The records of one side: a method, a readable name, or a folder.
 
-    frame = choose(
-        load_results(given.results, given.plugin), dataset=given.dataset, protocol=given.protocol
-    )
-    if given.published:
-        if given.runs:
-            raise SettingsError("compare either two runs (A B) or --published, not both")
-        grid = with_published(frame, known_methods(given.plugin), given.common)
-        images = None
-    else:
-        if len(given.runs) != 2:
-            raise SettingsError(
-                "name two runs, as in: bench compare spade padim; or use --published"
-            )
-        a, b = (side(frame, name, given.plugin) for name in given.runs)
-        images = Images(given.data_root, given.plugin)
-        grid = two_runs(a, b, given.metric, images)
-    print(render([grid], given.format))
-    return 1 if images and images.refused else 0
-
-
-def side(frame: pd.DataFrame, name: str, plugins: Sequence[str | Path] = ()) -> pd.DataFrame:
-    """The records of one side: a method, a readable name, or a folder of one configuration.
+    Args:
+        frame: the records that a name is looked for in; None when only folders are named.
+        name: of a method or configuration, or a results folder or a folder below one.
 
     Raises:
         StoreError: nothing of that name, or several configurations.
@@ -65,15 +46,17 @@ def side(frame: pd.DataFrame, name: str, plugins: Sequence[str | Path] = ()) -> 
     if Path(name).is_dir():
         from benchmark.records.frame import load_results
 
-        rows = choose(load_results(name, plugins))
+        rows = choose(load_results(name))
     else:
+        assert frame is not None
         rows = choose(frame, methods=[name])
-    have = rows[["name", "dataset", "protocol"]].drop_duplicates()
+    have = rows.drop_duplicates(["dataset", "protocol", "config"])
     if len(have) > 1:
-        lines = "\n  ".join(" | ".join(row) for row in have.itertuples(index=False))
-        raise StoreError(
-            f"{name} could be several; use the readable name, --dataset, --protocol:\n  {lines}"
+        lines = "\n  ".join(
+            f"{Path(row['path']).parent}  ({row['name']}, {row['dataset']}, {row['protocol']})"
+            for _, row in have.iterrows()
         )
+        raise StoreError(f"{name} could be several; name one of these folders instead:\n  {lines}")
     return rows
 
 
@@ -81,17 +64,18 @@ def two_runs(
     a: pd.DataFrame,
     b: pd.DataFrame,
     metric: str = "image_auroc",
-    images: Images | None = None,
+    datasets: Datasets | None = None,
 ) -> Grid:
     """Per category the difference A − B with a bootstrap interval over the test images.
 
     Within a category seeds are averaged first: every resample of the images gives one difference
-    of the two means over seeds. Over the categories a Wilcoxon signed-rank test, from six on.
+    of the two means over seeds. Over the categories a Wilcoxon signed-rank test, from six on. The
+    names of the two data sets may differ as long as the images are the same.
 
     Args:
         a, b: records of one configuration each.
         metric: any.
-        images: where the ground truth of pixel metrics is; None for ``BENCH_DATA``.
+        datasets: where the ground truth of pixel metrics is; None for ``BENCH_DATA``.
 
     Raises:
         StoreError: the two were not run on the same images under the same protocol.
@@ -100,22 +84,11 @@ def two_runs(
 
     from benchmark.records.resample import RESAMPLES, interval
 
-    images = images or Images()
-
+    datasets = datasets or Datasets()
     if metric not in METRICS:
         raise SettingsError(unknown("metric", metric, METRICS))
-    both = pd.concat([a, b])
-    parts = list(blocks(both))
-    if len(parts) > 1:
-        raise StoreError(
-            "these runs cannot be compared, they differ in data set, protocol or measured pixels: "
-            + " | ".join(title for title, _ in parts)
-        )
-    names = [a["name"].iloc[0], b["name"].iloc[0]]
-    if names[0] == names[1]:
-        names = [f"{names[0]} (A)", f"{names[1]} (B)"]
-    shared = [c for _, g in category_groups(both) for c in g if c in set(a["category"])]
-    shared = [c for c in shared if c in set(b["category"])]
+    shared = _shared(a, b)
+    names = _told_apart(a.iloc[0], b.iloc[0])
     notes: list[str] = []
     rows, differences = [], []
     for category in shared:
@@ -123,24 +96,60 @@ def two_runs(
         difference = one.mean - two.mean
         between = DASH
         if not math.isnan(difference):
-            one_side, other_side = (_runs(f[f["category"] == category]) for f in (a, b))
+            differences.append(difference)
+            mine, theirs = (_runs(f[f["category"] == category]) for f in (a, b))
             try:
-                low, high = interval(one_side, other_side, metric, images)
+                low, high = interval(mine, theirs, metric, datasets)
                 between = f"{_signed(low)} … {_signed(high)}"
             except BenchError as error:
                 notes.append(f"{category}: no interval, {str(error).splitlines()[0]}")
-        if not math.isnan(difference):
-            differences.append(difference)
         shown = (one.text(), two.text(), _signed(difference), between)
         rows.append(Row((cell(category), *map(cell, shown))))
     if len(differences) > 1:
-        mean = float(np.mean(differences))
-        row = ("Average", DASH, DASH, _signed(mean), DASH)
+        row = ("Average", DASH, DASH, _signed(float(np.mean(differences))), DASH)
         rows.append(Row(tuple(map(cell, row)), "average"))
-    notes.append(_wilcoxon(differences))
+    both = pd.concat([a, b])
+    notes += [_wilcoxon(differences), *few_images(both[both["category"].isin(shared)])]
     notes.append(f"Interval: 95 % of {RESAMPLES} resamples of the test images, seeds averaged.")
     head = [[cell("Category"), *map(cell, (*names, "A − B", "95 % interval"))]]
-    return Grid(f"{metric}: {names[0]} against {names[1]}, {parts[0][0]}", head, rows, notes)
+    title = f"{metric}: {names[0]} against {names[1]}, {block_title(a.iloc[0])}"
+    return Grid(title, head, rows, notes)
+
+
+def _shared(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
+    """The categories that both sides were run on. Raises StoreError when nothing is comparable."""
+    one, two = a.iloc[0], b.iloc[0]
+    for what, column in (("data set", "source"), ("protocol", "protocol"), ("pixels", "window")):
+        if one[column] != two[column]:
+            raise StoreError(
+                "these runs cannot be compared, they differ in data set, protocol or measured "
+                f"pixels: {what} {one[column]} there, {two[column]} here"
+            )
+    mine = set(a["category"]) & set(b["category"])
+    shared = [c for _, members in category_groups(a) for c in members if c in mine]
+    if not shared:
+        raise StoreError(
+            f"these runs have no category in common: {', '.join(sorted(set(a['category'])))} there, "
+            f"{', '.join(sorted(set(b['category'])))} here"
+        )
+    for category in shared:
+        data = {d for f in (a, b) for d in f[f["category"] == category]["data"]}
+        if len(data) > 1:
+            raise StoreError(
+                f"{category}: the two were run on different images (fingerprints "
+                f"{', '.join(sorted(map(str, data)))}), so image by image nothing can be compared; "
+                "run one of them again on the other's data"
+            )
+    return shared
+
+
+def _told_apart(a: pd.Series[Any], b: pd.Series[Any]) -> list[str]:
+    """The two sides' names, with the data set's where only that differs."""
+    if a["name"] != b["name"]:
+        return [a["name"], b["name"]]
+    if a["dataset"] != b["dataset"]:
+        return [extended(row["name"], row["dataset"]) for row in (a, b)]
+    return [f"{a['name']} (A)", f"{b['name']} (B)"]
 
 
 def _runs(rows: pd.DataFrame) -> list[Stored]:
@@ -162,67 +171,102 @@ def _wilcoxon(differences: Sequence[float]) -> str:
     return f"Wilcoxon signed-rank test over {len(differences)} categories: p = {p:.3g} ({word})."
 
 
-def with_published(frame: pd.DataFrame, known: Mapping[str, Method], common: bool = False) -> Grid:
-    """Every printed number that some record stands for, with a verdict."""
-    rows: list[Row] = []
-    notes: list[str] = []
+@dataclass(frozen=True)
+class Comparison:
+    """A published number and the records that stand for it.
+
+    Attributes:
+        layout, method, slot, metric: which number.
+        rows: the records of one configuration.
+        published, here: as printed.
+        verdict: ``equal after rounding``, ``within noise``, ``within 1 point``, ``off``; empty where
+            none can be given.
+        why: why there is no verdict.
+    """
+
+    layout: Layout
+    method: Method
+    slot: Slot
+    metric: str
+    rows: pd.DataFrame
+    published: str
+    here: str
+    verdict: str
+    why: str = ""
+
+
+def comparisons(frame: pd.DataFrame, common: bool = False) -> Iterator[Comparison]:
+    """Every published number that some record stands for, once for each configuration."""
+    groups = [part for _, part in frame.groupby(["dataset", "protocol", "config"], sort=True)]
     for layout in TABLES.values():
         if not isinstance(layout, Layout):
             continue
-        try:
-            builder = Builder(layout, frame, known, common)
-        except BenchError as error:
-            notes.append(str(error))
-            continue
-        for entry in layout.entries:
-            for slot in layout.slots:
-                for metric in slot.metrics:
-                    found = _cell_verdict(builder, entry, slot, metric)
-                    if found:
-                        head = f"{entry.head} {entry.cite}".strip()
-                        labels = (layout.name, head, slot.head, entry.variant(metric))
-                        rows.append(Row(tuple(map(cell, (*labels, *found)))))
+        known = {m.reference.method for m in layout.methods if m.reference}
+        for part in groups:
+            if part["method"].iloc[0] not in known:
+                continue
+            builder = Builder(layout, part, common)
+            for method in layout.methods:
+                for slot in layout.slots:
+                    for metric in slot.metrics:
+                        yield from _compared(builder, method, slot, metric)
+
+
+def with_published(frame: pd.DataFrame, common: bool = False) -> Grid:
+    """Every published number that some record stands for, with a verdict."""
+    rows = []
+    for found in comparisons(frame, common):
+        labels = (
+            found.layout.name,
+            f"{found.method.head} {found.method.cite}".strip(),
+            found.slot.head,
+            found.method.variant(found.metric),
+            found.rows["name"].iloc[0],
+        )
+        verdict = found.verdict or f"not comparable: {found.why}"
+        rows.append(Row(tuple(map(cell, (*labels, found.published, found.here, verdict)))))
     if not rows:
         raise StoreError(
             "no record stands for a published number; bench run --table NAME makes some"
         )
-    heads = ("Table", "Column", "Category", "Metric", "Published", "Here", "Verdict")
-    notes.append(
-        "Within 1 point: 0.01 as a fraction. Within noise: inside mean ± 2 standard deviations, from "
-        f"{NOISE_FROM} seeds on."
-    )
-    return Grid("Published and run here", [[*map(cell, heads)]], rows, notes, stub=4)
+    heads = ("Table", "Column", "Category", "Metric", "Run", "Published", "Here", "Verdict")
+    notes = [VERDICTS, *few_images(frame)]
+    return Grid("Published and run here", [[*map(cell, heads)]], rows, notes, stub=5)
 
 
-def _cell_verdict(
-    builder: Builder, entry: Entry, slot: Slot, metric: str
-) -> tuple[str, str, str] | None:
-    number = builder.published(entry, slot, metric)
-    found = builder.match(entry, slot)
-    value = builder.run(entry, slot, metric)
+def _compared(builder: Builder, method: Method, slot: Slot, metric: str) -> Iterator[Comparison]:
+    number = builder.published(method, slot, metric)
+    found = builder.match(method, slot)
+    value = builder.run(method, slot, metric)
     if number is None or found.rows is None or math.isnan(value.mean):
-        return None
-    theirs = builder.value(entry, slot, metric, "published")
+        return
     decimals = len(number.value.partition(".")[2])
     here = value.text(max(decimals, slot.decimals))
-    if not builder.comparable(entry, slot, metric):
+    verdict = why = ""
+    if builder.comparable(method, slot, metric):
+        theirs = builder.value(method, slot, metric, "published")
+        verdict = _verdict(builder.layout, metric, value, theirs, decimals, found.rows)
+    else:
         why = builder.layout.no_verdict or "; ".join(found.differences)
         why = why or ("other hardware" if metric in OTHER_HARDWARE else "another metric")
-        return number.value, here, f"not comparable: {why}"
-    seeds = int(found.rows["seed"].nunique())
+    place = (builder.layout, method, slot, metric)
+    yield Comparison(*place, found.rows, number.value, here, verdict, why)
+
+
+def _verdict(
+    layout: Layout, metric: str, value: Value, theirs: float, decimals: int, rows: pd.DataFrame
+) -> str:
+    """How near a mean over seeds is to a published number, both in the table's unit."""
     difference = abs(value.mean - theirs)
-    point = 1.0 if builder.layout.percent and metric in METRICS else 0.01
+    point = 1.0 if layout.percent else 0.01
+    if round(value.mean, decimals) == theirs:
+        return "equal after rounding"
     if metric not in METRICS:
-        word = "equal after rounding" if round(value.mean, decimals) == theirs else "off"
-    elif round(value.mean, decimals) == theirs:
-        word = "equal after rounding"
-    elif seeds >= NOISE_FROM and value.spread is not None and difference <= 2 * value.spread:
-        word = "within noise"
-    elif difference <= point:
-        word = "within 1 point"
-    else:
-        word = "off"
-    return number.value, here, word
+        return "off"
+    noise = value.spread is not None and rows["seed"].nunique() >= NOISE_FROM
+    if noise and value.spread is not None and difference <= 2 * value.spread:
+        return "within noise"
+    return "within 1 point" if difference <= point else "off"
 
 
 def _signed(value: float) -> str:

@@ -18,7 +18,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Cell:
+class Text:
     r"""One cell.
 
     Attributes:
@@ -38,16 +38,16 @@ class Cell:
         return "/".join(part.text for part in self.parts)
 
 
-def cell(text: str, notes: Iterable[str] = (), *, span: int = 1, best: bool = False) -> Cell:
+def cell(text: str, notes: Iterable[str] = (), *, span: int = 1, best: bool = False) -> Text:
     """A cell with one part."""
-    return Cell((Part(text, best),), tuple(notes), span)
+    return Text((Part(text, best),), tuple(notes), span)
 
 
 @dataclass(frozen=True)
 class Row:
     """A line of the body; a ``group`` has one cell, a heading over the lines that follow."""
 
-    cells: tuple[Cell, ...]
+    cells: tuple[Text, ...]
     kind: Literal["row", "average", "group"] = "row"
 
 
@@ -64,7 +64,7 @@ class Grid:
     """
 
     title: str
-    head: Sequence[Sequence[Cell]]
+    head: Sequence[Sequence[Text]]
     rows: Sequence[Row]
     notes: Sequence[str] = ()
     stub: int = 1
@@ -80,7 +80,7 @@ class Footnotes:
 
     texts: list[str] = field(default_factory=list)
 
-    def marks(self, cell: Cell) -> str:
+    def marks(self, cell: Text) -> str:
         """The letters of a cell, such as ``a,c``."""
         for note in cell.notes:
             if note not in self.texts:

@@ -1,7 +1,7 @@
 """What a published table consists of: pure data, no numbers.
 
-A layout has methods (:class:`Entry`) on one axis and what is measured (:class:`Slot`) on the other;
-which of the two are the rows is one field. An entry names the configuration that its published
+A layout has methods (:class:`Method`) on one axis and what is measured (:class:`Slot`) on the other;
+which of the two are the rows is one field. A method names the configuration that its published
 number stands for (:class:`Reference`); a record that differs from it is shown with a footnote and
 gets no verdict.
 """
@@ -33,11 +33,11 @@ class Reference:
 
 
 @dataclass(frozen=True, eq=False)  # compared as an object: two columns may print the same
-class Entry:
+class Method:
     """A method as a table prints it.
 
     Attributes:
-        method, setting: as in ``published.csv``; empty when the paper has no such column.
+        name, setting: as in ``published.csv``; empty when the paper has no such column.
         head: what the table calls it.
         cite: its reference in the paper, such as ``[7]``.
         group: heading it stands under, such as an image size.
@@ -48,7 +48,7 @@ class Entry:
         note: a footnote.
     """
 
-    method: str
+    name: str
     head: str
     cite: str = ""
     setting: str = ""
@@ -98,8 +98,8 @@ class Layout:
         name: on the command line, such as ``rd4ad-2``.
         title: in our own words.
         paper, table: as in ``published.csv``.
-        entries, slots: the two axes, in the order of print.
-        entries_as: whether methods are the columns or the rows.
+        methods, slots: the two axes, in the order of print.
+        methods_as: whether methods are the columns or the rows.
         stub: headings of the label columns.
         percent: whether metrics are printed in percent.
         best: how the paper marks its best numbers: the ``max`` of every row or column, all
@@ -112,9 +112,9 @@ class Layout:
     title: str
     paper: str
     table: str
-    entries: tuple[Entry, ...]
+    methods: tuple[Method, ...]
     slots: tuple[Slot, ...]
-    entries_as: Literal["columns", "rows"] = "columns"
+    methods_as: Literal["columns", "rows"] = "columns"
     stub: tuple[str, ...] = ("Category",)
     percent: bool = True
     best: Literal["max", "within 0.01", "last"] = "max"

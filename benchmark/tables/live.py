@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from benchmark.errors import SettingsError, unknown
 from benchmark.metrics.names import METRICS
-from benchmark.records.select import blocks, category_groups
-from benchmark.tables.grid import DASH, Cell, Grid, Row, cell
+from benchmark.records.select import blocks, category_groups, few_images, rankable
+from benchmark.tables.grid import DASH, Grid, Row, Text, cell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +45,8 @@ def over_seeds(rows: pd.DataFrame, metric: str, categories: Sequence[str]) -> Va
     """The average over categories of one configuration, its mean and deviation over seeds.
 
     Seeds are averaged within a category first, so that a category with more seeds weighs no more.
-    The deviation is that of the average from seed to seed, over the seeds that all categories have.
+    The deviation is that of the average from seed to seed, over the seeds that all categories have;
+    a method that draws nothing has none, however many seeds were run.
 
     Returns:
         NaN when a category has no value: an average of fewer would be another quantity.
@@ -55,7 +56,8 @@ def over_seeds(rows: pd.DataFrame, metric: str, categories: Sequence[str]) -> Va
         return Value(math.nan)
     table = table[list(categories)]
     complete = table.dropna()
-    spread = float(complete.mean(axis=1).std(ddof=1)) if len(complete) > 1 else None
+    several = len(complete) > 1 and rows["draws"].all()
+    spread = float(complete.mean(axis=1).std(ddof=1)) if several else None
     return Value(float(table.mean().mean()), spread)
 
 
@@ -88,7 +90,7 @@ def per_category(
                 rows.append(
                     _average(part, metric, names, every, common, f"Average over {len(every)}")
                 )
-            notes = [_seeds(part), *([ONE_BLOCK] if len(parts) > 1 else [])]
+            notes = _below(part, len(parts))
             grids.append(Grid(f"{metric}: {title}", [heads], rows, notes))
     return grids
 
@@ -112,7 +114,8 @@ def summary(
             if shared != every:
                 notes.append(f"{metric}: over the {len(shared)} common categories only.")
         heads = [cell("Method"), *(cell(m) for m in metrics)]
-        marked = [_mark(values) for values in columns]
+        ranked = rankable(part, every)
+        marked = [_mark(values, ranked) for values in columns]
         rows = [
             Row((cell(n, _notes(part, n)), *(column[i] for column in marked)))
             for i, n in enumerate(names)
@@ -120,7 +123,7 @@ def summary(
         missing = any(math.isnan(value.mean) for column in columns for value in column)
         dashes = f"; {DASH}: not defined for all of them" if missing else ""
         notes.insert(0, f"Averages over {_count(part, every)}{dashes}.")
-        notes += [_seeds(part), *([ONE_BLOCK] if len(parts) > 1 else [])]
+        notes += _below(part, len(parts))
         grids.append(Grid(f"Summary: {title}", [heads], rows, notes))
     return grids
 
@@ -129,7 +132,7 @@ def _line(
     part: pd.DataFrame, metric: str, names: Iterable[str], over: Sequence[str], label: str
 ) -> Row:
     values = [over_seeds(part[part["name"] == n], metric, over) for n in names]
-    return Row((cell(label), *_mark(values)))
+    return Row((cell(label), *_mark(values, rankable(part, over))))
 
 
 def _average(
@@ -156,31 +159,34 @@ def _shared(
     return [c for c in members if all(c in h for h in have)]
 
 
-def _mark(values: Sequence[Value], decimals: int = 3) -> list[Cell]:
-    """Cells with the best as printed in bold, when there are two to compare."""
+def _mark(values: Sequence[Value], ranked: bool) -> list[Text]:
+    best = winners(values) if ranked else [False] * len(values)
+    return [cell(v.text(), best=b) for v, b in zip(values, best, strict=True)]
+
+
+def winners(values: Sequence[Value], decimals: int = 3) -> list[bool]:
+    """Which are the best as printed, when there are two to compare."""
     known = [round(v.mean, decimals) for v in values if not math.isnan(v.mean)]
-    best = max(known) if len(known) > 1 else None
-    return [
-        cell(v.text(), best=best is not None and round(v.mean, decimals) == best) for v in values
-    ]
+    best = max(known) if len(known) > 1 else math.nan
+    return [round(v.mean, decimals) == best for v in values]
 
 
 def _notes(part: pd.DataFrame, name: str) -> list[str]:
     return [RANDOM] if part[part["name"] == name]["random_weights"].any() else []
 
 
-def _seeds(part: pd.DataFrame) -> str:
-    counts = {n: part[part["name"] == n]["seed"].nunique() for n in part["name"].unique()}
-    return seeds_text(counts)
+def _below(part: pd.DataFrame, parts: int) -> list[str]:
+    """Sentences below a block: seeds, images, and that blocks are not ranked."""
+    runs = {name: part[part["name"] == name] for name in part["name"].unique()}
+    return [seeds_text(runs), *few_images(part), *([ONE_BLOCK] if parts > 1 else [])]
 
 
-def seeds_text(counts: Mapping[str, int]) -> str:
-    """
-    >>> seeds_text({"SPADE": 1, "PaDiM": 5})
-    'Mean ± standard deviation over seeds (SPADE: 1, PaDiM: 5).'
-    """
+def seeds_text(runs: Mapping[str, pd.DataFrame]) -> str:
+    """How many seeds stand behind the numbers of each name; a method that draws nothing has one."""
+    counts = {n: r["seed"].nunique() if r["draws"].all() else 1 for n, r in runs.items()}
     if set(counts.values()) == {1}:
-        return "One seed."
+        several = any(r["seed"].nunique() > 1 for r in runs.values())
+        return "One result: the seeds change nothing." if several else "One seed."
     if len(set(counts.values())) == 1:
         return f"Mean ± standard deviation over {next(iter(counts.values()))} seeds."
     each = ", ".join(f"{name}: {count}" for name, count in counts.items())

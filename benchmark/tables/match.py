@@ -1,4 +1,4 @@
-"""Which records stand for a table's entry, and how they differ from its reference configuration."""
+"""Which records stand for a table's method, and how they differ from its reference configuration."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import StoreError
 from benchmark.records.ensemble import ensembles
-from benchmark.records.names import Method, setting_text
-from benchmark.tables.layout import Entry, Layout, Reference
+from benchmark.records.names import setting_text
+from benchmark.settings import as_json
+from benchmark.tables.layout import Layout, Method, Reference
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,10 +38,8 @@ class Match:
         return self.found and not self.differences
 
 
-def match(
-    frame: pd.DataFrame, layout: Layout, entry: Entry, dataset: str, known: Mapping[str, Method]
-) -> Match:
-    """The one configuration that stands for an entry on a data set.
+def match(frame: pd.DataFrame, layout: Layout, method: Method, dataset: str) -> Match:
+    """The one configuration that stands for an method on a data set.
 
     One that equals the reference is taken; else the only one that differs, protocol ``paper``
     before others. Scores play no part in it.
@@ -48,14 +47,14 @@ def match(
     Raises:
         StoreError: several differ, and none is nearer to the reference than the others.
     """
-    reference = entry.reference
+    reference = method.reference
     if reference is None:
         return Match()
     rows = frame[(frame["method"] == reference.method) & (frame["source"] == dataset)]
     if reference.ensemble:
         rows = ensembles(rows, reference.ensemble)
     found = [
-        Match(part, _differences(part, reference, known.get(reference.method)))
+        Match(part, _differences(part, reference))
         for _, part in rows.groupby(["dataset", "protocol", "config"], sort=True)
     ]
     for tier in (
@@ -66,29 +65,27 @@ def match(
         if len(tier) == 1:
             return tier[0]
         if tier:
-            raise StoreError(_several(layout, entry, tier))
+            raise StoreError(_several(layout, method, tier))
     return Match()
 
 
-def _differences(
-    rows: pd.DataFrame, reference: Reference, method: Method | None
-) -> tuple[str, ...]:
+def _differences(rows: pd.DataFrame, reference: Reference) -> tuple[str, ...]:
     """Of a configuration, and of the images in any of its categories."""
-    found = differences(rows.iloc[0], reference, method)
+    found = differences(rows.iloc[0], reference)
     return (*found, *sorted({text for _, row in rows.iterrows() for text in _images(row)}))
 
 
-def differences(
-    row: Mapping[str, Any] | pd.Series[Any], reference: Reference, method: Method | None
-) -> list[str]:
-    """How a record's configuration differs from a reference, in words."""
+def differences(row: Mapping[str, Any] | pd.Series[Any], reference: Reference) -> list[str]:
+    """How a record's configuration differs from a reference, in words.
+
+    The reference is the record's own defaults with the reference's settings.
+    """
     out = []
     if row["dataset"] != row["source"]:
         out.append(f"run under the name {row['dataset']}")
-    wanted = {**(method.defaults if method else {}), **reference.settings}
-    wanted = {k: list(v) if isinstance(v, tuple) else v for k, v in wanted.items()}
-    if method is None:
-        out.append("the method's default settings are not known")
+    wanted = {**(row["defaults"] or {}), **as_json(reference.settings)}
+    if row["defaults"] is None:
+        out.append("the record does not keep the method's defaults, so nothing says what differs")
     for name, value in sorted(row["settings"].items()):
         if name in wanted and wanted[name] != value:
             theirs = setting_text(name, wanted[name])
@@ -156,7 +153,7 @@ def needed(
     for dataset in dict.fromkeys(slot.dataset for slot in layout.slots):
         references = [
             _frozen(e.reference)
-            for e in layout.entries
+            for e in layout.methods
             if e.reference and e.reference.method in methods
         ]
         for method, settings, protocol, holdout, size, seeded in dict.fromkeys(references):
@@ -213,7 +210,7 @@ def image_size(row: Mapping[str, Any] | pd.Series[Any]) -> int | str | None:
     return None if math.isnan(value) else int(value)
 
 
-def _several(layout: Layout, entry: Entry, tier: Sequence[Match]) -> str:
+def _several(layout: Layout, method: Method, tier: Sequence[Match]) -> str:
     lines = [
         f"  --methods {m.rows['name'].iloc[0]!r} --dataset {m.rows['dataset'].iloc[0]} "
         f"--protocol {m.rows['protocol'].iloc[0]}: {'; '.join(m.differences) or 'the reference'}"
@@ -221,6 +218,6 @@ def _several(layout: Layout, entry: Entry, tier: Sequence[Match]) -> str:
         if m.rows is not None
     ]
     return (
-        f"table {layout.name}, {entry.head}: several configurations could stand here and none is "
+        f"table {layout.name}, {method.head}: several configurations could stand here and none is "
         "nearer to the paper's; say which:\n" + "\n".join(lines)
     )

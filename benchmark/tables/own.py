@@ -23,18 +23,19 @@ here.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from benchmark.errors import SettingsError, unknown
 from benchmark.metrics.names import METRICS
+from benchmark.records.select import few_images, rankable
 from benchmark.settings import coerce_yaml
 from benchmark.tables import TABLES, published
-from benchmark.tables.grid import Cell, Grid, Part, Row, cell
+from benchmark.tables.grid import Grid, Part, Row, Text, cell
 from benchmark.tables.layout import Layout
-from benchmark.tables.live import RANDOM, Value, over_seeds, seeds_text
+from benchmark.tables.live import RANDOM, Value, over_seeds, seeds_text, winners
 from benchmark.texts import read_yaml
 
 if TYPE_CHECKING:
@@ -102,44 +103,44 @@ def read(file: Path) -> Description:
 
 
 def own_table(
-    file: Path, results: Sequence[str | Path], plugins: Sequence[str | Path] = ()
+    file: Path,
+    results: Sequence[str | Path],
+    again: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
 ) -> Grid:
     """The table that a YAML file describes.
 
     Args:
         file: see the top of this module.
         results: folders of records for runs that name none.
-        plugins: files that define methods, for their readable names.
+        again: replaces the numbers of the records that were chosen.
     """
     wanted = read(file)
-    columns = resolved(wanted, results, plugins)
+    import pandas as pd
+
+    columns = [_column(wanted, given, results) for given in wanted.columns]
+    if again:
+        columns = [c if c.rows is None else replace(c, rows=again(c.rows)) for c in columns]
     runs = [c for c in columns if c.rows is not None]
-    categories = shown(wanted, columns)
+    categories = _shown(wanted, columns)
     body = [_line(wanted, columns, (c,), str(wanted.names.get(c, c))) for c in categories]
     if wanted.average and len(categories) > 1:
         line = _line(wanted, columns, categories, f"Average over {len(categories)}")
         body.append(Row(line.cells, "average"))
     head = [
         [cell(""), *(cell(column.origin) for column in columns)],
-        [cell("Category"), *(Cell((Part(c.head),), c.notes, cite=c.cite) for c in columns)],
+        [cell("Category"), *(Text((Part(c.head),), c.notes, cite=c.cite) for c in columns)],
     ]
     notes = [f"{'/'.join(wanted.metrics)}{' in percent' if wanted.percent else ''}."]
     if runs:
-        counts = {c.head: int(c.rows["seed"].nunique()) for c in runs if c.rows is not None}
-        notes.append(f"Run here: {seeds_text(counts)}")
+        found = {c.head: c.rows for c in runs if c.rows is not None}
+        notes.append(f"Run here: {seeds_text(found)}")
+        notes += few_images(pd.concat(found.values()))
     if len(_blocks(runs)) > 1:
         notes.append("Runs differ in protocol or measured pixels and are not ranked.")
     return Grid(wanted.title, head, body, notes)
 
 
-def resolved(
-    wanted: Description, results: Sequence[str | Path], plugins: Sequence[str | Path] = ()
-) -> list[Column]:
-    """The columns with their numbers or records."""
-    return [_column(wanted, given, results, plugins) for given in wanted.columns]
-
-
-def shown(wanted: Description, columns: Sequence[Column]) -> tuple[str, ...]:
+def _shown(wanted: Description, columns: Sequence[Column]) -> tuple[str, ...]:
     """The categories that are rows: those asked for, else those of the runs, else the printed."""
     found = [c for run in columns if run.rows is not None for c in run.rows["category"]]
     printed = [c for column in columns for c, _ in column.numbers if not c.startswith("mean")]
@@ -150,7 +151,6 @@ def _column(
     wanted: Description,
     given: Mapping[str, Any],
     results: Sequence[str | Path],
-    plugins: Sequence[str | Path],
 ) -> Column:
     allowed = {
         "run": {"run", "name", "results", "cite"},
@@ -167,7 +167,7 @@ def _column(
             )
     cite = str(given.get("cite", ""))
     if kinds[0] == "run":
-        return _run(wanted, given, results, plugins, cite)
+        return _run(wanted, given, results, cite)
     numbers = _numbers(wanted, given, kinds[0])
     first = next(iter(numbers.values()))
     place = f"{first.paper} {first.table}".strip()
@@ -223,7 +223,6 @@ def _run(
     wanted: Description,
     given: Mapping[str, Any],
     results: Sequence[str | Path],
-    plugins: Sequence[str | Path],
     cite: str,
 ) -> Column:
     from benchmark.records.frame import load_results
@@ -231,7 +230,7 @@ def _run(
 
     folders = given.get("results", results)
     rows = choose(
-        load_results(folders, plugins),
+        load_results(folders),
         dataset=wanted.dataset,
         protocol=wanted.protocol,
         methods=[str(given["run"])],
@@ -255,17 +254,21 @@ def _line(wanted: Description, columns: Sequence[Column], over: Sequence[str], l
     """Best among the runs of one block alone: published numbers have protocols of their own."""
     values = [[_value(wanted, c, m, over) for m in wanted.metrics] for c in columns]
     runs = [c.rows is not None for c in columns]
-    ranked = len(_blocks([c for c in columns if c.rows is not None])) == 1 and sum(runs) > 1
-    cells = []
-    for mine, run in zip(values, runs, strict=True):
-        parts = []
-        for j, value in enumerate(mine):
-            rivals = [v[j].mean for v, r in zip(values, runs, strict=True) if r]
-            rivals = [round(v, wanted.decimals) for v in rivals if not math.isnan(v)]
-            best = ranked and run and len(rivals) > 1
-            best = best and round(value.mean, wanted.decimals) == max(rivals)
-            parts.append(Part(value.text(wanted.decimals), best))
-        cells.append(Cell(tuple(parts)))
+    ranked = len(_blocks(columns)) == 1
+    ranked = ranked and all(c.rows is None or rankable(c.rows, over) for c in columns)
+    nothing = Value(math.nan)
+    best = [
+        winners(
+            [v if run else nothing for v, run in zip(column, runs, strict=True)], wanted.decimals
+        )
+        for column in zip(*values, strict=True)
+    ]
+    cells = [
+        Text(
+            tuple(Part(v.text(wanted.decimals), ranked and best[j][i]) for j, v in enumerate(mine))
+        )
+        for i, mine in enumerate(values)
+    ]
     return Row((cell(label), *cells))
 
 

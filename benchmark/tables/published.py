@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib import resources
@@ -44,12 +43,14 @@ def load(file: str = "published.csv") -> tuple[Number, ...]:
     return tuple(Number(**{n: row[n] for n in names}) for row in csv.DictReader(lines))
 
 
-def table(
-    paper: str, number: str, rows: Iterable[Number] | None = None
-) -> dict[tuple[str, ...], Number]:
-    """A paper's table: (method as printed, setting, data set, category, metric) -> number."""
+def table(paper: str, number: str) -> dict[tuple[str, ...], Number]:
+    """A published table: (method as printed, setting, data set, category, metric) -> number.
+
+    Args:
+        paper, number: as in the files' columns ``paper`` and ``table``.
+    """
     return {
         (n.method, n.setting, n.dataset, n.category, n.metric): n
-        for n in (load() if rows is None else rows)
+        for n in (*load(), *load("third_party.csv"))
         if (n.paper, n.table) == (paper, number)
     }

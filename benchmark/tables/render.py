@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from tabulate import tabulate
 
 from benchmark.errors import SettingsError, unknown
-from benchmark.tables.grid import Cell, Footnotes, Grid
+from benchmark.tables.grid import Footnotes, Grid, Text
 
 LATEX = {
     "\\": r"\textbackslash{}",
@@ -59,7 +59,7 @@ def markdown(grid: Grid) -> str:
     """A pipe table; two heading lines become one, group headings a line in italics."""
     notes = Footnotes()
 
-    def show(cell: Cell) -> str:
+    def show(cell: Text) -> str:
         parts = [f"**{_md(p.text)}**" if p.best else _md(p.text) for p in cell.parts]
         mark = notes.marks(cell)
         return "/".join(parts) + (f" [{mark}]" if mark else "")
@@ -91,7 +91,7 @@ def latex(grid: Grid) -> str:
     """A table environment for booktabs, shrunk to the line's width where it is wider."""
     notes = Footnotes()
 
-    def show(cell: Cell) -> str:
+    def show(cell: Text) -> str:
         parts = [rf"\textbf{{{tex(p.text)}}}" if p.best else tex(p.text) for p in cell.parts]
         mark = notes.marks(cell)
         cite = rf"~\cite{{{cell.cite}}}" if CITE_KEY.fullmatch(cell.cite) else ""
@@ -140,7 +140,7 @@ def latex(grid: Grid) -> str:
 def comma_separated(grid: Grid) -> str:
     """CSV: the table alone, best ones unmarked; footnotes stand in brackets after their cell."""
 
-    def show(cell: Cell) -> str:
+    def show(cell: Text) -> str:
         return cell.text + (f" [{'; '.join(cell.notes)}]" if cell.notes else "")
 
     out = io.StringIO()
@@ -165,7 +165,7 @@ def web(grid: Grid) -> str:
     """An HTML table; its look is the page's."""
     notes = Footnotes()
 
-    def show(cell: Cell) -> str:
+    def show(cell: Text) -> str:
         parts = [
             f"<b>{html.escape(p.text)}</b>" if p.best else html.escape(p.text) for p in cell.parts
         ]
@@ -204,6 +204,26 @@ FORMATS: dict[str, Callable[[Grid], str]] = {
     "csv": comma_separated,
     "html": web,
 }
+
+
+def form_of(text: str) -> str:
+    """The format that a printed table is in. Raises SettingsError when there is no table.
+
+    >>> form_of("| a | b |"), form_of("a,b")
+    ('markdown', 'csv')
+    """
+    if "\\begin{tabular}" in text:
+        return "latex"
+    if "<table" in text:
+        return "html"
+    if any(line.startswith("|") for line in text.splitlines()):
+        return "markdown"
+    if "," in text:
+        return "csv"
+    raise SettingsError(
+        "the file to check holds no table; it must be Markdown, LaTeX, CSV or HTML as `bench table` "
+        "prints them"
+    )
 
 
 def tex(text: str) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from benchmark.tables.build import View
 
+    Again = Callable[[pd.DataFrame], pd.DataFrame]
+
 
 @dataclass(frozen=True)
 class Request:
@@ -31,7 +33,6 @@ class Request:
         view: of a paper's table: ``published``, ``run`` or ``both``.
         common: average over the categories that all have, instead of a dash.
         ensemble: of the live tables: also the mean scores over the seeds of every configuration.
-        plugin: files that define methods, for their readable names.
     """
 
     name: str
@@ -43,7 +44,6 @@ class Request:
     view: View = "both"
     common: bool = False
     ensemble: bool = False
-    plugin: Sequence[str | Path] = ()
 
     @property
     def layout(self) -> Layout | None:
@@ -71,20 +71,26 @@ class Request:
         return self.name.endswith((".yaml", ".yml"))
 
 
-def records(request: Request) -> pd.DataFrame | None:
-    """The records that a table may be made from; None where it needs none."""
+def records(request: Request, again: Again | None = None) -> pd.DataFrame | None:
+    """The records that a table may be made from; None where it needs none, or nothing was run."""
     from benchmark.records.frame import load_results
     from benchmark.records.select import choose
 
-    if request.layout is not None and request.view == "published":
+    published = request.layout is not None
+    if published and request.view == "published":
         return None
+    if published and request.view == "both":
+        folders = [folder for folder in request.results if Path(folder).is_dir()]
+        if not (load_results(folders)["status"] == "ok").any():
+            return None
     frame = choose(
-        load_results(request.results, request.plugin),
+        load_results(request.results),
         dataset=request.dataset,
         protocol=request.protocol,
         methods=request.methods,
     )
-    return with_ensembles(frame) if request.ensemble and request.layout is None else frame
+    frame = again(frame) if again else frame
+    return with_ensembles(frame) if request.ensemble and not published else frame
 
 
 def with_ensembles(frame: pd.DataFrame) -> pd.DataFrame:
@@ -102,16 +108,35 @@ def with_ensembles(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([frame, found], ignore_index=True)
 
 
-def grids(request: Request, frame: pd.DataFrame | None) -> list[Grid]:
-    """The blocks of a table. Raises BenchError for records that cannot make it."""
-    from benchmark.records.names import known_methods
+def grids(request: Request, again: Again | None = None) -> list[Grid]:
+    """The blocks of a table.
+
+    Args:
+        request: which table.
+        again: replaces the numbers of the records that were chosen.
+
+    Raises:
+        BenchError: records that cannot make this table.
+    """
+    if request.own:
+        from benchmark.tables.own import own_table
+
+        return [own_table(Path(request.name), request.results, again)]
     from benchmark.tables.build import build
     from benchmark.tables.live import SUMMARY, per_category, summary
 
     layout = request.layout
+    frame = records(request, again)
     if layout is not None:
-        known = known_methods(request.plugin)
-        return [build(layout, frame, known, request.view, request.common)]
+        grid = build(layout, frame, request.view, request.common)
+        if frame is None and request.view == "both":
+            where = ", ".join(map(str, request.results))
+            line = (
+                f"Nothing has been run yet: {where} holds no finished record, so only published "
+                f"numbers are shown; bench run --table {layout.name} makes ours."
+            )
+            grid = replace(grid, notes=(*grid.notes, line))
+        return [grid]
     assert frame is not None
     if request.name == "per-category":
         return per_category(frame, request.metric or ("image_auroc",), request.common)
@@ -124,8 +149,4 @@ def make(request: Request, form: str = "markdown") -> str:
 
     if request.name == "bibliography":
         return (resources.files("benchmark.published") / "papers.bib").read_text("utf-8").rstrip()
-    if request.own:
-        from benchmark.tables.own import own_table
-
-        return render([own_table(Path(request.name), request.results, request.plugin)], form)
-    return render(grids(request, records(request)), form)
+    return render(grids(request), form)

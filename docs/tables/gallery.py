@@ -1,16 +1,11 @@
 """The papers' ten tables from our own records: python docs/tables/gallery.py (or make tables).
 
-Writes one Markdown file per table beside this one and, where pdflatex and pdftoppm are installed, a
-picture of the compiled page.
+Writes one Markdown file per table beside this one.
 """
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import tempfile
 from pathlib import Path
-from typing import Any
 
 import benchmark
 from benchmark.tables import TABLES, make
@@ -20,13 +15,6 @@ HERE = Path(__file__).parent
 RESULTS = HERE.parents[1] / "results" / "reference"
 AVOIDED = ("mobilenetv2_100",)
 """Where a method was run with several backbones, not these: the papers' are nearer to a ResNet."""
-PAGE = r"""\documentclass{article}
-\usepackage[margin=2cm,landscape]{geometry}
-\usepackage[utf8]{inputenc}\usepackage[T1]{fontenc}\usepackage{booktabs,graphicx,amsmath,amssymb}
-\pagestyle{empty}\begin{document}
-%s
-\end{document}
-"""
 
 
 def shown() -> list[str]:
@@ -45,37 +33,11 @@ def shown() -> list[str]:
 
 def main() -> None:
     methods = shown()
-    latex = shutil.which("pdflatex") and shutil.which("pdftoppm")
     for name, table in TABLES.items():
-        if not isinstance(table, Layout):
-            continue
-        options: dict[str, Any] = {"results": [RESULTS], "methods": methods}
-        text = make(name, **options)
-        picture = f"\n\n![compiled]({name}.png)" if latex else ""
-        (HERE / f"{name}.md").write_text(f"{text}{picture}\n")
-        if latex:
-            page(make(name, form="latex", **options), HERE / name)
-        print(name)
-
-
-def page(latex: str, out: Path) -> None:
-    """The compiled page as a picture, cut to what is on it."""
-    from PIL import Image, ImageChops
-
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "table.tex").write_text(PAGE % latex)
-        for command in (
-            ["pdflatex", "-interaction=batchmode", "table.tex"],
-            ["pdftoppm", "-r", "110", "-png", "-singlefile", "table.pdf", "table"],
-        ):
-            subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-        with Image.open(Path(folder) / "table.png") as drawn:
-            grey = drawn.convert("L")
-    box = ImageChops.invert(grey).getbbox()
-    assert box is not None
-    left, top, right, bottom = box
-    grey = grey.crop((left - 10, top - 10, right + 10, bottom + 10)).quantize(8)
-    grey.save(out.with_suffix(".png"), optimize=True)
+        if isinstance(table, Layout) and table.table:  # a paper's, not a third party's
+            text = make(name, results=[RESULTS], methods=methods)
+            (HERE / f"{name}.md").write_text(f"{text}\n")
+            print(name)
 
 
 if __name__ == "__main__":

@@ -139,24 +139,6 @@ def test_data_verifies_what_is_there(bench: Bench, toy: Path) -> None:
     assert status == 1 and "000.png" in out
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
-        "from benchmark.methods.padim import Padim\nclass Mine(Padim):\n    'My PaDiM.'\n",
-        "from benchmark.methods.padim import Padim as P\nclass Mine(P): 'My PaDiM.'\n",
-        "from benchmark.methods import padim\nclass Mine(padim.Padim):\n    'My PaDiM.'\n",
-        "from benchmark.methods.padim import Padim\nclass _A(Padim): pass\nclass Mine(_A): 'My PaDiM.'\n",
-        "from benchmark.detector.base import Detector as D\nclass Mine(D):\n    'My PaDiM.'\n",
-    ],
-)
-def test_a_plugin_may_derive_from_a_method(bench: Bench, tmp_path: Path, source: str) -> None:
-    plugin = tmp_path / "mine.py"
-    plugin.write_text(source)
-    status, out = bench("list", "methods", "--plugin", plugin)
-    assert status == 0, out
-    assert any(line.split()[:1] == ["mine"] and "My PaDiM." in line for line in out.splitlines())
-
-
 def test_the_example_about_shortcuts_finds_one(toy: Path) -> None:
     for path in (toy / "nut/test").glob("*/*.png"):
         shade = 50 if path.parent.name == "good" else 90
@@ -167,13 +149,6 @@ def test_the_example_about_shortcuts_finds_one(toy: Path) -> None:
     rows = {line.split()[0]: line.split()[1:] for line in said.splitlines()[1:]}
     assert (rows["nut"][0], *rows["nut"][2:]) == ("1.000", "50.0", "90.0")
     assert set(rows) == {"nut", "pin"} and rows["pin"][0] != "1.000"
-
-
-def test_a_plugin_without_a_method_says_so(bench: Bench, tmp_path: Path) -> None:
-    plugin = tmp_path / "mine.py"
-    plugin.write_text("from benchmark.detector.training import Training\nclass A(Training): pass\n")
-    status, out = bench("list", "methods", "--plugin", plugin)
-    assert status == 2 and "no class derived from Detector or Dataset" in out
 
 
 def test_a_method_derived_from_another_runs_under_its_own_name(
@@ -189,22 +164,6 @@ def test_a_method_derived_from_another_runs_under_its_own_name(
     assert status == 0, out
     status, out = bench("table", "summary", "--results", tmp_path / "runs")
     assert status == 0 and "mine (" in out.lower() and "PaDiM" not in out, out
-
-
-def test_an_entry_point_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchmark.plugins.registry import Registry
-
-    (tmp_path / "their_package.py").write_text(PLUGIN.read_text())
-    info = tmp_path / "their_package-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        "[benchmark.methods]\ntheir_colour = their_package:MeanColour\n"
-    )
-    monkeypatch.syspath_prepend(str(tmp_path))
-    registry = Registry()
-    assert registry.method("their_colour")[0].title == "Mean colour"
-    assert registry.entry("method", "their_colour").origin == "package their-package"
 
 
 def test_a_pretrained_asset_is_built_once_loaded_and_resumed(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,6 +29,8 @@ from benchmark.methods.dsr.networks import (
 from benchmark.methods.dsr.vqvae_asset import GeneralVqVae
 from benchmark.runner.estimate import FewSteps
 
+from ..helpers import KilledAfter, save_after_every_step
+
 T = TypeVar("T")
 SIDE = 64
 FAST: dict[str, Any] = {"vqvae": "colours", "codes": 40, "width": 8, "batch": 2, "steps": 4}
@@ -51,19 +53,6 @@ def context(seed: int = 0) -> Context:
 def fitted() -> tuple[Dsr, Context]:
     place = context()
     return Dsr(**FAST).fit(images(5), place), place
-
-
-class KilledAfter:
-    """Progress that raises in the middle of one training, as a kill would."""
-
-    def __init__(self, steps: int, title: str) -> None:
-        self.steps, self.title = steps, title
-
-    def track(self, items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
-        for i, item in enumerate(items):
-            if title == self.title and i == self.steps:
-                raise KeyboardInterrupt
-            yield item
 
 
 def count(module: torch.nn.Module) -> float:
@@ -286,8 +275,7 @@ def test_goes_on_after_a_kill_as_if_nothing_had_happened(
     title: str,
     steps: int,
 ) -> None:
-    monkeypatch.setattr(_training, "SAVE_SECONDS", 0.0)  # after every step
-    monkeypatch.setattr(_training, "SAVE_SHARE", float("inf"))
+    save_after_every_step(monkeypatch)
     place = context()
     place.checkpoint = Checkpoint(tmp_path / "checkpoint")
     place.progress = KilledAfter(steps, title)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -37,6 +36,8 @@ from benchmark.methods.igd.scoring import by_equations, by_public_code, fold
 from benchmark.methods.igd.views import Views, cut
 from benchmark.runner.estimate import FewSteps
 
+from ..helpers import KilledAfter, noise, save_after_every_step
+
 T = TypeVar("T")
 SMALL: dict[str, Any] = {"encoder": "random", "epochs": 2, "batch": 4}
 TEACHER: dict[str, Any] = {
@@ -48,9 +49,7 @@ TEACHER: dict[str, Any] = {
 
 
 def images(count: int, side: int = 28, seed: int = 0) -> ImageSet:
-    rng = np.random.default_rng(seed)
-    pixels = rng.integers(0, 255, (count, side, side, 3), np.uint8)
-    return ImageSet(pixels, [f"{seed}-{i}" for i in range(count)])
+    return noise(count, seed, side)
 
 
 def context(side: int = 28, seed: int = 0, assets_dir: Path | None = None) -> Context:
@@ -65,19 +64,6 @@ def model(scale: str = "local", side: int = 32, **settings: Any) -> ScaleModel:
     torch.manual_seed(0)
     similarity = MsSsim(LOCAL_WEIGHTS, 3)
     return ScaleModel(scale, (side, side), 512, plan(**settings), similarity, scale == "local")
-
-
-class KilledAfter:
-    """Progress that raises in the middle of one loop, as a kill would."""
-
-    def __init__(self, steps: int, title: str) -> None:
-        self.steps, self.title = steps, title
-
-    def track(self, items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
-        for i, item in enumerate(items):
-            if title == self.title and i == self.steps:
-                raise KeyboardInterrupt
-            yield item
 
 
 @pytest.fixture(scope="module")
@@ -515,8 +501,7 @@ def test_distillation_learns_and_goes_on_after_a_kill(
     whole = IgdEncoder(**settings).build(natural, place)
     losses = [value for _, value in place.meters.curves["loss"]]
     assert np.mean(losses[-4:]) < np.mean(losses[:4]), losses
-    monkeypatch.setattr(_training, "SAVE_SECONDS", 0.0)  # after every step
-    monkeypatch.setattr(_training, "SAVE_SHARE", float("inf"))
+    save_after_every_step(monkeypatch)
     place = context()
     place.checkpoint = Checkpoint(tmp_path / "checkpoint")
     place.progress = KilledAfter(7, "encoder")
@@ -592,8 +577,7 @@ def test_goes_on_after_a_kill_as_if_nothing_had_happened(
     settings = {**SMALL, "backbone": "squeezenet1_1", "patches": 2, "encoder": "distilled_on_train"}
     plain = context(64)
     whole = Igd(**settings).fit(images(4, 64), plain)
-    monkeypatch.setattr(_training, "SAVE_SECONDS", 0.0)  # after every step
-    monkeypatch.setattr(_training, "SAVE_SHARE", float("inf"))
+    save_after_every_step(monkeypatch)
     place = context(64)
     place.checkpoint = Checkpoint(tmp_path / "checkpoint")
     place.progress = KilledAfter(where[1], where[0])

@@ -17,13 +17,9 @@ from benchmark import Context, FeatureSpec, Geometry
 from benchmark.data.loading import ImageSet
 from benchmark.plugins.registry import Registry
 
+from ..helpers import noise as images
+
 Padim: Any = Registry().method("padim")[0]
-
-
-def images(count: int, seed: int = 0, side: int = 64) -> ImageSet:
-    rng = np.random.default_rng(seed)
-    pixels = rng.integers(0, 255, (count, side, side, 3), np.uint8)
-    return ImageSet(pixels, [f"{seed}-{i}" for i in range(count)])
 
 
 def slow_map(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,15 +21,15 @@ from benchmark.methods.rd4ad import Rd4ad
 from benchmark.methods.rd4ad.networks import MIRRORED, Mirror, ReverseDistillation
 from benchmark.plugins.registry import Registry
 
+from ..helpers import KilledAfter, noise, save_after_every_step
+
 T = TypeVar("T")
 SIDE = 32
 FAST: dict[str, Any] = {"backbone": "resnet18", "layers": (0, 1, 2), "epochs": 2, "batch": 3}
 
 
 def images(count: int, seed: int = 0, side: int = SIDE) -> ImageSet:
-    rng = np.random.default_rng(seed)
-    pixels = rng.integers(0, 255, (count, side, side, 3), np.uint8)
-    return ImageSet(pixels, [f"{seed}-{i}" for i in range(count)])
+    return noise(count, seed, side)
 
 
 def context() -> Context:
@@ -41,19 +40,6 @@ def context() -> Context:
 def fitted() -> tuple[Rd4ad, Context]:
     place = context()
     return Rd4ad(**FAST).fit(images(6), place), place
-
-
-class KilledAfter:
-    """Progress that raises in the middle of a loop, as a kill would."""
-
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
-
-    def track(self, items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
-        for i, item in enumerate(items):
-            if i == self.steps:
-                raise KeyboardInterrupt
-            yield item
 
 
 def one_minus_cosine(t: Tensor, s: Tensor) -> NDArray[Any]:
@@ -168,8 +154,7 @@ def test_same_seed_same_result_other_seed_another(fitted: tuple[Rd4ad, Context])
 def test_goes_on_after_a_kill_as_if_nothing_had_happened(
     fitted: tuple[Rd4ad, Context], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_training, "SAVE_SECONDS", 0.0)  # after every step
-    monkeypatch.setattr(_training, "SAVE_SHARE", float("inf"))
+    save_after_every_step(monkeypatch)
     place = context()
     place.checkpoint = Checkpoint(tmp_path / "checkpoint")
     place.progress = KilledAfter(3)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +22,8 @@ from benchmark.methods.uninformed_students.teacher import UsTeacher, Windows, co
 from benchmark.plugins.registry import Registry
 from benchmark.runner.estimate import FewSteps
 
+from ..helpers import KilledAfter, noise, save_after_every_step
+
 T = TypeVar("T")
 SIDE = 16
 FAST: dict[str, Any] = {
@@ -39,9 +40,7 @@ TOLERANCE = 1e-6
 
 
 def images(count: int, seed: int = 0, side: int = SIDE) -> ImageSet:
-    rng = np.random.default_rng(seed)
-    pixels = rng.integers(0, 255, (count, side, side, 3), np.uint8)
-    return ImageSet(pixels, [f"{seed}-{i}" for i in range(count)])
+    return noise(count, seed, side)
 
 
 def context() -> Context:
@@ -52,19 +51,6 @@ def context() -> Context:
 def fitted() -> tuple[UninformedStudents, Context]:
     place = context()
     return UninformedStudents(**FAST).fit(images(5), place), place
-
-
-class KilledAfter:
-    """Progress that raises in the middle of one loop, as a kill would."""
-
-    def __init__(self, steps: int, title: str) -> None:
-        self.steps, self.title = steps, title
-
-    def track(self, items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
-        for i, item in enumerate(items):
-            if title == self.title and i == self.steps:
-                raise KeyboardInterrupt
-            yield item
 
 
 @pytest.mark.parametrize("field", [17, 33, 65])
@@ -195,8 +181,7 @@ def test_same_seed_same_result_other_seed_another(
 def test_goes_on_after_a_kill_as_if_nothing_had_happened(
     fitted: tuple[UninformedStudents, Context], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_training, "SAVE_SECONDS", 0.0)  # after every step
-    monkeypatch.setattr(_training, "SAVE_SHARE", float("inf"))
+    save_after_every_step(monkeypatch)
     place = context()
     place.checkpoint = Checkpoint(tmp_path / "checkpoint")
     place.progress = KilledAfter(2, "students")
@@ -274,7 +259,7 @@ def test_teachers_come_from_the_asset(tmp_path: Path) -> None:
     detector.fit(images(3), place)
     for name, tensor in detector.teachers_[0].state_dict().items():
         assert torch.equal(tensor, state.tensors[f"1.{name}"]), name
-    with pytest.raises(SettingsError, match=r"fields=\[17, 33, 65\]"):
+    with pytest.raises(AssetError, match=r"fields=\[17, 33, 65\]"):
         UninformedStudents(**{**FAST, "teacher": "distilled", "fields": (65,)}).fit(
             images(3), place
         )
@@ -284,8 +269,7 @@ def test_teacher_goes_on_after_a_kill(tmp_path: Path, monkeypatch: pytest.Monkey
     settings = {**TEACHER, "fields": (33,)}
     natural = images(4, side=64)
     whole = UsTeacher(**settings).build(natural, context())
-    monkeypatch.setattr(_training, "SAVE_SECONDS", 0.0)  # after every step
-    monkeypatch.setattr(_training, "SAVE_SHARE", float("inf"))
+    save_after_every_step(monkeypatch)
     place = context()
     place.checkpoint = Checkpoint(tmp_path / "checkpoint")
     place.progress = KilledAfter(2, "teacher")

@@ -68,10 +68,23 @@ def record(results: Path) -> Record:
         data: str | None = None,
         cost: Mapping[str, Any] | None = None,
         status: str = "ok",
+        defaults: Mapping[str, Any] | None = None,
+        draws: bool | None = None,
+        images: tuple[int, int] | None = None,
+        described: bool = True,
         into: Path | None = None,
     ) -> Path:
         given = {**SPADE, **(settings or {})} if method == "spade" else dict(settings or {})
         used = [{"backbone": "any", "layers": ["1"], "sha256": weights, "source": weights}]
+        described_as = {
+            "title": "SPADE" if method == "spade" else method,
+            "citation": "Someone 2020",
+            **({} if draws is None else {"draws": draws}),
+            "defaults": {**(SPADE if method == "spade" else {}), **(defaults or {})},
+        }
+        good, defective = images or (40, 40)
+        found = {"train": 100, "good": good, "defective": defective}
+        counted = {"images": {"found": found, "official": None}}
         path = store.CellPath(
             into or results,
             dataset,
@@ -101,7 +114,8 @@ def record(results: Path) -> Record:
                     "precision": "float32",
                 },
                 "settings": given,
-                "provenance": dict(provenance or {}),
+                **({"method": described_as} if described else {}),
+                "provenance": counted | dict(provenance or {}),
                 "metrics": {**dict.fromkeys(METRICS, value), **(metrics or {})},
                 "cost": {"latency_batch_1_seconds": 0.5, "stored_bytes": 2e6, **(cost or {})},
                 "environment": {"device": "a processor"},
@@ -115,12 +129,12 @@ def record(results: Path) -> Record:
 
 def keep_scores(path: Path, root: Path, scores: Iterable[float], maps: bool = True) -> None:
     """Adds score files to a record of the tiny data set: four good images, then four defective."""
-    from benchmark.records.stored import Images
+    from benchmark.records.stored import Datasets
 
     record = store.read(path)
     assert record is not None
     key = record["key"]
-    content = Images(root).content(key["source"], key["category"])
+    content = Datasets(root).content(key["source"], key["category"])
     key["data"] = content.keys.fingerprint
     hashes = zip(content.category.test, content.keys.test, content.keys.masks, strict=True)
     tests = sorted(hashes, key=lambda t: (t[0].label, t[0].id))

@@ -8,16 +8,14 @@ from pathlib import Path
 import pytest
 
 import benchmark
-from benchmark.records.names import Method, known_methods
+from benchmark.plugins.registry import Registry
+from benchmark.published._mvtec import ALL
 from benchmark.tables import TABLES, make
 from benchmark.tables.build import build
 from benchmark.tables.layout import Layout
 from benchmark.tables.match import needed
-from benchmark.tables.mvtec import ALL
 
 from .conftest import Record
-
-KNOWN = {name: Method(name, "", {}) for name in ("igd", "rd4ad", "padim")} | known_methods()
 
 
 def layout(name: str) -> Layout:
@@ -27,7 +25,7 @@ def layout(name: str) -> Layout:
 
 
 def heads(results: Path, table: Layout, common: bool = False) -> list[str]:
-    grid = build(table, benchmark.load_results(results), KNOWN, common=common)
+    grid = build(table, benchmark.load_results(results), common=common)
     return [c.text for c in grid.head[-1]] + [row.cells[0].text for row in grid.rows]
 
 
@@ -35,14 +33,14 @@ def test_another_variant_of_the_metric_gets_no_difference(record: Record, result
     record("bottle", 0.96)
     table = layout("spade-3")
     assert "SPADE Δ" in heads(results, table)
-    other = replace(table.entries[-1], variants={"pro": "pro_per_image"})
-    assert "SPADE Δ" not in heads(results, replace(table, entries=(other,)))
+    other = replace(table.methods[-1], variants={"pro": "pro_per_image"})
+    assert "SPADE Δ" not in heads(results, replace(table, methods=(other,)))
 
 
 def test_times_on_other_hardware_get_no_difference(record: Record, results: Path) -> None:
     for category in ALL:
         record(category, 0.9)
-    grid = build(layout("rd4ad-3"), benchmark.load_results(results), KNOWN)
+    grid = build(layout("rd4ad-3"), benchmark.load_results(results))
     rows = {row.cells[0].text: [c.text for c in row.cells[1:]] for row in grid.rows}
     assert rows["SPADE (WResNet50) here"] == ["0.50", "2", "90.0/90.0/90.0"]
     assert rows["SPADE (WResNet50) Δ"] == ["–", "−1398", "+4.5/−6.5/−1.7"]
@@ -58,8 +56,7 @@ def test_a_table_with_an_unpublished_rule_has_no_difference_and_an_oracle_column
         label="paper-holdout0.1",
         metrics={"image_balanced_accuracy": 0.8, "image_balanced_accuracy_oracle": 0.95},
     )
-    known = {**KNOWN, "igd": Method("IGD", "", {})}
-    grid = build(layout("igd-2"), benchmark.load_results(results), known)
+    grid = build(layout("igd-2"), benchmark.load_results(results))
     names = [c.text for c in grid.head[-1]]
     assert names[-3:] == ["Ours", "Ours here", "Ours, oracle here"]
     assert [c.text for c in grid.rows[0].cells[-3:]] == ["0.96", "0.80", "0.95"]
@@ -73,8 +70,7 @@ def test_own_numbers_are_ranked_on_the_same_pixels_only(
 ) -> None:
     record("bottle", 0.96)
     record("bottle", 0.90, method="padim", geometry={"crop": crop})
-    known = {**KNOWN, "padim": Method("PaDiM", "", {})}
-    grid = build(layout("rd4ad-2"), benchmark.load_results(results), known)
+    grid = build(layout("rd4ad-2"), benchmark.load_results(results))
     at = [c.text for c in grid.head[-1]].index("SPADE here")
     bottle = next(row for row in grid.rows if row.cells[0].text == "Bottle")
     assert [p.best for p in bottle.cells[at].parts] == [bold, bold]
@@ -91,8 +87,7 @@ def test_the_reference_protocol_is_nearer_than_another(record: Record, results: 
 def test_image_sizes_have_columns_of_their_own(record: Record, results: Path) -> None:
     record("bottle", 0.9, method="rd4ad")
     record("bottle", 0.8, method="rd4ad", image_size=128, label="paper-128px")
-    known = {**KNOWN, "rd4ad": Method("RD4AD", "", {})}
-    grid = build(layout("rd4ad-2"), benchmark.load_results(results), known)
+    grid = build(layout("rd4ad-2"), benchmark.load_results(results))
     names = [c.text for c in grid.head[-1]]
     first, second = (i for i, n in enumerate(names) if n == "Ours here")
     bottle = next(row for row in grid.rows if row.cells[0].text == "Bottle")
@@ -120,7 +115,7 @@ def test_what_a_table_needs_can_be_run() -> None:
 
 def test_every_row_of_the_ablation_can_be_run() -> None:
     methods = ["igd", "igd_msssim", "igd_kd", "igd_kd_dsvdd", "igd_kd_gsvdd"]
-    (run,) = needed(layout("igd-5"), [*known_methods(), *methods])
+    (run,) = needed(layout("igd-5"), Registry().names("method"))
     assert sorted(run["methods"]) == sorted(methods)
     assert run["dataset"] == "cifar10"
 

@@ -14,12 +14,12 @@ from scipy.stats import wilcoxon
 
 import benchmark
 from benchmark import Category
-from benchmark.errors import StoreError
+from benchmark.errors import SettingsError, StoreError
 from benchmark.metrics import image_metrics, pixel_metrics
+from benchmark.published._mvtec import ALL
 from benchmark.records.resample import Draws, Histograms, histograms, image_values, pixel_values
-from benchmark.records.stored import Images, Stored
+from benchmark.records.stored import Datasets, Stored
 from benchmark.tables.compare import side, two_runs
-from benchmark.tables.mvtec import ALL
 
 from .conftest import TOY, Record, keep_scores
 
@@ -88,7 +88,7 @@ def scored(record: Record, toy: Path) -> Stored:
     keep_scores(path, toy, [5, 1, 6, 2, 7, 3, 8, 4])
     stored = Stored(benchmark.load_results(path.parents[3]).iloc[0])
     maps = np.lib.format.open_memmap(path.parent / stored.files["maps"]["name"], "r+")
-    category = Images(toy).category("folder", "nut")
+    category = Datasets(toy).category("folder", "nut")
     truth = {s.id: s.mask.mask() if s.mask else np.zeros((48, 48), bool) for s in category.test}
     for i, sample in enumerate(category.test):
         maps[i] += 1.5 * truth[sample.id]
@@ -112,11 +112,11 @@ PIXEL = [
 def test_a_resample_of_histograms_is_a_resample_of_images(
     scored: Stored, toy: Path, metric: str
 ) -> None:
-    images = Images(toy)
-    found = histograms(scored, images)
+    datasets = Datasets(toy)
+    found = histograms(scored, datasets)
     ids = scored.scores.ids
     order = np.argsort(ids)
-    samples = {s.id: s for s in images.category("folder", "nut").test}
+    samples = {s.id: s for s in datasets.category("folder", "nut").test}
     masks = [samples[i].mask for i in ids]
     truth = [m.mask() if m else np.zeros((48, 48), bool) for m in masks]
     labels = np.asarray(scored.scores.labels, bool)[order]
@@ -149,8 +149,8 @@ def test_a_region_counts_as_often_as_its_image_was_drawn() -> None:
 def test_images_are_told_by_their_ids_not_by_their_order(
     scored: Stored, toy: Path, metric: str
 ) -> None:
-    images = Images(toy)
-    category = images.category("folder", "nut")
+    datasets = Datasets(toy)
+    category = datasets.category("folder", "nut")
     assert scored.maps is not None
     turned: Any = SimpleNamespace(
         row=scored.row,
@@ -162,7 +162,7 @@ def test_images_are_told_by_their_ids_not_by_their_order(
         scored=lambda *_: Category("nut", category.train, category.test[::-1])
     )
     weights = np.array([[1, 0, 2, 3, 0, 1, 1, 2]], np.float32)
-    one, other = histograms(scored, images), histograms(turned, turned_images)
+    one, other = histograms(scored, datasets), histograms(turned, turned_images)
     assert np.array_equal(one.normal, other.normal)
     expected = pixel_values(one, metric, weights)
     assert pixel_values(other, metric, weights) == pytest.approx(expected, rel=1e-6)
@@ -222,3 +222,66 @@ def test_a_record_that_differs_gets_no_verdict(record: Record, results: Path, be
     _, said = bench("compare", "--published", "--results", results)
     assert "not comparable: random weights" in said
     assert "equal" not in said
+
+
+def test_every_configuration_is_held_against_the_papers(
+    record: Record, results: Path, bench: Bench
+) -> None:
+    for epochs in (20, 40):
+        settings = {"backbone": "resnet18", "epochs": epochs}
+        record(
+            "bottle", 0.9, method="rd4ad", settings=settings, defaults={**settings, "epochs": 200}
+        )
+    status, said = bench("compare", "--published", "--results", results, "--format", "csv")
+    rows = [row for row in said.splitlines() if row.startswith("rd4ad-2,Ours,Bottle,pixel_auroc,")]
+    assert status == 0 and len(rows) == 4, said  # two sizes, two configurations
+    for epochs in (20, 40):
+        (row,) = [r for r in rows if f"epochs={epochs} instead" in r and "128 px" not in r]
+        assert f"rd4ad (epochs={epochs})" in row and ",98.7,90.0," in row
+
+
+def test_third_party_numbers_are_compared_too(record: Record, results: Path, bench: Bench) -> None:
+    settings = {"backbone": "resnet18"}
+    metrics = {"image_auroc": 0.862, "pixel_auroc": 0.952}
+    default = {"backbone": "wide_resnet50_2"}
+    record("pill", method="padim", settings=settings, defaults=default, metrics=metrics)
+    _, said = bench("compare", "--published", "--results", results, "--format", "csv")
+    place = "padim-xiahaifeng,padim ResNet18-Rd100,pill"
+    assert f"{place},image_auroc,padim (resnet18),0.869,0.862,within 1 point" in said
+    assert f"{place},pixel_auroc,padim (resnet18),0.946,0.952,within 1 point" in said
+    assert "anomalib,padim ResNet-18,pill,image_auroc,padim (resnet18),0.863,0.862,not comp" in said
+
+
+def test_runs_on_two_copies_of_a_data_set_are_compared(
+    record: Record, results: Path, toy: Path, bench: Bench
+) -> None:
+    for name, order in (("left", range(8)), ("right", [3, 1, 2, 4, 5, 0, 7, 6])):
+        keep_scores(record("nut", **{**TOY, "dataset": name}), toy, order, maps=False)
+    status, said = bench("compare", "spade", "spade", "--results", results)
+    assert status == 2 and "name one of these folders" in said
+    folders = [line.split("  (")[0].strip() for line in said.splitlines()[1:]]
+    status, said = bench("compare", *folders)
+    assert status == 0 and "SPADE (left) against SPADE (right)" in said and " … " in said, said
+
+
+def test_runs_on_different_images_are_refused_without_going_in_circles(
+    record: Record, tmp_path: Path, bench: Bench
+) -> None:
+    for name in ("one", "two"):
+        record("bottle", data=f"{name}'s images", into=tmp_path / name)
+    status, said = bench("compare", tmp_path / "one", tmp_path / "two")
+    assert status == 2 and "bottle: the two were run on different images" in said
+    assert "run one of them again on the other's data" in said and "--results" not in said
+
+
+def test_an_unknown_pixel_metric_is_an_error_not_f1() -> None:
+    found = Histograms(np.ones((2, 4)), np.ones((2, 4)), np.ones((1, 4)), np.array([0]), {})
+    with pytest.raises(SettingsError, match="unknown pixel metric with an interval 'pixel_f1'"):
+        pixel_values(found, "pixel_f1", np.ones((1, 2)))
+
+
+def test_the_pixel_f1_on_resamples_is_the_metric_itself(scored: Stored, toy: Path) -> None:
+    found = histograms(scored, Datasets(toy))
+    weights = np.ones((1, 8), np.float32)
+    f1, iou = (pixel_values(found, m, weights)[0] for m in ("pixel_f1_max", "pixel_iou_max"))
+    assert f1 == pytest.approx(2 * iou / (1 + iou)) and f1 > iou + 0.01

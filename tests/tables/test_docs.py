@@ -11,7 +11,7 @@ from benchmark.tables import TABLES, make
 from benchmark.tables.layout import Layout
 
 FOLDER = Path(__file__).parents[2] / "docs" / "tables"
-PAPERS = [name for name, table in TABLES.items() if isinstance(table, Layout)]
+PAPERS = [n for n, t in TABLES.items() if isinstance(t, Layout) and t.table]
 
 
 @pytest.mark.parametrize("name", PAPERS)
@@ -21,5 +21,5 @@ def test_a_documented_table_is_up_to_date(name: str) -> None:
     gallery = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(gallery)
     made = make(name, results=[gallery.RESULTS], methods=gallery.shown())
-    kept = (FOLDER / f"{name}.md").read_text().partition("\n\n![compiled]")[0]
+    kept = (FOLDER / f"{name}.md").read_text()
     assert kept.rstrip() == made.rstrip(), "run: make tables"

@@ -13,7 +13,7 @@ from benchmark.metrics import image_metrics
 from benchmark.plots.bars import recall_by_type
 from benchmark.plots.common import figure, headline, legend_below, shared_range, slug
 from benchmark.plots.curves import pixel_curves, roc
-from benchmark.records.stored import Images, Stored, one_seed
+from benchmark.records.stored import Datasets, Stored, one_seed
 
 from .conftest import TOY, Record, keep_scores
 
@@ -67,10 +67,10 @@ def test_pixel_curves_have_the_area_that_the_metric_has(runs: Path, toy: Path) -
     from benchmark.records.measure import measure
 
     stored = one_seed(benchmark.load_results(runs))[0]
-    images = Images(toy)
-    found = pixel_curves(stored, images)
+    datasets = Datasets(toy)
+    found = pixel_curves(stored, datasets)
     assert found is not None
-    category = images.category("folder", stored.row["category"])
+    category = datasets.category("folder", stored.row["category"])
     values, _ = measure(stored.scores, stored.maps, category, stored.geometry)
     assert np.trapezoid(found.roc.y, found.roc.x) == pytest.approx(values["pixel_auroc"], abs=2e-3)
 

@@ -46,11 +46,11 @@ def test_numbers_are_numbers_with_an_origin_and_a_known_metric(file: str) -> Non
 def test_a_layout_prints_every_number_of_its_table_once(layout: Layout) -> None:
     numbers = published.table(layout.paper, layout.table)
     shown = [
-        (e.method, e.setting, s.dataset, s.category, m)
-        for e in layout.entries
+        (e.name, e.setting, s.dataset, s.category, m)
+        for e in layout.methods
         for s in layout.slots
         for m in s.metrics
-        if (e.method, e.setting, s.dataset, s.category, m) in numbers
+        if (e.name, e.setting, s.dataset, s.category, m) in numbers
     ]
     assert sorted(shown) == sorted(numbers)
 
@@ -58,10 +58,10 @@ def test_a_layout_prints_every_number_of_its_table_once(layout: Layout) -> None:
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda t: t.name)
 def test_a_layout_computes_what_the_paper_computed(layout: Layout) -> None:
     numbers = published.table(layout.paper, layout.table)
-    for e in layout.entries:
+    for e in layout.methods:
         for s in layout.slots:
             for m in s.metrics:
-                n = numbers.get((e.method, e.setting, s.dataset, s.category, m))
+                n = numbers.get((e.name, e.setting, s.dataset, s.category, m))
                 if n is not None:
                     assert n.metric_variant == e.variant(m), (e.head, s.head, m)
 
@@ -167,3 +167,32 @@ def test_candidates_are_never_picked_by_score(record: Record, results: Path) -> 
     assert "k=5 instead" in make("spade-3", results=[results], methods=["SPADE (k=5)"])
     record("bottle", 0.5)
     assert "50.0" in make("spade-3", results=[results])
+
+
+@pytest.mark.parametrize("folder", ["empty", "missing", "failed"])
+def test_without_a_record_the_published_view_is_printed(
+    record: Record, tmp_path: Path, folder: str
+) -> None:
+    where = tmp_path / folder
+    if folder != "missing":
+        where.mkdir()
+    if folder == "failed":
+        record("bottle", 0.9, into=where, status="failed")
+    text = make("spade-3", results=[where])
+    assert "95.5" in text and "SPADE here" not in text
+    assert f"Nothing has been run yet: {where} holds no finished record" in text
+    assert "bench run --table spade-3 makes ours" in text
+
+
+def test_a_new_table_is_one_file_and_the_core_knows_no_paper() -> None:
+    import benchmark
+
+    core = Path(benchmark.__file__).parent
+    words = ("rd4ad", "spade-", "igd-", "dsr-3", "anomalib")
+    named = [p for p in (core / "tables").glob("*.py") for w in words if f'"{w}' in p.read_text()]
+    assert not named
+
+
+def test_every_third_party_number_stands_in_a_table() -> None:
+    shown = {n for t in LAYOUTS for n in published.table(t.paper, t.table).values()}
+    assert shown == {*published.load(), *published.load("third_party.csv")}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.tables import TABLES, make
-from benchmark.tables.grid import Cell, Grid, Part, Row, cell
+from benchmark.tables.grid import Grid, Part, Row, Text, cell
 from benchmark.tables.layout import Layout
 from benchmark.tables.render import render
 
@@ -22,7 +22,7 @@ GRID = Grid(
     [[cell(""), cell("top", span=2)], [cell("Category"), cell("a_b"), cell("c & d", ["why"])]],
     [
         Row((cell("Objects"),), "group"),
-        Row((cell("metal_nut"), cell("0.9", best=True), Cell((Part("1.0", True), Part("–"))))),
+        Row((cell("metal_nut"), cell("0.9", best=True), Text((Part("1.0", True), Part("–"))))),
         Row((cell(HOSTILE), cell("0.8", ["why", "and"]), cell("2")), "average"),
     ],
     ["A note & more."],

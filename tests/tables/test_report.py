@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 import benchmark
-from benchmark.records.names import known_methods
-from benchmark.reports.build import command
+from benchmark.reports.page import command
 
 from .browser import Browser
 from .conftest import TOY, Record, keep_scores
@@ -67,7 +66,7 @@ def test_the_command_of_a_run_names_what_differs(record: Record, results: Path) 
         source="mvtec",
         seed=3,
     )
-    assert command(benchmark.load_results(results), known_methods()["spade"]) == (
+    assert command(benchmark.load_results(results)) == (
         "bench run --methods spade --dataset mvtec --name noisy --categories 'metal nut' --seeds 3 "
         "--protocol paper --image-size 128 --holdout 0.1 --weights random "
         "--set spade.backbone=resnet18 'spade.layers=[1, 2]'"

@@ -1,0 +1,74 @@
+"""AnomalyDINO and RAD against cosines computed pair by pair."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from benchmark import Context, FeatureSpec, Geometry
+from benchmark.data.loading import ImageSet
+from benchmark.plugins.registry import Registry
+
+AnomalyDino: Any = Registry().method("anomaly_dino")[0]
+Rad: Any = Registry().method("rad")[0]
+
+
+def images(count: int, seed: int = 0) -> ImageSet:
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 255, (count, 64, 64, 3), np.uint8)
+    return ImageSet(pixels, [f"{seed}-{i}" for i in range(count)])
+
+
+def read(context: Context, part: ImageSet, layer: int | str) -> torch.Tensor:
+    out = context.features(part.batch(range(len(part))), FeatureSpec("resnet18", (layer,)))[0]
+    return out.double()
+
+
+def test_anomaly_dino_is_one_minus_the_largest_cosine_with_any_normal_patch() -> None:
+    context = Context.alone(geometry=Geometry(resize=64))
+    train, test = images(4), images(2, seed=1)
+    detector = AnomalyDino(backbone="resnet18", layers=(1,), top=0.05, sigma=0.0)
+    got = detector.fit(train, context).predict(test.batch([0, 1]), context)
+    bank = read(context, train, 1).permute(0, 2, 3, 1).reshape(-1, 64)
+    for i, features in enumerate(read(context, test, 1)):
+        queries = features.flatten(1).T
+        distances = torch.stack([1 - F.cosine_similarity(q[None], bank).max() for q in queries])
+        assert len(distances) == 256
+        top = distances.sort(descending=True).values[:12].mean()
+        assert float(got.scores[i]) == pytest.approx(float(top), rel=1e-3)
+        want = F.interpolate(distances.view(1, 1, 16, 16), (64, 64), mode="bilinear")[0, 0]
+        np.testing.assert_allclose(got.maps[i], want, rtol=1e-2, atol=1e-5)
+
+
+@pytest.mark.parametrize("radius", [0, 1])
+def test_rad_compares_with_the_neighbourhood_in_the_retrieved_images_alone(radius: int) -> None:
+    context = Context.alone(geometry=Geometry(resize=64))
+    train, test = images(6), images(2, seed=1)
+    detector = Rad(backbone="resnet18", layers=(2, 3), k=2, radius=radius, sigma=0.0, top=0.02).fit(
+        train, context
+    )
+    got = detector.predict(test.batch([0, 1]), context)
+    pooled, pooled_test = read(context, train, "pooled"), read(context, test, "pooled")
+    for i in range(2):
+        order = F.cosine_similarity(pooled_test[i][None], pooled).argsort(descending=True)[:2]
+        want = torch.zeros(64, 64, dtype=torch.float64)
+        for layer, side in ((2, 8), (3, 4)):
+            normal, odd = read(context, train, layer), read(context, test, layer)[i]
+            grid = torch.empty(side, side, dtype=torch.float64)
+            for y in range(side):
+                for x in range(side):
+                    near = [
+                        F.cosine_similarity(odd[:, y, x], normal[n, :, v, u], dim=0)
+                        for n in order.tolist()
+                        for v in range(max(0, y - radius), min(side, y + radius + 1))
+                        for u in range(max(0, x - radius), min(side, x + radius + 1))
+                    ]
+                    grid[y, x] = 1 - torch.stack(near).max()
+            want += F.interpolate(grid[None, None], (64, 64), mode="bilinear")[0, 0] / 2
+        np.testing.assert_allclose(got.maps[i], want, rtol=1e-3, atol=1e-6)
+        top = want.flatten().sort(descending=True).values[:81].mean()
+        assert float(got.scores[i]) == pytest.approx(float(top), rel=1e-3)
