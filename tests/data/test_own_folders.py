@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 from safetensors.torch import save_file
 
-from benchmark.data.verify import CategoryReport, verify
+from benchmark.data.report import CategoryReport
+from benchmark.data.verify import verify
 from benchmark.datasets.folder import FolderData
 from benchmark.errors import DataError, SettingsError
 from benchmark.features.backbones import untrained
@@ -164,6 +165,26 @@ def test_a_third_folder_of_pictures_is_asked_about(camera: Camera, third: str) -
     camera.photos(*numbered("good", 5), *numbered("bad", 3), *numbered(third, 3))
     with pytest.raises(DataError, match=rf"(?s){third}/000\.png.*\nunused: {third}/\*\*$"):
         counts(camera.root)
+
+
+@pytest.mark.parametrize(
+    ("strays", "line"),
+    [
+        (numbered("bad/overlay", 3), "bad/overlay/**"),
+        (numbered("good/preview", 3), "good/preview/**"),
+        (numbered("bad", 3, "{:03}_overlay.png"), r"bad/*_overlay.png"),
+        (numbered("misc", 3), "misc/**"),
+    ],
+)
+def test_pictures_made_of_others_are_asked_about(
+    camera: Camera, strays: list[str], line: str
+) -> None:
+    camera.photos(*numbered("good", 5), *numbered("bad", 3), *strays)
+    with pytest.raises(DataError) as error:
+        counts(camera.root)
+    assert str(error.value).endswith(f"\nunused: {line}")
+    (camera.root / "folder.yaml").write_text(str(error.value).splitlines()[-1])
+    assert counts(camera.root) == (4, 1, 3)
 
 
 def test_validation_images_are_neither_good_nor_bad(camera: Camera) -> None:

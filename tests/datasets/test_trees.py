@@ -94,7 +94,7 @@ def test_an_empty_mask_is_said_by_name_when_a_run_reads_it(
     prepared_visa(draw, "")
     draw.mask("candle/ground_truth/bad/000.png")
     run = ("--methods", "padim", "--weights", "random", "--set", "padim.backbone=resnet18")
-    status, text = bench("run", "--dataset", "visa", "--data-root", draw.root, *run)
+    _, text = bench("run", "--dataset", "visa", "--data-root", draw.root, *run)
     assert "candle: warning: empty mask: 1" in text
     assert "ground_truth/bad/000.png: no pixel is marked as defective" in text
 
