@@ -159,16 +159,19 @@ def _category(name: str, folder: Path, roles: Mapping[str, Role]) -> Category:
     masks = {role.of: path for path, role in roles.items() if role.kind == "mask"}
     train: list[Sample] = []
     test: list[Sample] = []
+    validation: list[Sample] = []
     for path in sorted(roles, key=in_order):
         role = roles[path]
         if role.kind == "train":
             train.append(sample(folder, folder / path))
+        elif role.kind == "validation":
+            validation.append(sample(folder, folder / path))
         elif role.kind == "good":
             test.append(sample(folder, folder / path))
         elif role.kind == "defect":
             mask = folder / masks[path] if path in masks else None
             test.append(sample(folder, folder / path, role.of, mask))
-    return Category(name, train, test)
+    return Category(name, train, test, validation)
 
 
 def _stated(folder: Path, rules: Rules) -> bool:

@@ -20,6 +20,7 @@ from benchmark.data.verify import verify
 from benchmark.datasets.folder import FolderData
 from benchmark.errors import DataError, SettingsError
 from benchmark.features.backbones import untrained
+from benchmark.runner.protocol import Protocol
 
 Bench = Callable[..., tuple[int, str]]
 RUN = ("--weights", "random", "--methods", "padim", "--set", "padim.backbone=resnet18")
@@ -190,6 +191,9 @@ def test_pictures_made_of_others_are_asked_about(
 def test_validation_images_are_neither_good_nor_bad(camera: Camera) -> None:
     camera.photos(*numbered("good", 5), *numbered("bad", 3), *numbered("val", 3))
     assert counts(camera.root) == (4, 1, 3) and kinds(camera.root)["validation"] == 3
+    data = FolderData(camera.root)
+    (category,) = map(data.category, data.categories())
+    assert Protocol().divide(category, FolderData, "x") == ([0, 1, 2, 3], [4, 5, 6])
 
 
 def test_folders_of_masks_per_image_are_named_with_the_remedy(camera: Camera) -> None:
