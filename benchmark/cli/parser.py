@@ -199,7 +199,9 @@ def _run(p: argparse.ArgumentParser) -> None:
 
 
 def _common_run(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--dataset", metavar="NAME", help="default: synthetic")
+    p.add_argument(
+        "--dataset", action=Several, nargs="+", metavar="NAME", help="default: synthetic"
+    )
     p.add_argument(
         "--categories", action=Several, nargs="+", metavar="NAME", help="default: all there are"
     )
@@ -323,7 +325,7 @@ def _scores(p: argparse.ArgumentParser) -> None:
 def _data(p: argparse.ArgumentParser) -> None:
     p.add_argument("name", help="see: bench list datasets")
     p.add_argument("--data-root", metavar="DIR")
-    p.add_argument("--set", nargs="+", default=[], metavar="NAME.SETTING=VALUE")
+    p.add_argument("--set", action=Several, nargs="+", default=[], metavar="NAME.SETTING=VALUE")
     p.add_argument("--download", action="store_true", help="fetch it first, where that is allowed")
     p.add_argument(
         "--write", action="store_true", help="write a folder.yaml that says how it is read now"

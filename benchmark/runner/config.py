@@ -18,7 +18,7 @@ class RunConfig:
     """The settings of ``bench run``. Names are those of the command line's options, with ``_``."""
 
     methods: tuple[str, ...] = ()
-    dataset: str = "synthetic"
+    dataset: tuple[str, ...] = ("synthetic",)
     categories: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0,)
     device: str = "auto"
@@ -38,7 +38,6 @@ class RunConfig:
     name: str | None = None
     force: bool = False
     maps: bool = True
-    dry_run: bool = False
     threads: int = 0
 
     @classmethod
@@ -58,6 +57,8 @@ class RunConfig:
         for method, named in settings_by_owner(given.get("set", {})).items():
             sets.setdefault(method, {}).update(named)
         values |= {k: v for k, v in given.items() if k != "set"}
+        if isinstance(values.get("dataset"), str):
+            values["dataset"] = [values["dataset"]]
         hints = get_type_hints(cls)
         known = [f.name for f in fields(cls)]
         for name, value in values.items():

@@ -97,9 +97,7 @@ def load(
     found = look_at(category, keys, methods, plan.threads)
     wanted = dict.fromkeys(method.geometry for method in methods)
     images, unusable = _decoded(plan, category, keys, list(wanted))
-    train, held_out = plan.protocol.divide(
-        category, type(plan.dataset), plan.config.dataset, category.name
-    )
+    train, held_out = plan.protocol.divide(category, type(plan.dataset), plan.source, category.name)
     return LoadedCategory(category, keys, images, unusable, train, held_out, found)
 
 
@@ -131,7 +129,7 @@ def inputs(plan: Plan, cell: Cell, loaded: LoadedCategory) -> Inputs:
     context = Context(
         plan.features,
         method.geometry,
-        (str(cell.seed), plan.config.dataset, cell.category, method.name),
+        (str(cell.seed), plan.source, cell.category, method.name),
         device=plan.features.device,
         precision=plan.config.precision,
         progress=plan.console,
@@ -192,7 +190,7 @@ def _category(plan: Plan, name: str) -> Iterator[Result]:
                 todo.append(cell)
         if not todo:
             return
-        methods = list({cell.method.name: cell.method for cell in todo}.values())
+        methods = list({id(cell.method): cell.method for cell in todo}.values())
         loaded = load(plan, category, keys, methods)
         for line in remarks(plan.dataset, name, loaded.found, methods):
             plan.console.say(line)
@@ -222,9 +220,8 @@ def _run(plan: Plan, cell: Cell, methods: Sequence[MethodPlan], loaded: LoadedCa
                 return _ended(plan, Result(cell, "busy", message=message))
             if settled := _settled(plan, cell):  # finished by another run since the first look
                 return settled
-            earlier = (
-                [] if plan.config.force else store.read_folder(cell.path.folder, cell.category)
-            )
+            anew = plan.config.force or not cell.method.reusable
+            earlier = [] if anew else store.read_folder(cell.path.folder, cell.category)
             if not cell.method.draws and (twin := _twin(cell, [*loaded.records, *earlier])):
                 return _ended(plan, Result(cell, "ok", copy_cell(cell, twin, cell.path.folder)))
             if geometry not in loaded.extracted:
@@ -246,7 +243,7 @@ def _twin(cell: Cell, records: Sequence[dict[str, Any]]) -> dict[str, Any] | Non
 
 def _settled(plan: Plan, cell: Cell) -> Result | None:
     """The result of a cell that needs no work: done before, or not ours to replace."""
-    if plan.config.force:
+    if plan.config.force or not cell.method.reusable:
         return None
     try:
         record = store.read(cell.path.record)
