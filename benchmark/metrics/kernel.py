@@ -37,14 +37,14 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def _compiled(**options: Any) -> Callable[[_F], _F]:
-    """numba.njit with a type that does not depend on numba being installed."""
+    """Return numba.njit with a type that does not depend on numba being installed."""
     decorator: Callable[[_F], _F] = numba.njit(nogil=True, **options)
     return decorator
 
 
 @_compiled(inline="always")
 def _cell(bits: Any, base: Any, shift: Any) -> Any:
-    """The cell of a float32 given by its bits; never falls where the score rises."""
+    """Find the cell of a float32 given by its bits; it never falls where the score rises."""
     key = _U(bits ^ (_SIGN | _U(_U(0) - (bits >> _U(31)))))
     segment = key >> _BITS
     return base[segment] + ((key & _LOW) >> shift[segment])
@@ -52,7 +52,8 @@ def _cell(bits: Any, base: Any, shift: Any) -> Any:
 
 @_compiled(cache=True)
 def _index_cells(bits: Any, base: Any, shift: Any, first: Any) -> None:
-    """first[c]: twice the number of values before cell c, plus one if it holds any itself."""
+    """Fill first[c] with twice the number of values before cell c, plus one if it holds any itself.
+    """
     filled = 0
     for i in range(bits.size):
         cell = _cell(bits[i], base, shift)
@@ -126,7 +127,7 @@ class Cells:
         self.bucket_shift = _U(max(0, (len(self.first) // BUCKETS).bit_length()))
 
     def count(self, chunks: Iterable[NDArray[np.float32]]) -> NDArray[np.uint32]:
-        """Scores in the gap before value i at 2 i, and at value i at 2 i + 1: (2 U + 2,).
+        """Count scores in the gap before value i at 2 i, and at value i at 2 i + 1: (2 U + 2,).
 
         chunks: flat arrays of at most CHUNK finite scores each, fewer than 2 ** 32 in all.
         """
