@@ -72,8 +72,8 @@ def average_precision(r: Ranking) -> float:
 
 
 def best_f1_and_iou(r: Ranking) -> tuple[float, float]:
-    """Find the highest F1 and intersection over union of any threshold; one threshold attains both.
-    """
+    """Find the highest F1 and intersection over union of any threshold; one threshold attains
+    both."""
     best = int(np.argmax(r.hits / (r.anomalous + r.alarms)))
     hits, alarms = int(r.hits[best]), int(r.alarms[best])
     return 2 * hits / (hits + alarms + r.anomalous), hits / (r.anomalous + alarms)
@@ -105,8 +105,8 @@ def overlap_area(r: Ranking, limit: float) -> float:
 
 
 def thinned_curves(r: Ranking, points: int) -> Curves:
-    """Draw the three curves with at most `points` points each; their areas are those of all points.
-    """
+    """Draw the three curves with at most `points` points each; their areas are those of all
+    points."""
     count = np.diff(r.hits, prepend=0)
     before = r.hits - count
     fpr = np.concatenate([[0], np.stack([r.above, r.alarms], axis=1).ravel(), [r.normal]])
@@ -154,8 +154,8 @@ def thin_steps(curve: Curve, points: int) -> Curve:
 
 
 def _spread(position: Floats64, count: int) -> Ints:
-    """Choose at most `count` indices, first and last among them, evenly along a rising `position`.
-    """
+    """Choose at most `count` indices, first and last among them, evenly along a rising
+    `position`."""
     keep = np.searchsorted(position, np.linspace(position[0], position[-1], count))
     keep[0], keep[-1] = 0, len(position) - 1
     return np.unique(keep)

@@ -95,8 +95,8 @@ def to_numpy(data: Any) -> NDArray[Any]:
 
 
 def as_floats(data: NDArray[Any], what: str) -> Floats:
-    """Turn float scores into a type that sorts by value: float16 becomes float32, the rest stays.
-    """
+    """Turn float scores into a type that sorts by value: float16 becomes float32, the rest
+    stays."""
     if data.dtype.kind != "f" or data.dtype.itemsize > 8:
         raise MetricInputError(
             f"{what}: scores of type {data.dtype}; allowed are float16, bfloat16, float32 and "

@@ -52,8 +52,8 @@ def _cell(bits: Any, base: Any, shift: Any) -> Any:
 
 @_compiled(cache=True)
 def _index_cells(bits: Any, base: Any, shift: Any, first: Any) -> None:
-    """Fill first[c] with twice the number of values before cell c, plus one if it holds any itself.
-    """
+    """Fill first[c] with twice the number of values before cell c, plus one if it holds any
+    itself."""
     filled = 0
     for i in range(bits.size):
         cell = _cell(bits[i], base, shift)
