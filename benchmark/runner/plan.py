@@ -64,11 +64,11 @@ class MethodPlan:
     error: Exception | None = None
 
     def new(self) -> Detector:
-        """A fresh detector with these settings."""
+        """Make a fresh detector with these settings."""
         return self.cls(**self.settings)
 
     def recorded_settings(self) -> dict[str, Any]:
-        """Settings as records hold them; those of assets under ``ASSET.NAME``."""
+        """Return the settings as records hold them; those of assets under ``ASSET.NAME``."""
         return settings_of.as_json(
             {
                 **self.settings,
@@ -77,7 +77,7 @@ class MethodPlan:
         )
 
     def description(self) -> dict[str, Any]:
-        """What the class says today, for the record: title, citation, whether a seed changes
+        """Return what the class says today, for the record: title, citation, whether a seed changes
         anything, and the defaults of all recorded settings.
 
         A class that has inherited its title is shown under its own name.
@@ -98,7 +98,8 @@ class MethodPlan:
         }
 
     def identity(self) -> str:
-        """What names its folder: settings, version, weights, assets, precision."""
+        """Name its folder after what sets it apart: settings, version, weights, assets,
+        precision."""
         return store.identity(
             {
                 "settings": settings_of.as_json(self.settings),
@@ -157,7 +158,7 @@ class Plan:
         return self.config.name or "".join([self.config.dataset, *changed])
 
     def cells(self, category: str) -> list[Cell]:
-        """The cells of one category, those of one method side by side."""
+        """List the cells of one category, those of one method side by side."""
         return [
             self._cell(method, category, seed)
             for method in self.methods
