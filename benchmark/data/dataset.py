@@ -184,7 +184,7 @@ class Dataset(ABC):
         return {}
 
     def unread(self) -> Sequence[str]:
-        """Name what lies beside the categories and belongs to none: a folder and why, one text
+        """List what lies beside the categories and belongs to none: a folder and why, one text
         each."""
         return ()
 

@@ -30,7 +30,7 @@ def roles_table(name: str, roles: Mapping[str, Role], limit: int = 40) -> list[s
 
 
 def title(role: Role) -> str:
-    """Name a role in a word or two: ``train``, ``defect dent``, ``mask``."""
+    """Describe a role in a word or two: ``train``, ``defect dent``, ``mask``."""
     return f"defect {role.of}" if role.kind == "defect" else role.kind
 
 

@@ -142,7 +142,7 @@ def _look(sample: Sample) -> _Look:
 
 
 def _without_mask(category: Category, roles: Mapping[str, Role]) -> list[str]:
-    """Name defective images without a mask, in a category where there are masks."""
+    """List defective images without a mask, in a category where there are masks."""
     defective = [sample for sample in category.test if sample.label]
     missing = [sample for sample in defective if sample.mask is None]
     masks = len(missing) < len(defective) or any(
