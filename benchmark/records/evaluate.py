@@ -64,7 +64,7 @@ def _scores(path: Path, record: dict[str, Any]) -> store.Scores:
 
 
 def _only_masks(content: Content, scores: store.Scores, record: dict[str, Any]) -> list[str]:
-    """Name the test images whose masks are others now, where nothing else has changed."""
+    """List the test images whose masks are others now, where nothing else has changed."""
     if record["key"]["data"] == content.keys.fingerprint:
         return []
     masks = content.changed_masks(scores, record["key"]["data"])

@@ -19,7 +19,7 @@ PLAIN = ("backbone",)
 
 
 def readable_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Name each record; two configurations never share a name.
+    """Give each record a name; two configurations never share one.
 
     Args:
         rows: with ``method``, ``config``, ``title``, ``defaults``, ``settings``, ``random_weights``
@@ -98,7 +98,7 @@ def _sharing(names: Mapping[tuple[str, str], str]) -> list[list[tuple[str, str]]
 
 
 def _varying(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Name the settings that are not the same in all of these configurations."""
+    """List the settings that are not the same in all of these configurations."""
     seen: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         for name in {name for other in rows for name in other["settings"]}:

@@ -106,7 +106,7 @@ def block_title(row: pd.Series[Any]) -> str:
 
 
 def few_images(frame: pd.DataFrame) -> list[str]:
-    """Name in one sentence the categories with fewer than FEW good or defective test images, if
+    """List in one sentence the categories with fewer than FEW good or defective test images, if
     any."""
     texts = []
     for category, rows in frame.groupby("category", sort=False):

@@ -117,7 +117,7 @@ class Content:
         return replace(self.category, test=[samples[name] for name in scores.ids])
 
     def changed_masks(self, scores: store.Scores, fingerprint: str) -> list[str] | None:
-        """Name the test images whose masks differ, when nothing else does; None when that is not
+        """List the test images whose masks differ, when nothing else does; None when that is not
         sure.
 
         The old fingerprint must come out from the images of today with the masks of then.

@@ -193,7 +193,7 @@ def write_failure(cell: Cell, error: BaseException, context: Context | None) -> 
 
 
 def cited(record: Mapping[str, Any] | None) -> list[str]:
-    """Name the score files that a record cites."""
+    """List the score files that a record cites."""
     files = (record or {}).get("files") or {}
     return [file["name"] for file in files.values() if file]
 

@@ -98,8 +98,7 @@ class MethodPlan:
         }
 
     def identity(self) -> str:
-        """Name its folder after what sets it apart: settings, version, weights, assets,
-        precision."""
+        """Build its folder's name from settings, version, weights, assets and precision."""
         return store.identity(
             {
                 "settings": settings_of.as_json(self.settings),
