@@ -112,13 +112,13 @@ class UsTeacher(Asset):
         return State(tensors, training.facts())
 
     def _described(self, patches: Tensor, context: Context) -> Tensor:
-        """The pre-trained network's descriptors of patches, (B, C)."""
+        """Compute the pre-trained network's descriptors of patches, (B, C)."""
         pretrained = context.backbone(self.backbone)
         features = pretrained(patches, pretrained.resolve((self.layer,)))[0]
         return features.view(*features.shape[:2], -1).mean(2)
 
     def _scale(self, images: Images, batch: int, context: Context) -> Tensor:
-        """Mean and spread of the pre-trained descriptors over one pass, (F, 2, C)."""
+        """Measure mean and spread of the pre-trained descriptors over one pass, (F, 2, C)."""
         moments = [Moments() for _ in self.fields]
         steps = -(-len(images) // batch)
         tracked = context.progress.track(images.batches(batch), "descriptor statistics", steps)
@@ -148,7 +148,8 @@ class Windows:
         self.grey = (draws[3] < 0.1).float()
 
     def cut(self, pixels: Tensor, side: int) -> Tensor:
-        """(B, 3, H, W) to (B, 3, side, side), averaged where the window has more pixels."""
+        """Cut windows (B, 3, side, side) out of (B, 3, H, W), averaged where a window has more
+        pixels."""
         count, finest = len(pixels), max(pixels.shape[2:])
         fine = max(1, -(-finest // (4 * side)))
         zero = torch.zeros_like(self.x)
@@ -164,7 +165,7 @@ class Windows:
 
 
 def correlation(descriptors: Tensor) -> Tensor:
-    """Squared correlation coefficients of all pairs of different dimensions, summed, per dimension.
+    """Sum the squared correlation coefficients of all pairs of different dimensions, per dimension.
 
     Args:
         descriptors: float32 (B, D), B at least 2.
@@ -176,7 +177,8 @@ def correlation(descriptors: Tensor) -> Tensor:
 
 
 def teacher_weights(context: Context, fields: Sequence[int]) -> list[dict[str, Tensor]]:
-    """Weights of the asset's teachers for these receptive fields, each for one patch network.
+    """Load the weights of the asset's teachers for these receptive fields, each for one patch
+    network.
 
     Raises:
         AssetError: the asset has no teacher for one of them.
