@@ -99,7 +99,7 @@ def slug(*parts: str) -> str:
 
 
 def picture_of(row: Mapping[str, Any] | pd.Series[Any], kind: str = "", category: str = "") -> str:
-    """Build the name of a picture of one configuration: its readable name, its identity, the category.
+    """Build the name of a picture of one configuration: readable name, identity, category.
 
     No two configurations or categories share one: words alone would not tell ``a b`` from ``a-b``.
 
@@ -112,7 +112,7 @@ def picture_of(row: Mapping[str, Any] | pd.Series[Any], kind: str = "", category
 
 
 def picture_over(row: Mapping[str, Any] | pd.Series[Any], kind: str, category: str = "") -> str:
-    """Build the name of a picture of several methods: its kind, the category, the pixels measured."""
+    """Build the name of a picture of several methods: kind, category, pixels measured."""
     return "-".join(filter(None, (slug(kind), category and _exact(category), slug(row["window"]))))
 
 

@@ -92,7 +92,8 @@ class Footnotes:
 
 
 def _letter(index: int) -> str:
-    """
+    """Write the mark of a footnote.
+
     >>> _letter(0), _letter(25), _letter(26)
     ('a', 'z', 'aa')
     """

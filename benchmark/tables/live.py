@@ -31,7 +31,8 @@ class Value:
     spread: float | None = None
 
     def text(self, decimals: int = 3) -> str:
-        """
+        """Write the mean, with the deviation where there is one.
+
         >>> Value(0.98765, 0.002).text(), Value(math.nan).text()
         ('0.988 ± 0.002', '–')
         """
