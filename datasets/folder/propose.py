@@ -69,8 +69,8 @@ def _folder(prefix: tuple[str, ...], roles: Mapping[str, Role]) -> Iterator[Said
 
 
 def _same(said: Said, prefix: tuple[str, ...]) -> bool:
-    """Tell whether a pattern that ends in this folder gives this role; a defect needs a folder called after its
-    type."""
+    """Tell whether a pattern that ends in this folder gives this role; a defect needs a folder
+    called after its type."""
     return said[0] != "defect" or said[1] == prefix[-1]
 
 
