@@ -177,7 +177,7 @@ class Frame:
 
 
 class Decoder:
-    """Reads frames of many videos through PyAV, shared by all frames of a data set.
+    """A reader of many videos' frames through PyAV, shared by all frames of a data set.
 
     A video is decoded forward once as long as its frames are asked for nearly in order, which is how
     a run reads them; a frame that lies too far back opens the video anew. Safe to use from threads.

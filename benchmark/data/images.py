@@ -126,7 +126,7 @@ def decode(data: bytes, name: str) -> Array:
 def decode_mask(data: bytes, name: str, threshold: int | None = None) -> Array:
     """Decode a ground-truth mask: background 0, defect 255 or 1 (65535 in a 16-bit file).
 
-    Colour files are taken when their channels are equal, palettes by the colours they show.
+    A colour file is accepted when its channels are equal, a palette file by the colours it shows.
 
     Args:
         data: the file's bytes.

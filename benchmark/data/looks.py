@@ -1,4 +1,4 @@
-"""What a picture says about itself before it is used: its kind, its size, its rotation, its range."""
+"""Looks at pictures before they are used: their kind, size, rotation and range."""
 
 from __future__ import annotations
 

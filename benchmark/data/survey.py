@@ -1,4 +1,4 @@
-"""What a category's files give away before a run: doubles, dark images, odd masks, sizes, and what a
+"""Survey of a category's files before a run: doubles, dark images, odd masks, sizes, and what a
 protocol's window leaves out. None of it stops a run; all of it is said and recorded."""
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class _Seen:
 def survey(
     category: Category, keys: Keys, geometries: Sequence[Geometry] = (), threads: int | None = None
 ) -> tuple[Survey, list[MaskValuesError]]:
-    """Looks at the headers of all images and at all masks.
+    """Look at the headers of all images and at all masks.
 
     Args:
         category, keys: the samples and their hashes.

@@ -36,7 +36,7 @@ def verify(
     windows: Mapping[str, Geometry] | None = None,
     mask_threshold: int | None = None,
 ) -> Report:
-    """Reads every image and mask of a data set, in threads, a few at a time.
+    """Read every image and mask of a data set, in threads, a few at a time.
 
     Args:
         dataset: any; files that belong to no sample are seen where the samples are files.

@@ -27,7 +27,7 @@ Precision = Literal["float32", "bfloat16"]
 
 
 class Progress(Protocol):
-    """Shows how far long work inside a cell has come."""
+    """A display of how far long work inside a cell has come."""
 
     def track(self, items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
         """Pass ``items`` through, showing how many of ``total`` are done and the time left."""
@@ -42,7 +42,7 @@ class Quiet:
 
 @dataclass
 class Checkpoint:
-    """Saves and loads unfinished work inside a cell; a killed training goes on from here.
+    """A store of unfinished work inside a cell; a killed training goes on from here.
 
     The file is replaced atomically. Hold in it whatever the continuation needs: weights, optimiser
     state, generator states, the position in the data order.
@@ -98,7 +98,7 @@ class Buildable(Protocol):
 
 @dataclass
 class Context:
-    """Lent to a detector's ``fit`` and ``predict``, and to an asset's ``build``.
+    """The things that a run lends to a detector's ``fit`` and ``predict``, an asset's ``build``.
 
     Attributes:
         geometry: how the batches were made (part of a feature's identity).

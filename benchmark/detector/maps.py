@@ -24,8 +24,8 @@ def smooth(maps: Tensor, sigma: float) -> Tensor:
     """Smooth maps (B, H, W) with a Gaussian, as ``scipy.ndimage.gaussian_filter`` does with its
     defaults (kernel cut at 4 sigma, border mirrored with the edge pixel repeated).
 
-    As two products with a banded matrix that already holds the border rule: one call for a whole
-    batch, on any device, with SciPy itself as the source of the weights.
+    Computed as two products with a banded matrix that already holds the border rule: one call for a
+    whole batch, on any device, with SciPy itself as the source of the weights.
     """
     if sigma <= 0:
         return maps

@@ -84,7 +84,7 @@ def overlap_area(r: Ranking, limit: float) -> float:
 
     limit: a number of normal samples, 0 < limit <= r.normal.
     """
-    # Nothing beyond the first score whose predecessor has passed the limit can matter.
+    # Scores after the first one that reaches the limit cannot matter.
     last = min(int(np.searchsorted(r.alarms, limit)) + 1, len(r.alarms))
     area = max(limit - int(r.alarms[last - 1]), 0.0)  # all regions are found after the last score
     before, low = 0, 0.0

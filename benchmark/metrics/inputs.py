@@ -107,7 +107,7 @@ def as_floats(data: NDArray[Any], what: str) -> Floats:
 
 def refuse_non_finite(scores: Floats, what: str) -> None:
     """Raise MetricInputError if any score is NaN or infinite."""
-    # The extremes pass NaN on, and reading twice is cheaper than writing one flag per score.
+    # Minimum and maximum are NaN if any score is; reading twice is cheaper than a flag per score.
     if np.isfinite(scores.min()) and np.isfinite(scores.max()):
         return
     nan, infinite = int(np.isnan(scores).sum()), int(np.isinf(scores).sum())

@@ -80,7 +80,8 @@ def _count(
     counts: Any,
 ) -> None:
     """Add to counts what lies in each gap and at each value; place and buffer are for working."""
-    # How many scores fall into each bucket, from that where each begins, and then into the buffer.
+    # Count the scores of each bucket, sum up to where each bucket begins, then fill the buffer
+    # bucket by bucket.
     place[:] = 0
     for i in range(scores.size):
         place[(_cell(bits[i], base, shift) >> bucket_shift) + _U(1)] += _U(1)
@@ -104,7 +105,7 @@ def _count(
                     index = middle + _U(1)
                 else:
                     end = middle
-        # Compared even if the cell holds no value: that of -0.0 lies right before that of 0.0.
+        # Compare even if the cell holds no value: -0.0 equals 0.0 but lies in the cell before.
         counts[_U(2) * index + _U(values[index] == score)] += _U(1)
 
 

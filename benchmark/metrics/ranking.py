@@ -1,4 +1,4 @@
-"""How many samples score below, and at, each of a set of values.
+"""Counts of the samples that score below, and at, each of a set of values.
 
 Two ways give the same integers: sorting with NumPy and searching, and, where numba is installed
 and there is enough to count, the compiled `kernel`, which does without sorting.

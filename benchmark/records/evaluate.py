@@ -21,9 +21,9 @@ from benchmark.records.stored import Content, Datasets
 def evaluate(given: Namespace) -> int:
     """Measure again what every finished record below ``--results`` stored, and update the records.
 
-    Where only masks have changed since, the record is measured with those of now, and belongs to the
-    data of now; the output says so. A record whose images have changed, or whose score files are
-    gone, is left as it is and named.
+    Where only masks have changed since, the record is measured with today's masks and counts from
+    then on as one of today's data; the output says so. A record whose images have changed, or whose
+    score files are gone, is left as it is and named.
     """
     results = Path(given.results)
     if not results.is_dir():

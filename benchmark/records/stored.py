@@ -120,7 +120,7 @@ class Content:
         """List the test images whose masks differ, when nothing else does; None when that is not
         sure.
 
-        The old fingerprint must come out from the images of today with the masks of then.
+        It is sure when today's images with the masks of that time give the old fingerprint.
         """
         from benchmark.data.loading import fingerprint_of
 
@@ -154,7 +154,7 @@ class Content:
 
 
 class Datasets:
-    """The data sets, opened when asked for, for whatever holds scores against their images.
+    """The data sets that scores are held against, opened when asked for.
 
     Attributes:
         refused: what was said of records made from other images or masks than these.

@@ -116,8 +116,8 @@ class Protocol:
 
 
 def sides_of(size: int | str | None) -> tuple[int, ...]:
-    """Split an image size into its sides: one of ``256``, two of ``"640x256"`` (height, then
-    width), none of None.
+    """Split an image size into its sides: one for ``256``, two for ``"640x256"`` (height, then
+    width), none for None.
 
     >>> sides_of(256), sides_of("640x256"), sides_of(None)
     ((256,), (640, 256), ())

@@ -29,7 +29,7 @@ CellState = Literal["done", "todo", "failed", "differs"]
 
 @dataclass
 class Result:
-    """The end of a cell in this run: ``ok`` (now), ``kept`` (before), ``failed`` or ``busy``."""
+    """The outcome of a cell: ``ok`` (in this run), ``kept`` (before), ``failed`` or ``busy``."""
 
     cell: Cell
     outcome: Literal["ok", "kept", "failed", "busy"]
@@ -270,7 +270,7 @@ def _settled(plan: Plan, cell: Cell) -> Result | None:
 
 def _failed(plan: Plan, cell: Cell, error: BaseException, context: Context | None = None) -> Result:
     error = in_words(error)
-    # what is missing is no outcome of the method, and its record would be that of another identity
+    # missing weights or assets say nothing about the method, and would give it another identity
     if not (cell.method.error and isinstance(error, WeightsError | AssetError)):
         try:
             write_failure(cell, error, context)

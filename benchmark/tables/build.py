@@ -32,7 +32,7 @@ OTHER_HARDWARE = ("infer_seconds",)
 
 @dataclass
 class Line:
-    """One row (or column) of the table: an method seen from one side."""
+    """One row (or column) of the table: a method seen from one side."""
 
     method: Method
     side: Side

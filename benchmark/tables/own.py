@@ -46,7 +46,7 @@ ORIGINS = {"own": "own number", "copied": "copied", "third_party": "third party"
 
 @dataclass(frozen=True)
 class Description:
-    """The file, checked."""
+    """The contents of the YAML file, checked."""
 
     columns: tuple[dict[str, Any], ...]
     metrics: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Which table, of which records: from a request to the finished table."""
+"""Requests for tables, from the choice of table and records to the finished text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """The wish for a table made of some records.
+    """A request for a table: which one, and of which records.
 
     Attributes:
         name: a key of :data:`benchmark.tables.TABLES`, or a YAML file.

@@ -1,4 +1,4 @@
-"""Whether a folder is a category: whether the folders in it are splits, good images or masks."""
+"""Recognition of a category by the folders in it: splits, good images or masks."""
 
 from __future__ import annotations
 

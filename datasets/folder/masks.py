@@ -22,7 +22,7 @@ IMAGES = ("train", "good", "defect", "validation")
 
 
 class Looks:
-    """Looks at a few pictures of each folder, and remembers.
+    """A memory of looks at a few pictures of each folder.
 
     Attributes:
         seen: what was found, by path.

@@ -52,7 +52,7 @@ class Reading:
 
 
 def read(dirs: Dirs) -> Reading:
-    """Reads the folders above a file, from the outermost to its own."""
+    """Read the folders above a file, from the outermost to its own."""
     reading = Reading(dirs)
     for at, name in enumerate(dirs):
         says = meaning(name)

@@ -160,7 +160,7 @@ class _Layout:
 def _settle_folders(
     folders: dict[Dirs, list[str]], readings: dict[Dirs, Reading], looks: Looks
 ) -> bool | None:
-    """Finds folders of masks among those whose names do not tell, by what is pictured.
+    """Find folders of masks among those whose names do not tell, by what is pictured.
 
     Returns:
         What the good images look like themselves: True two-valued, None unclear, False photographs.

@@ -33,8 +33,8 @@ class Quantiser(nn.Module):
     def nearest(self, features: Tensor) -> Tensor:
         """Find the positions of the nearest codes: (B, D, h, w) to int64 (B, h, w).
 
-        One matrix product per ``ROWS`` features: |f - c|² without |f|², which all codes share. In
-        float32 under mixed precision, too, or near codes would be confused.
+        One matrix product per ``ROWS`` features: |f - c|² without |f|², which all codes share.
+        Computed in float32 under mixed precision, too: else codes that lie close are confused.
         """
         flat = as_rows(features)
         with torch.no_grad(), torch.autocast(flat.device.type, enabled=False):

@@ -118,7 +118,7 @@ class _Block(nn.Module):
 
 
 class _Down(_Block):
-    """Halves the sides with strided convolutions."""
+    """A block that halves the sides with strided convolutions."""
 
     @staticmethod
     def resampling(inside: int, outside: int) -> nn.Module:
@@ -130,7 +130,7 @@ class _Down(_Block):
 
 
 class _Up(_Block):
-    """Doubles the sides with transposed convolutions."""
+    """A block that doubles the sides with transposed convolutions."""
 
     @staticmethod
     def resampling(inside: int, outside: int) -> nn.Module:

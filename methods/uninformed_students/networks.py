@@ -21,7 +21,7 @@ SLOPE = 5e-3
 
 
 class PatchNetwork(nn.Module):
-    """Describes the p × p patch around a pixel.
+    """A network that describes the p × p patch around a pixel.
 
     Kernels as printed in the paper do not shrink a patch to one position; the first kernel for
     p = 17 is 6 instead of 5 and the last for p = 65 is 1 instead of 3, as in all public code.

@@ -20,12 +20,12 @@ class UsTeacher(Asset):
 
     Section 3.1 of the paper with the losses it used for MVTec AD: the distance of a decoded
     descriptor to the pre-trained network's, and the correlation of the descriptor's dimensions over
-    the batch. The triplet loss, whose weight was zero there, is left out. Patches are a sixteenth to
-    a quarter of the image's side wide, resized to p × p, and grey once in ten times. All receptive
-    fields are trained side by side, each on its own view of the same windows.
+    the batch. The triplet loss, whose weight was zero there, is left out. Patches are a sixteenth
+    to a quarter of the image's side wide, resized to p × p, and grey once in ten times. All
+    receptive fields are trained side by side, each on its own view of the same windows.
 
-    Two readings keep a descriptor from shrinking to a few directions that students regress on
-    anything. The paper sums the correlations of all pairs of dimensions, which dimensions of equal
+    Two readings keep a descriptor from shrinking to a few directions, which students would predict
+    on any image. The paper sums the correlations of all pairs of dimensions, which dimensions of equal
     and opposite sign satisfy; here their squares are summed, per dimension. And the pre-trained
     descriptor is standardised first, or its mean and its few largest dimensions would be all that a
     short training sees.
@@ -141,7 +141,7 @@ class Windows:
 
     def __init__(self, count: int, generator: torch.Generator) -> None:
         draws = torch.rand(4, count, generator=generator)
-        # the images' side resized to between 4 p and 16 p, seen from the window's side
+        # the window's share of the image's side: a window of p pixels in an image of 4 p to 16 p
         self.share = 1 / (4 + 12 * draws[0])
         self.x = (1 - self.share) * (2 * draws[1] - 1)
         self.y = (1 - self.share) * (2 * draws[2] - 1)
