@@ -25,10 +25,10 @@ class UsTeacher(Asset):
     receptive fields are trained side by side, each on its own view of the same windows.
 
     Two readings keep a descriptor from shrinking to a few directions, which students would predict
-    on any image. The paper sums the correlations of all pairs of dimensions, which dimensions of equal
-    and opposite sign satisfy; here their squares are summed, per dimension. And the pre-trained
-    descriptor is standardised first, or its mean and its few largest dimensions would be all that a
-    short training sees.
+    on any image. The paper sums the correlations of all pairs of dimensions, which dimensions of
+    equal and opposite sign satisfy; here their squares are summed, per dimension. And the
+    pre-trained descriptor is standardised first, or its mean and its few largest dimensions would
+    be all that a short training sees.
 
     Args:
         backbone: the pre-trained network.
