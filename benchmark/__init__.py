@@ -70,7 +70,7 @@ _HOME = {
 
 
 def __getattr__(name: str) -> object:
-    """A public name, imported when it is first asked for."""
+    """Import a public name when it is first asked for."""
     if name not in _HOME:
         raise AttributeError(f"module 'benchmark' has no attribute {name!r}")
     return getattr(import_module(f"benchmark.{_HOME[name]}"), name)

@@ -88,7 +88,7 @@ def list_names(given: Namespace) -> int:
 
 
 def evaluate(given: Namespace) -> int:
-    """All metrics again from stored scores."""
+    """Compute all metrics again from stored scores."""
     from benchmark.records.evaluate import evaluate
 
     found = evaluate(given.results, data_root=given.data_root, plugin=given.plugin)
@@ -99,7 +99,7 @@ def evaluate(given: Namespace) -> int:
 
 
 def data(given: Namespace) -> int:
-    """Where a data set is looked for, how to get it, and whether it is whole."""
+    """Tell where a data set is looked for, how to get it, and whether it is whole."""
     from benchmark import places
     from benchmark.console import open_console
     from benchmark.data.verify import verify
@@ -135,7 +135,7 @@ def data(given: Namespace) -> int:
 
 
 def _windows(registry: Registry) -> dict[str, Any]:
-    """The papers' geometries, by the names of the methods that share one."""
+    """Collect the papers' geometries, by the names of the methods that share one."""
     names: dict[Any, list[str]] = {}
     for name, entry in registry.entries["method"].items():
         if entry.preset is not None:
@@ -224,6 +224,6 @@ COMMANDS: Mapping[str, Callable[[Namespace], int]] = {
 
 
 def _run_options(given: Namespace) -> dict[str, Any]:
-    """The options of ``bench run`` that were given, by the names of RunConfig."""
+    """Collect the options of ``bench run`` that were given, by the names of RunConfig."""
     skip = {"command", "config", "table"}
     return {k: v for k, v in vars(given).items() if k not in skip and v is not None}

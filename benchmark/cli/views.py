@@ -34,7 +34,7 @@ def table(given: Namespace) -> int:
 
 
 def compare(given: Namespace) -> int:
-    """Two runs against each other, or runs against published numbers."""
+    """Compare two runs with each other, or runs with published numbers."""
     from benchmark import api
 
     if given.published and given.runs:
@@ -93,7 +93,7 @@ def plot(given: Namespace) -> int:
 
 
 def report(given: Namespace) -> int:
-    """All results as one HTML file."""
+    """Write all results as one HTML file."""
     from benchmark import api
 
     file = api.report(
@@ -111,7 +111,7 @@ def report(given: Namespace) -> int:
 
 
 def scores(given: Namespace) -> int:
-    """Per-image scores and decisions as CSV on standard output, once all could be read."""
+    """Print scores and decisions per image as CSV, once all of them could be read."""
     from benchmark.records.stored import Stored
 
     head = ["dataset", "protocol", "method", "category", "seed"]
@@ -133,7 +133,7 @@ def scores(given: Namespace) -> int:
 
 
 def _chosen(given: Namespace) -> pd.DataFrame:
-    """The finished records that the command's options name."""
+    """Load the finished records that the command's options name."""
     from benchmark.records.frame import load_results
     from benchmark.records.select import choose
 

@@ -25,7 +25,7 @@ REMEDIES: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class CategoryReport:
-    """What was found in one category.
+    """The findings in one category.
 
     Attributes:
         name: the category.
@@ -72,7 +72,7 @@ class CategoryReport:
 
 @dataclass(frozen=True)
 class Report:
-    """What was found in a data set.
+    """The findings in a data set.
 
     Attributes:
         title: its readable name.
@@ -95,8 +95,8 @@ class Report:
         return all(category.ok for category in self.categories)
 
     def text(self, limit: int = 5) -> str:
-        """An aligned table, the roles of the files, then every problem and warning with at most
-        ``limit`` files and a remedy."""
+        """Write an aligned table, the roles of the files, then every problem and warning with at
+        most ``limit`` files and a remedy."""
         kinds = [
             k for k in (*REMEDIES, *WARNINGS) if any(k in c.found_kinds for c in self.categories)
         ]

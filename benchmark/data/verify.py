@@ -36,7 +36,7 @@ def verify(
     windows: Mapping[str, Geometry] | None = None,
     mask_threshold: int | None = None,
 ) -> Report:
-    """Reads every image and mask of a data set, in threads, a few at a time.
+    """Read every image and mask of a data set, in threads, a few at a time.
 
     Args:
         dataset: any; files that belong to no sample are seen where the samples are files.
@@ -86,7 +86,7 @@ def verify(
 def _report(
     report: CategoryReport, category: Category, seen: list[_Look], windows: Mapping[str, Geometry]
 ) -> CategoryReport:
-    """The report of a category whose files have been looked at."""
+    """Complete the report of a category whose files have been looked at."""
     problems: dict[str, list[str]] = {kind: [] for kind in REMEDIES}
     for look in seen:
         for kind, message in look.problems:
@@ -142,7 +142,7 @@ def _look(sample: Sample) -> _Look:
 
 
 def _without_mask(category: Category, roles: Mapping[str, Role]) -> list[str]:
-    """Defective images without a mask, in a category where there are masks."""
+    """List defective images without a mask, in a category where there are masks."""
     defective = [sample for sample in category.test if sample.label]
     missing = [sample for sample in defective if sample.mask is None]
     masks = len(missing) < len(defective) or any(
@@ -152,7 +152,7 @@ def _without_mask(category: Category, roles: Mapping[str, Role]) -> list[str]:
 
 
 def _left_over(category: Category) -> tuple[list[str], int]:
-    """The masks without a defective image, and the number of other files without a sample."""
+    """Find the masks without a defective image, and count other files without a sample."""
     samples = (*category.normal, *category.test, *category.unlabelled)
     images = {s.image.path for s in samples if isinstance(s.image, FileSource)}
     masks = {path for s in samples for path in _mask_files(s.mask)}

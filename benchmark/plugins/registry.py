@@ -83,7 +83,8 @@ class Registry:
         return self.entries[kind][name]
 
     def method(self, name: str) -> tuple[type[Detector], dict[str, Any]]:
-        """A method's class, and the settings of the preset that ``name`` stands for."""
+        """Import a method's class, and return it with the settings of the preset that ``name``
+        stands for."""
         from benchmark.detector.base import Detector
 
         entry = self.entry("method", name)
@@ -118,14 +119,15 @@ class Registry:
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     def dataset(self, name: str) -> type[Dataset]:
-        """A data set's class."""
+        """Import a data set's class."""
         from benchmark.data.dataset import Dataset
 
         cls: type[Dataset] = _class_in(self.entry("dataset", name), Dataset)
         return cls
 
     def assets(self) -> Mapping[str, type[Asset]]:
-        """Every asset that some method asks for by default, by name. Imports all methods."""
+        """Collect every asset that some method asks for by default, by name. Imports all
+        methods."""
         found: dict[str, type[Asset]] = {}
         for name, entry in self.entries["method"].items():
             if entry.preset is None:
@@ -138,7 +140,7 @@ class Registry:
         root: str | Path | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> Dataset:
-        """A data set, found below ``root`` or ``BENCH_DATA``, with these of its settings.
+        """Open a data set, found below ``root`` or ``BENCH_DATA``, with these of its settings.
 
         Raises:
             DataError: its folder is not there.
@@ -225,7 +227,8 @@ def name_of(cls: type) -> str:
 
 
 def _described(source: Path, kind: Kind) -> tuple[str, Sequence[str]]:
-    """Summary line and preset names of a file, from its source text; ("", ()) if not of the kind."""
+    """Read summary line and preset names of a file from its source text; ("", ()) if not of the
+    kind."""
     tree = ast.parse(source.read_bytes(), filename=str(source))
     known = {_BASE[kind]}
     for node in tree.body:
@@ -253,7 +256,7 @@ def _described(source: Path, kind: Kind) -> tuple[str, Sequence[str]]:
 
 
 def _imports(node: ast.ImportFrom, name: str, kind: Kind) -> bool:
-    """Whether an import brings the base class, or a method or data set to derive from."""
+    """Tell whether an import brings the base class, or a method or data set to derive from."""
     if node.level:  # a sibling's class, as far as the text can tell
         return name[:1].isupper()
     public = not any(part.startswith("_") for part in (node.module or "").split("."))
@@ -263,7 +266,8 @@ def _imports(node: ast.ImportFrom, name: str, kind: Kind) -> bool:
 
 
 def _names(bases: Sequence[ast.expr]) -> set[str]:
-    """``Padim`` of ``Padim``; ``padim`` and ``Padim`` of ``padim.Padim``."""
+    """Collect the names in bases: ``Padim`` of ``Padim``; ``padim`` and ``Padim`` of
+    ``padim.Padim``."""
     found = set()
     for base in bases:
         for part in ast.walk(base):

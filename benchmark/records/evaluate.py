@@ -36,9 +36,9 @@ def evaluate(
 ) -> Evaluated:
     """Measure again what every finished record below a folder stored, and update the records.
 
-    Where only masks have changed since, the record is measured with those of now, and belongs to the
-    data of now; the output says so. A record whose images have changed, or whose score files are
-    gone, is left as it is and named.
+    Where only masks have changed since, the record is measured with today's masks and counts from
+    then on as one of today's data; the output says so. A record whose images have changed, or whose
+    score files are gone, is left as it is and named.
 
     Args:
         results: the folder.
@@ -82,7 +82,7 @@ def _scores(path: Path, record: dict[str, Any]) -> store.Scores:
 
 
 def _only_masks(content: Content, scores: store.Scores, record: dict[str, Any]) -> list[str]:
-    """The test images whose masks are others now, where nothing else has changed."""
+    """List the test images whose masks are others now, where nothing else has changed."""
     if record["key"]["data"] == content.keys.fingerprint:
         return []
     masks = content.changed_masks(scores, record["key"]["data"])

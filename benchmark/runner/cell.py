@@ -37,7 +37,7 @@ MAX_CURVE_POINTS = 500
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a cell is given.
+    """The inputs of a cell.
 
     Attributes:
         category, images: the samples, and their pixels in the method's geometry.
@@ -106,7 +106,7 @@ def run_cell(cell: Cell, given: Inputs) -> dict[str, Any]:
 
 
 def fit(cell: Cell, given: Inputs, meter: cost.Meter) -> Detector:
-    """A fitted detector."""
+    """Fit the cell's detector."""
     detector = cell.method.new()
     # methods draw from context.rng; a library that draws from the global state repeats itself too
     torch.manual_seed(seed_of(*given.context.purpose, "global") >> 1)
@@ -193,7 +193,7 @@ def write_failure(cell: Cell, error: BaseException, context: Context | None) -> 
 
 
 def cited(record: Mapping[str, Any] | None) -> list[str]:
-    """Names of the score files that a record cites."""
+    """List the score files that a record cites."""
     files = (record or {}).get("files") or {}
     return [file["name"] for file in files.values() if file]
 
@@ -232,7 +232,7 @@ class _MapSink:
 def _scored(
     detector: Detector, batch: Batch, context: Context, owner: str
 ) -> tuple[Array, Array | None]:
-    """Scores float64 (B,) and maps float32 (B, H, W) of a batch, checked."""
+    """Score a batch and check the result: scores float64 (B,) and maps float32 (B, H, W)."""
     with torch.no_grad():
         prediction = detector.predict(batch, context)
     prediction = check_prediction(prediction, batch, owner)
@@ -250,7 +250,7 @@ def _with_maps(
     context: Context,
     timed: Callable[[], AbstractContextManager[None]],
 ) -> tuple[Array, dict[str, str] | None]:
-    """Scores (N,) of a whole split, and the file of its maps."""
+    """Score a whole split: its scores (N,), and the file of its maps."""
     steps = -(-len(images) // PREDICT_BATCH)
     scores = []
     with _MapSink(cell.path, len(images)) as sink:
@@ -266,7 +266,7 @@ def _with_maps(
 def _measured(
     cell: Cell, given: Inputs, files: Mapping[str, dict[str, str] | None]
 ) -> tuple[dict[str, Any], dict[str, str], float]:
-    """Metrics of the stored files, why some are undefined, and the seconds it took."""
+    """Measure the stored files: metrics, why some are undefined, and the seconds it took."""
     start = time.perf_counter()
     assert files["scores"] is not None
     stored = store.Scores.read(cell.path.folder, files["scores"])
@@ -276,7 +276,7 @@ def _measured(
 
 
 def _link(source: Path, target: Path) -> None:
-    """One file under a second name; a copy where the file system has no links."""
+    """Put one file under a second name; copy it where the file system has no links."""
     if source == target:
         return
     target.unlink(missing_ok=True)
@@ -294,7 +294,7 @@ def _environment(context: Context) -> dict[str, Any]:
 
 
 def _thin(meters: Meters) -> dict[str, list[tuple[int, float]]]:
-    """Curves with at most a few hundred points, first and last kept."""
+    """Thin curves to at most a few hundred points, first and last kept."""
     out = {}
     for name, points in meters.curves.items():
         step = -(-len(points) // MAX_CURVE_POINTS)

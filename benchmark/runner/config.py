@@ -42,7 +42,7 @@ class RunConfig:
 
     @classmethod
     def build(cls, given: Mapping[str, Any], file: Path | None = None) -> RunConfig:
-        """Command-line values over a file's values over the defaults.
+        """Combine the options: command line over file over defaults.
 
         Args:
             given: option name -> value, only those given; ``set`` as a list of ``OWNER.NAME=VALUE``
@@ -83,7 +83,7 @@ class RunConfig:
 
 
 def settings_by_owner(given: Any) -> dict[str, dict[str, Any]]:
-    """Settings per method or asset, from ``OWNER.NAME=VALUE`` texts or a nested mapping."""
+    """Sort settings by method or asset, from ``OWNER.NAME=VALUE`` texts or a nested mapping."""
     out: dict[str, dict[str, Any]] = {}
     if isinstance(given, Mapping):
         for method, named in given.items():
@@ -101,7 +101,7 @@ def settings_by_owner(given: Any) -> dict[str, dict[str, Any]]:
 
 
 def _read_file(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The options of a YAML file, and the same as they are written."""
+    """Read the options of a YAML file, and the same as they are written."""
     values, written = read_yaml(expanded(file), f"--config {file}")
     if not isinstance(values, dict):
         raise SettingsError(f"--config {file}: expected names and values, such as methods: [spade]")
@@ -111,7 +111,7 @@ def _read_file(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _places(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Options with ``~`` in paths replaced, and names composed as the data sets' are."""
+    """Replace ``~`` in the options' paths, and compose names as the data sets' are."""
     out = dict(values)
     for name in ("data_root", "weights_dir", "assets_dir", "results"):
         if out.get(name):

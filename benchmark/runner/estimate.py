@@ -107,7 +107,7 @@ def _estimate(
     found: dict[str, tuple[Category, Keys]],
     problems: list[str],
 ) -> dict[str, float]:
-    """Seconds per method for all its missing cells, scaled by their numbers of images."""
+    """Estimate seconds per method for all its missing cells, scaled by their numbers of images."""
     seconds: dict[str, float] = {}
     for name in dict.fromkeys(cell.method.name for cell in missing):
         mine = [cell for cell in missing if cell.method.name == name]
@@ -124,7 +124,7 @@ def _estimate(
 
 
 def _time_cell(plan: Plan, cell: Cell, category: Category, keys: Keys) -> float:
-    """Seconds that one cell will take: the steps of a run, on few images and few iterations."""
+    """Estimate the seconds of one cell from the steps of a run on few images and few iterations."""
     few = Category(category.name, category.train[:SAMPLE], category.test[:SAMPLE])
     few_keys = Keys(keys.train[:SAMPLE], keys.test[:SAMPLE], keys.fingerprint)
     count = _count(category)

@@ -82,11 +82,11 @@ class MethodPlan:
     error: Exception | None = None
 
     def new(self) -> Detector:
-        """A fresh detector with these settings."""
+        """Make a fresh detector with these settings."""
         return self.cls(**self.settings)
 
     def recorded_settings(self) -> dict[str, Any]:
-        """Settings as records hold them; those of assets under ``ASSET.NAME``."""
+        """Return the settings as records hold them; those of assets under ``ASSET.NAME``."""
         return settings_of.as_json(
             {
                 **self.settings,
@@ -95,7 +95,7 @@ class MethodPlan:
         )
 
     def description(self) -> dict[str, Any]:
-        """What the class says today, for the record: title, citation, whether a seed changes
+        """Return what the class says today, for the record: title, citation, whether a seed changes
         anything, and the defaults of all recorded settings.
 
         A class that has inherited its title is shown under its own name.
@@ -116,7 +116,7 @@ class MethodPlan:
         }
 
     def identity(self) -> str:
-        """What names its folder: settings, version, weights, assets, precision."""
+        """Build its folder's name from settings, version, weights, assets and precision."""
         return store.identity(
             {
                 "settings": settings_of.as_json(self.settings),
@@ -180,7 +180,7 @@ class Plan:
         return self.config.name or "".join([self.source, *changed])
 
     def cells(self, category: str) -> list[Cell]:
-        """The cells of one category, those of one method side by side."""
+        """List the cells of one category, those of one method side by side."""
         return [
             self._cell(method, category, seed)
             for method in self.methods

@@ -29,7 +29,7 @@ CellState = Literal["done", "todo", "failed", "differs"]
 
 @dataclass
 class Result:
-    """How a cell ended in this run: ``ok`` (now), ``kept`` (before), ``failed`` or ``busy``."""
+    """The outcome of a cell: ``ok`` (in this run), ``kept`` (before), ``failed`` or ``busy``."""
 
     cell: Cell
     outcome: Literal["ok", "kept", "failed", "busy"]
@@ -75,7 +75,7 @@ def execute(plan: Plan) -> list[Result]:
 
 
 def state_of(cell: Cell, record: dict[str, Any] | None) -> CellState:
-    """Whether a record is this cell's finished one."""
+    """Tell whether a record is this cell's finished one."""
     if record is None:
         return "todo"
     if record.get("status") != "ok":
@@ -84,7 +84,7 @@ def state_of(cell: Cell, record: dict[str, Any] | None) -> CellState:
 
 
 def hashed(plan: Plan, name: str) -> tuple[Category, Keys]:
-    """A category's samples and hashes. Raises DataError."""
+    """List and hash a category's samples. Raises DataError."""
     store.path_component(name, "category")
     category = with_threshold(plan.dataset.category(name), plan.config.mask_threshold)
     return category, hash_category(category, plan.threads)
@@ -124,7 +124,7 @@ def extract(plan: Plan, methods: Sequence[MethodPlan], geometry: Geometry, image
 
 
 def inputs(plan: Plan, cell: Cell, loaded: LoadedCategory) -> Inputs:
-    """What a cell is given."""
+    """Gather the inputs of a cell."""
     method = cell.method
     context = Context(
         plan.features,
@@ -156,7 +156,7 @@ def inputs(plan: Plan, cell: Cell, loaded: LoadedCategory) -> Inputs:
 def _decoded(
     plan: Plan, category: Category, keys: Keys, geometries: Sequence[Geometry]
 ) -> tuple[dict[Geometry, Decoded], dict[Geometry, Exception]]:
-    """A category in every geometry of its methods, and why it cannot be had in some."""
+    """Decode a category in every geometry of its methods, and say why that fails in some."""
     try:
         return decode_category(category, keys, geometries, plan.threads), {}
     except Exception as error:
@@ -171,7 +171,7 @@ def _decoded(
 
 
 def _category(plan: Plan, name: str) -> Iterator[Result]:
-    """The results of a category's cells, in the order in which they end."""
+    """Yield the results of a category's cells, in the order in which they end."""
     cells = []
     for cell in plan.cells(name):
         if cell.method.error:
@@ -233,7 +233,7 @@ def _run(plan: Plan, cell: Cell, methods: Sequence[MethodPlan], loaded: LoadedCa
 
 
 def _twin(cell: Cell, records: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """A finished record that differs from this cell's in its seed alone."""
+    """Find a finished record that differs from this cell's in its seed alone."""
     for record in records:
         key = record.get("key", {})
         if record.get("status") == "ok" and {**key, "seed": cell.seed} == cell.key:
@@ -242,7 +242,7 @@ def _twin(cell: Cell, records: Sequence[dict[str, Any]]) -> dict[str, Any] | Non
 
 
 def _settled(plan: Plan, cell: Cell) -> Result | None:
-    """The result of a cell that needs no work: done before, or not ours to replace."""
+    """Return the result of a cell that needs no work: done before, or not ours to replace."""
     if plan.config.force or not cell.method.reusable:
         return None
     try:
@@ -267,7 +267,7 @@ def _settled(plan: Plan, cell: Cell) -> Result | None:
 
 def _failed(plan: Plan, cell: Cell, error: BaseException, context: Context | None = None) -> Result:
     error = in_words(error)
-    # what is missing is no outcome of the method, and its record would be that of another identity
+    # missing weights or assets say nothing about the method, and would give it another identity
     if not (cell.method.error and isinstance(error, WeightsError | AssetError)):
         try:
             write_failure(cell, error, context)

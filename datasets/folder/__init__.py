@@ -46,7 +46,7 @@ class FolderData(Dataset):
     size = 256
 
     def categories(self) -> list[str]:
-        """The folders that hold a category, or the folder itself, under its own name.
+        """List the folders that hold a category, or the folder itself, under its own name.
 
         A name that no category can have is listed too, so that it is named and the others run.
 
@@ -56,7 +56,7 @@ class FolderData(Dataset):
         return list(self._folders())
 
     def category(self, name: str) -> Category:
-        """The samples of one category.
+        """List the samples of one category.
 
         Without any mask in the category its samples have none, and pixel metrics are undefined.
 
@@ -76,7 +76,7 @@ class FolderData(Dataset):
         return _category(name, self._folders()[_composed(name)], roles)
 
     def roles(self, name: str) -> Mapping[str, Role]:
-        """The role of every image file below a category, by its path there."""
+        """Return the role of every image file below a category, by its path there."""
         return self._roles(name)
 
     def unread(self) -> list[str]:
@@ -126,12 +126,12 @@ class FolderData(Dataset):
         return assign(image_files(folder), self._rules(folder), look, divide)
 
     def _rules(self, folder: Path) -> Rules:
-        """A category's own folder.yaml, or the one beside all categories."""
+        """Read a category's own folder.yaml, or the one beside all categories."""
         own = read_rules(folder)
         return own if own.rules or self.root is None else read_rules(self.root)
 
     def _folders(self) -> dict[str, Path]:
-        """Folder of every category."""
+        """Find the folder of every category."""
         if self.root is None or not self.root.is_dir():
             where = (
                 "no data root was given" if self.root is None else f"{self.root}: no such folder"
@@ -155,7 +155,7 @@ class FolderData(Dataset):
 
 
 def _category(name: str, folder: Path, roles: Mapping[str, Role]) -> Category:
-    """The samples among files with roles; a mask that is missing is None."""
+    """Sort files with roles into the samples of a category; a mask that is missing is None."""
     masks = {role.of: path for path, role in roles.items() if role.kind == "mask"}
     train: list[Sample] = []
     test: list[Sample] = []
@@ -175,22 +175,22 @@ def _category(name: str, folder: Path, roles: Mapping[str, Role]) -> Category:
 
 
 def _stated(folder: Path, rules: Rules) -> bool:
-    """Whether a rule says that a folder holds good images."""
+    """Tell whether a rule says that a folder holds good images."""
     roles = {"train", "good"}
     rules = Rules(rules.file, tuple(r for r in rules.rules if r.role in roles))
     return bool(rules.rules) and any(rules.match(path) for path in image_files(folder))
 
 
 def _composed(name: str) -> str:
-    """A folder's name as a category's: composed Unicode; what cannot be shown is escaped, which
-    no usable name is."""
+    """Turn a folder's name into a category's: composed Unicode; what cannot be shown is escaped,
+    which no usable name is."""
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     return unicodedata.normalize("NFC", text)
 
 
 def _tree(folder: Path, limit: int = 12) -> str:
-    """The first two levels of a folder, for an error message."""
+    """Draw the first two levels of a folder, for an error message."""
     lines = []
     for path in subfolders(folder):
         lines.append(f"  {path.name}/ ({len(pictures(path))} images)")

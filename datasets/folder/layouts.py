@@ -1,4 +1,4 @@
-"""Whether a folder is a category: whether the folders in it are splits, good images or masks."""
+"""Recognition of a category by the folders in it: splits, good images or masks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .reading import SAYS_NOTHING
 
 
 def holds_category(folder: Path, depth: int = 2) -> bool:
-    """Whether the folders in a folder are those of one category.
+    """Tell whether the folders in a folder are those of one category.
 
     Folders of images are looked into where folders of masks stand beside them, or further up.
     """
@@ -28,8 +28,8 @@ def holds_category(folder: Path, depth: int = 2) -> bool:
 
 
 def _is_part(path: Path, siblings: list[Path]) -> bool:
-    """Whether a folder is a split, or the good images, of the category around it; a category that
-    happens to be called regular or test is not."""
+    """Tell whether a folder is a split, or the good images, of the category around it; a category
+    that happens to be called regular or test is not."""
     says = meaning(path.name)
     if not (says.only("train", "test", "good", *SAYS_NOTHING) and says.kinds - set(SAYS_NOTHING)):
         return False
@@ -41,7 +41,7 @@ def _is_part(path: Path, siblings: list[Path]) -> bool:
 
 
 def _is_direct(folder: Path) -> bool:
-    """Whether a folder of a folder is called train, test or good."""
+    """Tell whether a folder in this folder is called train, test or good."""
     return any(
         meaning(p.name).only("train", "test", "good", *SAYS_NOTHING)
         and meaning(p.name).one_of("train", "test", "good")

@@ -13,7 +13,7 @@ SAYS_NOTHING = ("image", "place")
 
 @dataclass
 class Reading:
-    """What the names of the folders above some files say.
+    """The meaning of the names of the folders above some files.
 
     Attributes:
         dirs: these names.
@@ -52,7 +52,7 @@ class Reading:
 
 
 def read(dirs: Dirs) -> Reading:
-    """Reads the folders above a file, from the outermost to its own."""
+    """Read the folders above a file, from the outermost to its own."""
     reading = Reading(dirs)
     for at, name in enumerate(dirs):
         says = meaning(name)
@@ -72,7 +72,7 @@ def read(dirs: Dirs) -> Reading:
 
 
 def _label(reading: Reading, at: int) -> None:
-    """One folder that is no folder of masks: its split, its label, or nothing."""
+    """Read one folder that is no folder of masks: its split, its label, or nothing."""
     name = reading.dirs[at]
     says = meaning(name)
     split, label = says.one_of("train", "test", "validation"), says.one_of("good", "bad")
@@ -107,12 +107,13 @@ def _label(reading: Reading, at: int) -> None:
 
 
 def own(reading: Reading) -> str:
-    """The folder that gave the label."""
+    """Return the folder that gave the label."""
     return reading.dirs[reading.label_at]
 
 
 def told(reading: Reading) -> tuple[str, ...]:
-    """What the folders around a mask tell about its image: their names but for words for masks."""
+    """Collect what the folders around a mask tell about its image: their names but for words for
+    masks."""
     out = []
     for at, name in enumerate(reading.dirs):
         if at == reading.mask_at:

@@ -37,7 +37,8 @@ def require_roles(name: str, roles: Mapping[str, Role], rules: Rules) -> None:
 
 
 def _settling(roles: Mapping[str, Role]) -> list[str]:
-    """The lines that give all unsettled files a role: whole folders where nothing else is in them."""
+    """Write the lines that give all unsettled files a role: whole folders where nothing else is in
+    them."""
     patterns: dict[str, dict[str, None]] = defaultdict(dict)
     others = [path for path, r in roles.items() if r.kind != "unsettled"]
     settled, beside = {p for path in others for p in _above(path)}, {_folder(p) for p in others}
@@ -60,7 +61,7 @@ def _folder(path: str) -> str:
 
 
 def _above(path: str) -> list[str]:
-    """The folders above a file, the outermost first."""
+    """List the folders above a file, the outermost first."""
     parts = path.split("/")
     return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
 
@@ -103,7 +104,7 @@ def require_masks(folder: Path, category: Category, roles: Mapping[str, Role]) -
 
 
 def _expected(folder: Path, s: Sample, other: Sample, mask: Path) -> Path:
-    """Where the mask of a sample belongs, as ``mask`` belongs to ``other``."""
+    """Return the path at which the mask of a sample belongs, as ``mask`` belongs to ``other``."""
     image, like = PurePosixPath(s.id), PurePosixPath(other.id)
     place = mask.as_posix().replace(like.stem, image.stem)
     return folder / place.replace(f"/{like.parent.name}/", f"/{image.parent.name}/")

@@ -23,7 +23,7 @@ EVERY = 5
 
 
 def assign(files: Iterable[str], rules: Rules, look: Look, divide: bool = True) -> dict[str, Role]:
-    """The role of every file.
+    """Assign a role to every file.
 
     Args:
         files: paths of the image files below a category, with forward slashes.
@@ -74,13 +74,13 @@ def assign(files: Iterable[str], rules: Rules, look: Look, divide: bool = True) 
 
 
 def in_order(path: str) -> tuple[Dirs, str]:
-    """What files are sorted by: their folder, then their name."""
+    """Return what files are sorted by: their folder, then their name."""
     *dirs, name = path.split("/")
     return tuple(dirs), name
 
 
 def _stated(paths: Sequence[str], rules: Rules, pairing: Pairing) -> dict[str, Role]:
-    """The roles that the user's rules give."""
+    """Assign the roles that the user's rules give."""
     roles: dict[str, Role] = {}
     for path in paths:
         hits = rules.match(path)
@@ -100,7 +100,7 @@ def _stated(paths: Sequence[str], rules: Rules, pairing: Pairing) -> dict[str, R
 
 
 class _Layout:
-    """What folders mean beside each other."""
+    """The meaning of folders beside each other."""
 
     def __init__(self, readings: Sequence[Reading], split: bool) -> None:
         self.split = split
@@ -114,7 +114,7 @@ class _Layout:
         }
 
     def role(self, r: Reading, path: str) -> Role:
-        """The role of the images in one folder."""
+        """Return the role of the images in one folder."""
         if r.system or r.thumb_at >= 0:
             return Role("unused", why="thumbnails" if not r.system else "hidden, or of a system")
         if r.clash:
@@ -160,7 +160,7 @@ class _Layout:
 def _settle_folders(
     folders: dict[Dirs, list[str]], readings: dict[Dirs, Reading], looks: Looks
 ) -> bool | None:
-    """Finds folders of masks among those whose names do not tell, by what is pictured.
+    """Find folders of masks among those whose names do not tell, by what is pictured.
 
     Returns:
         What the good images look like themselves: True two-valued, None unclear, False photographs.
@@ -192,7 +192,8 @@ def _settle_folders(
 
 
 def _unclear(found: Sequence[bool | None], goods: bool | None, word: bool) -> bool:
-    """Whether pictures may be masks as well as images, given what the good images look like."""
+    """Tell whether pictures may be masks as well as images, given what the good images look
+    like."""
     if goods is False:
         return not any(found) and False not in found
     return word and True in found
@@ -201,7 +202,7 @@ def _unclear(found: Sequence[bool | None], goods: bool | None, word: bool) -> bo
 def _goods(
     folders: dict[Dirs, list[str]], readings: dict[Dirs, Reading], looks: Looks
 ) -> bool | None:
-    """What good images look like: a few of every file format, since masks may lie among them."""
+    """Look at good images: a few of every file format, since masks may lie among them."""
     formats: dict[str, list[str]] = defaultdict(list)
     for dirs, paths in folders.items():
         r = readings[dirs]
@@ -216,7 +217,7 @@ def _goods(
 
 
 def _doubt(roles: dict[str, Role], looks: Looks, goods: bool | None, stated: set[str]) -> None:
-    """A two-valued picture among photographs that no name makes a mask is unsettled."""
+    """Make a two-valued picture among photographs unsettled when no name makes it a mask."""
     for path, two_valued in looks.seen.items():
         taken = path in roles and roles[path].kind in IMAGES and path not in stated
         if taken and two_valued and goods is not True:
@@ -227,7 +228,7 @@ def _doubt(roles: dict[str, Role], looks: Looks, goods: bool | None, stated: set
 def _check_thumbnails(
     roles: dict[str, Role], readings: dict[Dirs, Reading], folders: dict[Dirs, list[str]]
 ) -> None:
-    """Thumbnails are unused only when they are of images that are there."""
+    """Make thumbnails unsettled when they are of no image that is there."""
     images = [p for p, r in roles.items() if r.kind in IMAGES]
     known = spread_over(images)
     for dirs, reading in readings.items():
@@ -240,7 +241,7 @@ def _check_thumbnails(
 
 
 def _divided(roles: dict[str, Role]) -> dict[str, Role]:
-    """Good images without a split: every fifth for testing, the others for training."""
+    """Divide good images without a split: every fifth for testing, the others for training."""
     good = sorted((p for p, r in roles.items() if r.kind == "good"), key=in_order)
     out = {}
     for number, path in enumerate(good, 1):

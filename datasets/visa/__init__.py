@@ -113,7 +113,7 @@ def _is_original(folder: Path) -> bool:
 
 
 def _trees(root: Path, name: str) -> Iterator[Path]:
-    """The folders of an object in the layouts, the original first."""
+    """Yield the folders of an object in the layouts, the original first."""
     if _is_original(root / name):
         yield root / name
     for folder in (root / name, root / "1cls" / name):
