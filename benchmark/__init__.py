@@ -1,20 +1,66 @@
 """A benchmark harness for image anomaly detection.
 
-Importing this package is cheap; the heavy libraries load when a run starts.
+Importing this package is cheap: its names load what they need when they are first used. Plugins need
+one line, for instance ``from benchmark import Batch, Context, Detector, Images, Prediction``.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from benchmark.data.batch import Batch as Batch
+    from benchmark.data.batch import Images as Images
+    from benchmark.data.dataset import Category as Category
+    from benchmark.data.dataset import Dataset as Dataset
+    from benchmark.data.dataset import Sample as Sample
+    from benchmark.data.geometry import Geometry as Geometry
+    from benchmark.detector.asset import Asset as Asset
+    from benchmark.detector.base import Detector as Detector
+    from benchmark.detector.base import Prediction as Prediction
+    from benchmark.detector.context import Context as Context
+    from benchmark.detector.maps import smooth as smooth
+    from benchmark.detector.maps import upsample as upsample
+    from benchmark.detector.state import State as State
+    from benchmark.detector.training import Stages as Stages
+    from benchmark.detector.training import Training as Training
+    from benchmark.detector.training import seeded as seeded
+    from benchmark.detector.training import split_off as split_off
+    from benchmark.features.spec import POOLED as POOLED
+    from benchmark.features.spec import FeatureSpec as FeatureSpec
     from benchmark.records.frame import load_results as load_results
 
 __version__ = "0.1.0"
 
+_HOME = {
+    "Asset": "detector.asset",
+    "Batch": "data.batch",
+    "Category": "data.dataset",
+    "Context": "detector.context",
+    "Dataset": "data.dataset",
+    "Detector": "detector.base",
+    "FeatureSpec": "features.spec",
+    "Geometry": "data.geometry",
+    "Images": "data.batch",
+    "POOLED": "features.spec",
+    "Prediction": "detector.base",
+    "Sample": "data.dataset",
+    "Stages": "detector.training",
+    "State": "detector.state",
+    "Training": "detector.training",
+    "load_results": "records.frame",
+    "seeded": "detector.training",
+    "smooth": "detector.maps",
+    "split_off": "detector.training",
+    "upsample": "detector.maps",
+}
+
 
 def __getattr__(name: str) -> object:
-    """``benchmark.load_results``, imported when it is first asked for."""
-    if name == "load_results":
-        from benchmark.records.frame import load_results
+    """A public name, imported when it is first asked for."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'benchmark' has no attribute {name!r}")
+    return getattr(import_module(f"benchmark.{_HOME[name]}"), name)
 
-        return load_results
-    raise AttributeError(f"module 'benchmark' has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from typing import Self, TextIO, TypeVar
 
 T = TypeVar("T")
 
@@ -27,27 +29,8 @@ def duration(seconds: float) -> str:
     return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:02.0f} min"
 
 
-class Console(Protocol):
-    """Shows a run's cells and the work inside them; also a detector's Progress."""
-
-    def say(self, text: str) -> None:
-        """One line that stays."""
-
-    def cells(self, total: int) -> None:
-        """How many cells there are."""
-
-    def start(self, title: str) -> None:
-        """A cell begins."""
-
-    def done(self, text: str) -> None:
-        """A cell has ended; ``text`` says how."""
-
-    def track(self, items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
-        """Work inside a cell."""
-
-
 class PlainConsole:
-    """Lines for logs and pipes."""
+    """Lines for logs and pipes; also the Progress that detectors are lent."""
 
     def __init__(self) -> None:
         self._total = self._count = 0
@@ -173,3 +156,29 @@ class RichConsole(PlainConsole):
 def open_console() -> PlainConsole:
     """Bars when standard output is a terminal, lines otherwise."""
     return RichConsole() if sys.stdout.isatty() else PlainConsole()
+
+
+@contextmanager
+def warned(kind: type[Warning], say: Callable[[str], None]) -> Iterator[list[str]]:
+    """Hand every warning of a kind to ``say``; the list it yields fills with their texts."""
+    told: list[str] = []
+    show = warnings.showwarning
+
+    def heard(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if not issubclass(category, kind):
+            show(message, category, filename, lineno, file, line)
+        elif str(message) not in told:
+            told.append(str(message))
+            say(str(message))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", kind)
+        warnings.showwarning = heard
+        yield told

@@ -4,6 +4,7 @@ the next step; the command line prints the message alone, without a traceback.""
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -35,6 +36,14 @@ class StoreError(BenchError):
     """A record or a score file cannot be read or written, or belongs to something else."""
 
 
+class OtherDataError(DataError):
+    """Stored scores belong to other images or masks than those the data set has now."""
+
+
+class RecordWarning(UserWarning):
+    """A file among the records is not one of them, and was left out."""
+
+
 class NotFittedError(DetectorError):
     """A detector was asked to predict before fit."""
 
@@ -49,3 +58,53 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, names, n=1)
     hint = f", did you mean {near[0]!r}?" if near else "; "
     return f"unknown {kind} {name!r}{hint}{' ' if near else ''}known: {', '.join(names) or 'none'}"
+
+
+_NO_MEMORY = (
+    "out of memory",
+    "outofmemory",
+    "not enough memory",
+    "allocate memory",
+    "unable to allocate",
+    "failed to allocate",
+    "bad_alloc",
+    "alloc_failed",
+    "start new thread",  # the stack of a thread does not fit
+)
+"""How libraries say that memory is short: PyTorch on the processor and on a GPU, NumPy, C++, CUDA's
+own libraries, the operating system."""
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def in_words(error: BaseException) -> BaseException:
+    """Want of room on a disk or in memory as an error with the remedy; anything else as it is."""
+    if isinstance(error, BenchError):
+        if not isinstance(error.__cause__, MemoryError):
+            return error
+        error = error.__cause__  # not an image that cannot be read, but no memory to read it
+    text = str(error)
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return StoreError(
+            f"the disk is full ({error.filename or 'while writing scores'}); free some space or "
+            "choose another --results, then run the same command again: finished cells are kept"
+        )
+    if isinstance(error, FileNotFoundError) and "temporary directory" in text:
+        return StoreError(f"{text}; set TMPDIR to a folder that can be written")
+    lacking = isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError | OSError) and any(w in text.lower() for w in _NO_MEMORY)
+    )
+    if lacking or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return BenchError(
+            f"out of memory ({text.splitlines()[0] if text else 'no detail'}); use a smaller "
+            "--image-size or backbone, or fewer channels"
+        )
+    return error
+
+
+def sentence(error: BaseException) -> str:
+    """An error as the one sentence that a user is shown."""
+    error = in_words(error)
+    if isinstance(error, BenchError):
+        return str(error)
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__

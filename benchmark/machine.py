@@ -1,19 +1,21 @@
-"""Where a record was made: versions, device, threads, commit; and memory as the system counts it."""
+"""The machine as this process may use it: cores, memory, device; and what a record says of it."""
 
 from __future__ import annotations
 
 import os
 import platform
 import subprocess
+from collections.abc import Iterator
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from benchmark import __version__
 from benchmark.errors import SettingsError
+
+if TYPE_CHECKING:
+    import torch
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "faiss-cpu", "pillow")
 
@@ -24,6 +26,8 @@ def choose_device(name: str) -> torch.device:
     Raises:
         SettingsError: no such device here.
     """
+    import torch
+
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -38,14 +42,88 @@ def choose_device(name: str) -> torch.device:
 
 
 def cores() -> int:
-    """Threads to use: ``OMP_NUM_THREADS`` where it is set, else the cores this process may use."""
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    return int(told) if told.isdigit() and int(told) > 0 else len(os.sched_getaffinity(0))
+    """Threads to use: ``OMP_NUM_THREADS`` where it is set, else the cores this process may use.
+
+    These are the cores it is bound to, but no more than the processor time that a container's limit
+    grants, rounded: half a second per second is one core, 2.5 are two.
+    """
+    told = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if told.isdigit() and int(told) > 0:
+        return int(told)
+    try:
+        bound = len(os.sched_getaffinity(0))
+    except (AttributeError, OSError):  # macOS has no such call
+        bound = os.cpu_count() or 1
+    return max(1, min(bound, round(_processor_limit())))
+
+
+def memory() -> int:
+    """Bytes of memory that this process may use: the machine's, or a container's limit."""
+    try:
+        whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (OSError, ValueError):
+        whole = 1 << 63
+    return min(whole, _memory_limit())
+
+
+def _processor_limit(root: Path = Path("/")) -> float:
+    """Cores' worth of time that control groups grant; the whole of the machine when none does."""
+    found = [float(os.cpu_count() or 1)]
+    for folder in _control_groups("cpu", root):
+        match _words(folder / "cpu.max"):  # version 2: quota and period in microseconds
+            case [quota, period] if quota != "max":
+                found.append(float(quota) / float(period))
+        match _words(folder / "cpu.cfs_quota_us") + _words(folder / "cpu.cfs_period_us"):
+            case [quota, period] if float(quota) > 0:  # version 1: -1 is no limit
+                found.append(float(quota) / float(period))
+    return min(found)
+
+
+def _memory_limit(root: Path = Path("/")) -> int:
+    """Bytes that control groups grant; a number beyond any machine when none sets a limit."""
+    found = [1 << 63]
+    for folder in _control_groups("memory", root):
+        for name in ("memory.max", "memory.limit_in_bytes"):  # version 2, version 1
+            found += [int(word) for word in _words(folder / name) if word.isdigit()]
+    return min(found)
+
+
+def _control_groups(controller: str, root: Path) -> Iterator[Path]:
+    """Folders of the control groups that this process is in, and of those around them.
+
+    Inside a container the path in ``/proc/self/cgroup`` may be that of the host, while the
+    container's own group is mounted at the top: folders that are not there do no harm.
+    """
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers and controller not in controllers.split(","):
+            continue
+        tops = (controllers, controller) if controllers else ("", "unified")
+        for top in dict.fromkeys(tops):
+            place = root / "sys/fs/cgroup" / top
+            yield place
+            for part in Path(path).parts[1:]:
+                place /= part
+                yield place
+
+
+def _words(file: Path) -> list[str]:
+    try:
+        return file.read_text().split()
+    except (OSError, ValueError):
+        return []
 
 
 @lru_cache(maxsize=4)
 def describe(device: torch.device) -> dict[str, Any]:
     """The environment block of a record."""
+    import torch
+
     packages = {}
     for name in PACKAGES:
         try:
@@ -66,9 +144,11 @@ def describe(device: torch.device) -> dict[str, Any]:
 def device_name(device: torch.device) -> str:
     """The accelerator's or processor's own name."""
     if device.type == "cuda":
+        import torch
+
         return torch.cuda.get_device_name(device)
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
         return next(
             line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
         )
@@ -79,6 +159,8 @@ def device_name(device: torch.device) -> str:
 def reset_peak_memory(device: torch.device) -> None:
     """Start counting the peak anew, where the system allows it."""
     if device.type == "cuda":
+        import torch
+
         torch.cuda.reset_peak_memory_stats(device)
     try:
         Path("/proc/self/clear_refs").write_text("5")
@@ -96,6 +178,8 @@ def peak_memory(device: torch.device) -> dict[str, int | None]:
     except (OSError, StopIteration):
         pass
     if device.type == "cuda":
+        import torch
+
         out["peak_gpu_bytes"] = torch.cuda.max_memory_allocated(device)
     return out
 
@@ -114,5 +198,5 @@ def _commit() -> str | None:
 
 def _git(root: Path, *arguments: str) -> str:
     command = ["git", "-C", str(root), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    return done.stdout.strip()
+    done = subprocess.run(command, capture_output=True, timeout=10, check=True)
+    return done.stdout.decode("utf-8", "replace").strip()

@@ -59,11 +59,35 @@ def coerce(value: Any, annotation: Any, name: str) -> Any:
     """
     ok, out = _fit(value, annotation)
     if not ok:
+        quoted = ""
+        if isinstance(value, bool | int | float | None) and _words(annotation):
+            quoted = '; YAML reads words such as on and 01 as other than text: write "on", "01"'
         raise SettingsError(
             f"setting {name}: got {value!r} ({type(value).__name__}), "
-            f"allowed is {describe(annotation)}"
+            f"allowed is {describe(annotation)}{quoted}"
         )
     return out
+
+
+def coerce_yaml(value: Any, written: Any, annotation: Any, name: str) -> Any:
+    """As :func:`coerce`, of a YAML file's value; where a text is wanted and YAML made a number or a
+    truth value of it (``01``, ``on``), as it is written.
+
+    >>> coerce_yaml([1, True], ["01", "on"], tuple[str, ...], "categories")
+    ('01', 'on')
+    """
+    try:
+        return coerce(value, annotation, name)
+    except SettingsError:
+        ok, out = _fit(written, annotation)
+        if not ok or written is None:
+            raise
+        return out
+
+
+def _words(annotation: Any) -> bool:
+    """Whether a text may be meant."""
+    return annotation is str or any(isinstance(a, str) or _words(a) for a in get_args(annotation))
 
 
 def _fit(value: Any, annotation: Any) -> tuple[bool, Any]:

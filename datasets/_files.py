@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from benchmark.data.dataset import Category, Sample
+from benchmark import Category, Sample
 from benchmark.data.images import EXTENSIONS, FileSource
 from benchmark.errors import DataError
+from benchmark.texts import shown_name
 
 
 def subfolders(folder: Path) -> list[Path]:
@@ -56,12 +57,12 @@ def usable_name(name: str) -> str:
 
 
 def sample(root: Path, path: Path, defect: str = "good", mask: Path | None = None) -> Sample:
-    """One file as a sample: its id is the path below ``root``, with forward slashes."""
+    """One file as a sample: its id is the path below ``root``, with forward slashes, as a text."""
     return Sample(
-        id=path.relative_to(root).as_posix(),
+        id=shown_name(path.relative_to(root).as_posix()),
         image=FileSource(path),
         label=int(defect != "good"),
-        defect=defect,
+        defect=shown_name(defect),
         mask=FileSource(mask) if mask else None,
     )
 

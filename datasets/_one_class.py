@@ -19,7 +19,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.data.dataset import ArraySource, Category, Dataset, Offer, Sample
+from benchmark import Category, Dataset, Sample
+from benchmark.data.dataset import ArraySource
 from benchmark.errors import DataError, unknown
 
 Array = npt.NDArray[Any]
@@ -46,7 +47,6 @@ class Arrays:
 class OneClass(Dataset):
     """Base of the three sets: finds the arrays, checks them, lists a class as a category."""
 
-    offers: ClassVar[frozenset[Offer]] = frozenset({"image labels", "defect types"})
     small = True
     holds_out = False
     classes: ClassVar[Sequence[str]]

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmark.data.dataset import Category, Dataset, Sample
+from benchmark import Category, Dataset, Sample
 from benchmark.errors import DataError, unknown
 
 from ._files import lacking, pictures, require_images, sample, subfolders, usable_name

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from benchmark.data.dataset import Category, Dataset, Sample
+from benchmark import Category, Dataset, Sample
 from benchmark.errors import DataError, unknown
 
 from ._files import lacking, pictures, require_images, sample, subfolders, usable_name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, Self
 
@@ -9,12 +10,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmark.data.geometry import Geometry
-from benchmark.detector.base import Batch, Detector, Images, Prediction
-from benchmark.detector.context import Context
-from benchmark.detector.maps import smooth, upsample
+from benchmark import (
+    Batch,
+    Context,
+    Detector,
+    FeatureSpec,
+    Geometry,
+    Images,
+    Prediction,
+    smooth,
+    upsample,
+)
 from benchmark.errors import SettingsError
-from benchmark.features.cache import FeatureSpec
+
+PUBLIC_SEED = 1024
+"""What the well-known code seeds Python's generator with before its draw of channels."""
 
 
 class Padim(Detector):
@@ -30,11 +40,18 @@ class Padim(Detector):
     ``cholesky`` keeps one d × d factor per position, ``woodbury`` the N × d training features and an
     N × N factor (better when N is well below d); ``auto`` takes what needs less memory.
 
+    The paper leaves the draw open, and figures depend on it: on a category with few channels that
+    see the defect, one draw can be far from another. The well-known code draws once for all
+    categories, which ``draw="public"`` repeats.
+
     Args:
         backbone: frozen network.
         layers: resolutions or modules, finest first.
         channels: how many channels are drawn; None follows the backbone: 100 for ResNet-18, 550 for
             WideResNet-50-2 (the paper's), else 100.
+        draw: ``seed``: anew for each category and seed, by the run's generator. ``public``: that of
+            the well-known code (xiahaifeng1995), the same for every category and seed: of C
+            channels in all it takes Python's ``random.seed(1024)``, ``sample(range(C), channels)``.
         regulariser: added to the diagonal of every covariance.
         sigma: of the Gaussian smoothing, in input pixels.
         solver: see above.
@@ -51,6 +68,7 @@ class Padim(Detector):
         backbone: str = "wide_resnet50_2",
         layers: tuple[int | str, ...] = (1, 2, 3),
         channels: int | None = None,
+        draw: Literal["seed", "public"] = "seed",
         regulariser: float = 0.01,
         sigma: float = 4.0,
         solver: Literal["auto", "cholesky", "woodbury"] = "auto",
@@ -58,9 +76,11 @@ class Padim(Detector):
         self.backbone = backbone
         self.layers = layers
         self.channels = channels
+        self.draw = draw
         self.regulariser = regulariser
         self.sigma = sigma
         self.solver = solver
+        self.draws = draw == "seed"
         if (channels is not None and channels < 1) or regulariser <= 0:
             raise SettingsError(
                 f"padim: channels is {channels}, regulariser {regulariser}: both must be positive"
@@ -75,8 +95,11 @@ class Padim(Detector):
         total = sum(layer.shape[1] for layer in layers)
         papers = {"resnet18": 100, "wide_resnet50_2": 550}
         count = min(self.channels or papers.get(self.backbone.partition(".")[0], 100), total)
-        drawn = context.rng("channels").permutation(total)[:count]
-        self.chosen_ = torch.from_numpy(drawn).sort().values
+        if self.draw == "public":
+            drawn = random.Random(PUBLIC_SEED).sample(range(total), count)
+        else:
+            drawn = context.rng("channels").permutation(total)[:count].tolist()
+        self.chosen_ = torch.tensor(sorted(drawn))
         self.solver_ = self.solver
         if self.solver == "auto":  # bytes per position: factor, or features and factor (float64)
             woodbury = 4 * len(train) * count + 8 * len(train) ** 2 < 4 * count**2
@@ -106,8 +129,9 @@ class Padim(Detector):
         out, start = [], 0
         for layer in context.features(batch, self.needs()[0]):
             mine = (self.chosen_ >= start) & (self.chosen_ < start + layer.shape[1])
-            some = layer[:, (self.chosen_[mine] - start).to(layer.device)]
-            out.append(F.interpolate(some, size=self.grid_, mode="nearest"))
+            if mine.any():  # of a few channels none may be this layer's
+                some = layer[:, (self.chosen_[mine] - start).to(layer.device)]
+                out.append(F.interpolate(some, size=self.grid_, mode="nearest"))
             start += layer.shape[1]
         return torch.cat(out, 1).flatten(2).permute(2, 0, 1).contiguous()
 

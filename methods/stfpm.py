@@ -8,14 +8,22 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from benchmark.data.geometry import Geometry
-from benchmark.detector.base import Batch, Detector, Images, Prediction
-from benchmark.detector.context import Context
-from benchmark.detector.maps import upsample
-from benchmark.detector.training import Training, seeded, split_off
+from benchmark import (
+    POOLED,
+    Batch,
+    Context,
+    Detector,
+    FeatureSpec,
+    Geometry,
+    Images,
+    Prediction,
+    Training,
+    seeded,
+    split_off,
+    upsample,
+)
 from benchmark.errors import SettingsError
-from benchmark.features.backbones import POOLED, layer_names, untrained
-from benchmark.features.cache import FeatureSpec
+from benchmark.features.backbones import layer_names, untrained
 
 from ._distillation import ImageNetInput, cosine_gap
 
@@ -47,7 +55,7 @@ class Stfpm(Detector):
     title = "STFPM"
     citation = "Wang et al. 2021"
     paper = Geometry(resize=(256, 256))
-    smoke = {"epochs": 8, "batch": 4}
+    smoke = {"epochs": 16, "batch": 4}
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from tabulate import tabulate
 from benchmark.cli.views import compare, plot, report, scores, table
 from benchmark.errors import DataError, SettingsError, unknown
 from benchmark.plugins.registry import Registry
-from benchmark.run.config import RunConfig
+from benchmark.runner.config import RunConfig, settings_by_owner
 
 
 def run(given: Namespace) -> int:
@@ -49,18 +49,19 @@ def _run(config: RunConfig) -> int:
         registry.entry("method", name)
     registry.entry("dataset", config.dataset)
     from benchmark.console import open_console
-    from benchmark.run import runner
-    from benchmark.run.summary import summarise
+    from benchmark.runner.plan import prepare
+    from benchmark.runner.run import execute
+    from benchmark.runner.summary import summarise
 
     with open_console() as console:
-        job = runner.prepare(config, registry, console)
+        plan = prepare(config, registry, console)
         if not config.dry_run:
-            results = runner.execute(job)
+            results = execute(plan)
     if config.dry_run:
-        from benchmark.run.estimate import dry_run
+        from benchmark.runner.estimate import dry_run
 
-        return dry_run(job)
-    print(summarise(job, results))
+        return dry_run(plan)
+    print(summarise(plan, results))
     return 0 if all(result.outcome in ("ok", "kept") for result in results) else 1
 
 
@@ -95,9 +96,9 @@ def evaluate(given: Namespace) -> int:
 
 def data(given: Namespace) -> int:
     """Where a data set is looked for, how to get it, and whether it is whole."""
+    from benchmark import places
     from benchmark.console import open_console
     from benchmark.data.verify import verify
-    from benchmark.run.config import data_folder, folder_from
 
     cls = Registry([Path(p) for p in given.plugin]).dataset(given.name)
     print(
@@ -105,7 +106,7 @@ def data(given: Namespace) -> int:
     )
     folder = None
     if cls.needs_root:
-        root = folder_from(given.data_root, "BENCH_DATA")
+        root = places.data_root(given.data_root)
         where = root or "nowhere: neither --data-root nor BENCH_DATA is given"
         print(f"  looked   {where} (itself, or {given.name}/ in it)")
         if given.download:
@@ -113,7 +114,7 @@ def data(given: Namespace) -> int:
                 raise DataError("nowhere to download to; pass --data-root DIR or set BENCH_DATA")
             root.mkdir(parents=True, exist_ok=True)
             cls(root).download()
-        folder = data_folder(root, [given.name])
+        folder = places.dataset_folder(root, given.name)
         print(f"  found    {folder}")
     with open_console() as console:
         report = verify(cls(folder), console.fraction("checking"))
@@ -130,9 +131,9 @@ def new(given: Namespace) -> int:
 
 def check(given: Namespace) -> int:
     """Test that a method or a data set keeps its contract."""
+    from benchmark import places
     from benchmark.features.backbones import WeightsFrom
     from benchmark.plugins.contract import DatasetChecks, DetectorChecks, run_checks
-    from benchmark.run.config import data_folder, folder_from
 
     path = Path(given.name)
     is_file = path.suffix == ".py"
@@ -141,17 +142,13 @@ def check(given: Namespace) -> int:
     suites: list[DetectorChecks | DatasetChecks] = []
     if name in registry.entries["method"]:
         cls, preset = registry.method(name)
-        folder = folder_from(given.weights_dir, "BENCH_WEIGHTS") if given.weights_dir else None
-        weights = WeightsFrom(folder) if folder else None
+        weights = WeightsFrom(places.expanded(given.weights_dir)) if given.weights_dir else None
         suites.append(DetectorChecks(cls, preset, weights))
     if name in registry.entries["dataset"]:
-        dataset = registry.dataset(name)
-        root = folder_from(given.data_root, "BENCH_DATA")
-        suites.append(
-            DatasetChecks(dataset(data_folder(root, [name]) if dataset.needs_root else None))
-        )
+        suites.append(DatasetChecks(registry.open_dataset(name, given.data_root)))
     if not suites:
-        registry.entry("method", name)  # raises, with the nearest known name
+        known = [*registry.names("method"), *registry.names("dataset")]
+        raise SettingsError(unknown("method or data set", name, known))
     kept = True
     for suite in suites:
         for outcome in run_checks(suite):
@@ -165,9 +162,24 @@ def check(given: Namespace) -> int:
 
 def pretrain(given: Namespace) -> int:
     """Build a pre-trained asset once."""
-    from benchmark.run.pretrain import pretrain
+    from benchmark.runner.pretrain import pretrain
 
-    return pretrain(given)
+    settings = settings_by_owner(given.set)
+    if stray := settings.keys() - {given.name}:
+        raise SettingsError(f"--set names {', '.join(stray)}; write {given.name}.SETTING=VALUE")
+    path, built = pretrain(
+        given.name,
+        given.images,
+        settings=settings.get(given.name),
+        assets_dir=given.assets_dir,
+        weights_dir=given.weights_dir,
+        weights=given.weights,
+        device=given.device,
+        plugins=given.plugin,
+        force=given.force,
+    )
+    print(f"{given.name}: {path}" if built else f"{path} exists already; --force builds it again")
+    return 0
 
 
 COMMANDS: Mapping[str, Callable[[Namespace], int]] = {

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmark import __version__
-from benchmark.errors import BenchError
+from benchmark.console import warned
+from benchmark.errors import BenchError, RecordWarning, in_words
+from benchmark.places import RESULTS, expanded
+from benchmark.texts import shown_name
 
 MASKS = "data sets of yours, for their masks"
 RUN_EXAMPLE = "example: bench run --methods spade padim --dataset mvtec --data-root ~/data"
@@ -20,11 +25,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Before any library starts threads: those that wait shall sleep. On a shared machine busy waiting
     # was measured to cost a run three to four times its CPU time.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if not _supported():
+        print(
+            "bench: Windows is not supported; run it on Linux or macOS, or in the Windows Subsystem "
+            "for Linux",
+            file=sys.stderr,
+        )
+        return 2
+    for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a letter gets its number
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     given = parser().parse_args(arguments)
     try:
         from benchmark.cli.commands import COMMANDS
 
-        return COMMANDS[given.command](given)
+        _expand(given)
+        with warned(RecordWarning, lambda text: print(f"bench: {text}", file=sys.stderr)) as told:
+            status = COMMANDS[given.command](given)
+        return status or int(bool(told))
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
@@ -37,6 +55,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except (MemoryError, OSError, RuntimeError) as error:
+        known = in_words(error)
+        if known is error:
+            raise
+        print(f"bench: {known}", file=sys.stderr)
+        return 2
+
+
+def _supported() -> bool:
+    """Whether the system has file locks as Linux and macOS do; Windows has not."""
+    try:
+        import fcntl  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+PATHS = (
+    *("results", "data_root", "weights_dir", "assets_dir", "plugin", "config"),
+    *("check", "out", "into", "images", "runs"),
+)
+"""Options whose values are paths, or may be."""
+
+
+def _expand(given: argparse.Namespace) -> None:
+    """Replace ``~`` in paths, which a shell does for --x DIR and not for --x=DIR; compose the
+    letters of categories' names as those of data sets are."""
+    if getattr(given, "categories", None):
+        given.categories = [shown_name(name) for name in given.categories]
+    named = (*PATHS, "name") if given.command in ("table", "check") else PATHS
+    for name in named:
+        value = getattr(given, name, None)
+        if isinstance(value, list):
+            setattr(given, name, [_path(part) for part in value])
+        elif value:
+            setattr(given, name, _path(value))
+
+
+def _path(value: str | Path) -> str | Path:
+    if not str(value).startswith("~"):
+        return value
+    path = expanded(value)
+    return str(path) if isinstance(value, str) else path
 
 
 def parser() -> argparse.ArgumentParser:
@@ -64,10 +125,30 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+class Several(argparse.Action):
+    """Values of an option that may be given again: ``--plugin A --plugin B`` is ``--plugin A B``.
+
+    Unlike argparse's ``extend``, the first occurrence replaces the default.
+    """
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        given = getattr(namespace, self.dest)
+        earlier = [] if given is self.default else given
+        setattr(namespace, self.dest, [*earlier, *values])
+
+
 def _run(p: argparse.ArgumentParser) -> None:
     _common_run(p)
-    p.add_argument("--methods", nargs="+", metavar="NAME", help="see: bench list methods")
-    p.add_argument("--seeds", nargs="+", type=int, metavar="N", help="default: 0")
+    p.add_argument(
+        "--methods", action=Several, nargs="+", metavar="NAME", help="see: bench list methods"
+    )
+    p.add_argument("--seeds", action=Several, nargs="+", type=int, metavar="N", help="default: 0")
     p.add_argument(
         "--protocol",
         choices=["standard", "paper"],
@@ -79,7 +160,7 @@ def _run(p: argparse.ArgumentParser) -> None:
     )
     p.add_argument(
         "--set",
-        action="extend",
+        action=Several,
         nargs="+",
         metavar="METHOD.NAME=VALUE",
         help="a method's setting, for instance spade.k=5",
@@ -102,7 +183,9 @@ def _run(p: argparse.ArgumentParser) -> None:
 
 def _common_run(p: argparse.ArgumentParser) -> None:
     p.add_argument("--dataset", metavar="NAME", help="default: synthetic")
-    p.add_argument("--categories", nargs="+", metavar="NAME", help="default: all there are")
+    p.add_argument(
+        "--categories", action=Several, nargs="+", metavar="NAME", help="default: all there are"
+    )
     p.add_argument("--device", help="auto (default), cpu, cuda, cuda:1")
     p.add_argument("--data-root", metavar="DIR", help="data set's folder, or the one above it")
     p.add_argument("--weights-dir", metavar="DIR", help="looked into before the hubs")
@@ -110,14 +193,31 @@ def _common_run(p: argparse.ArgumentParser) -> None:
         "--weights", choices=["auto", "random"], help="random: no pre-training, labelled so"
     )
     p.add_argument("--assets-dir", metavar="DIR", help="pre-trained parts of methods")
-    p.add_argument("--plugin", nargs="+", metavar="FILE.py", help="methods or data sets of yours")
+    p.add_argument(
+        "--plugin",
+        action=Several,
+        nargs="+",
+        metavar="FILE.py",
+        help="methods or data sets of yours",
+    )
     p.add_argument("--threads", type=int, metavar="N", help="default: all cores")
     p.add_argument("--results", metavar="DIR", help="default: results/runs")
 
 
+def _records(p: argparse.ArgumentParser, methods: bool = True) -> None:
+    """Options that say which records are shown."""
+    p.add_argument("--results", action=Several, nargs="+", default=[RESULTS], metavar="DIR")
+    p.add_argument("--dataset", metavar="NAME", help="as in the results folder")
+    p.add_argument("--protocol", metavar="LABEL", help="as in the results folder")
+    if methods:
+        p.add_argument(
+            "--methods", action=Several, nargs="+", metavar="NAME", help="as bench run names them"
+        )
+
+
 def _list(p: argparse.ArgumentParser) -> None:
     p.add_argument("what", choices=["methods", "datasets", "metrics", "tables"])
-    p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py")
+    p.add_argument("--plugin", action=Several, nargs="+", default=[], metavar="FILE.py")
 
 
 def _table(p: argparse.ArgumentParser) -> None:
@@ -125,14 +225,11 @@ def _table(p: argparse.ArgumentParser) -> None:
     p.add_argument("--format", choices=["markdown", "latex", "csv", "html"], default="markdown")
     p.add_argument(
         "--metric",
+        action=Several,
         nargs="+",
         metavar="NAME",
         help="for per-category (default: image_auroc), summary",
     )
-    p.add_argument("--results", nargs="+", default=["results/runs"], metavar="DIR")
-    p.add_argument("--dataset", metavar="NAME")
-    p.add_argument("--protocol", metavar="LABEL", help="as in the results folder")
-    p.add_argument("--methods", nargs="+", metavar="NAME", help="as in --methods of bench run")
     p.add_argument(
         "--view",
         choices=["both", "published", "run"],
@@ -145,7 +242,7 @@ def _table(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--ensemble", action="store_true", help="also the mean scores over seeds, as detectors"
     )
-    p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py", help=MASKS)
+    p.add_argument("--plugin", action=Several, nargs="+", default=[], metavar="FILE.py", help=MASKS)
     p.add_argument(
         "--check",
         nargs="?",
@@ -154,6 +251,7 @@ def _table(p: argparse.ArgumentParser) -> None:
         help="re-derive every cell from the score files; FILE: a saved table, in any format",
     )
     p.add_argument("--data-root", metavar="DIR", help="for --check of pixel metrics")
+    _records(p)
 
 
 def _compare(p: argparse.ArgumentParser) -> None:
@@ -162,13 +260,11 @@ def _compare(p: argparse.ArgumentParser) -> None:
         "--published", action="store_true", help="every record against its published number"
     )
     p.add_argument("--metric", default="image_auroc", metavar="NAME", help="default: image_auroc")
-    p.add_argument("--results", nargs="+", default=["results/runs"], metavar="DIR")
-    p.add_argument("--dataset", metavar="NAME")
-    p.add_argument("--protocol", metavar="LABEL", help="as in the results folder")
     p.add_argument("--data-root", metavar="DIR", help="masks, for intervals of pixel metrics")
     p.add_argument("--common", action="store_true", help="averages over common categories")
     p.add_argument("--format", choices=["markdown", "latex", "csv", "html"], default="markdown")
-    p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py", help=MASKS)
+    p.add_argument("--plugin", action=Several, nargs="+", default=[], metavar="FILE.py", help=MASKS)
+    _records(p, methods=False)
 
 
 def _plot(p: argparse.ArgumentParser) -> None:
@@ -178,49 +274,40 @@ def _plot(p: argparse.ArgumentParser) -> None:
         help="gallery: worst misses and false alarms first; defects: recall by defect type",
     )
     p.add_argument("--metric", default="image_auroc", metavar="NAME", help="for cost")
-    p.add_argument("--results", nargs="+", default=["results/runs"], metavar="DIR")
-    p.add_argument("--dataset", metavar="NAME")
-    p.add_argument("--protocol", metavar="LABEL", help="as in the results folder")
-    p.add_argument("--methods", nargs="+", metavar="NAME")
-    p.add_argument("--categories", nargs="+", metavar="NAME")
+    p.add_argument("--categories", action=Several, nargs="+", metavar="NAME")
     p.add_argument("--data-root", metavar="DIR", help="data set's folder, or the one above it")
     p.add_argument("--out", metavar="DIR", help="default: pictures/ in the results folder")
     p.add_argument("--format", choices=["png", "pdf", "svg"], default="png")
     p.add_argument("--count", type=int, default=5, metavar="N", help="gallery: images of each kind")
-    p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py")
+    p.add_argument("--plugin", action=Several, nargs="+", default=[], metavar="FILE.py")
+    _records(p)
 
 
 def _report(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--results", nargs="+", default=["results/runs"], metavar="DIR")
-    p.add_argument("--dataset", metavar="NAME")
-    p.add_argument("--protocol", metavar="LABEL", help="as in the results folder")
-    p.add_argument("--methods", nargs="+", metavar="NAME")
     p.add_argument("--data-root", metavar="DIR", help="for pictures of the data set's images")
     p.add_argument("--no-pictures", action="store_true", help="tables only")
     p.add_argument("--out", metavar="FILE.html", help="default: report.html in the results folder")
-    p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py")
+    p.add_argument("--plugin", action=Several, nargs="+", default=[], metavar="FILE.py")
+    _records(p)
 
 
 def _evaluate(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--results", default="results/runs", metavar="DIR")
+    p.add_argument("--results", default=RESULTS, metavar="DIR")
     p.add_argument("--data-root", metavar="DIR")
-    p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py")
+    p.add_argument("--plugin", action=Several, nargs="+", default=[], metavar="FILE.py")
 
 
 def _scores(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--results", nargs="+", default=["results/runs"], metavar="DIR")
-    p.add_argument("--dataset", metavar="NAME")
-    p.add_argument("--protocol", metavar="LABEL", help="as in the results folder")
-    p.add_argument("--methods", nargs="+", metavar="NAME")
-    p.add_argument("--categories", nargs="+", metavar="NAME")
-    p.add_argument("--seeds", nargs="+", type=int, metavar="N")
+    p.add_argument("--categories", action=Several, nargs="+", metavar="NAME")
+    p.add_argument("--seeds", action=Several, nargs="+", type=int, metavar="N")
+    _records(p)
 
 
 def _data(p: argparse.ArgumentParser) -> None:
     p.add_argument("name", help="see: bench list datasets")
     p.add_argument("--data-root", metavar="DIR")
     p.add_argument("--download", action="store_true", help="fetch it first, where that is allowed")
-    p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py")
+    p.add_argument("--plugin", action=Several, nargs="+", default=[], metavar="FILE.py")
 
 
 def _new(p: argparse.ArgumentParser) -> None:
@@ -242,6 +329,6 @@ def _pretrain(p: argparse.ArgumentParser) -> None:
     p.add_argument("--weights-dir", metavar="DIR")
     p.add_argument("--weights", choices=["auto", "random"], default="auto")
     p.add_argument("--device", default="auto")
-    p.add_argument("--set", action="extend", nargs="+", default=[], metavar="ASSET.NAME=VALUE")
-    p.add_argument("--plugin", nargs="+", default=[], metavar="FILE.py")
+    p.add_argument("--set", action=Several, nargs="+", default=[], metavar="ASSET.NAME=VALUE")
+    p.add_argument("--plugin", action=Several, nargs="+", default=[], metavar="FILE.py")
     p.add_argument("--force", action="store_true", help="build it again")

@@ -43,15 +43,16 @@ def compare(given: Namespace) -> int:
         raise SettingsError("compare either two runs (A B) or --published, not both")
     if not given.published and len(given.runs) != 2:
         raise SettingsError("name two runs, as in: bench compare spade padim; or use --published")
+    datasets = Datasets(given.data_root, given.plugin)
     if given.published:
         grid = with_published(_chosen(given), given.common)
     else:
         # two folders need no other records
         frame = None if all(Path(name).is_dir() for name in given.runs) else _chosen(given)
         a, b = (side(frame, name) for name in given.runs)
-        grid = two_runs(a, b, given.metric, Datasets(given.data_root, given.plugin))
+        grid = two_runs(a, b, given.metric, datasets)
     print(render([grid], given.format))
-    return 0
+    return 1 if datasets.refused else 0
 
 
 def plot(given: Namespace) -> int:
@@ -86,24 +87,27 @@ def plot(given: Namespace) -> int:
         written = cost(frame, out, metric=given.metric, **options)
     for path in written:
         print(path)
-    return 0 if written else 1
+    return 0 if written and not datasets.refused else 1
 
 
 def report(given: Namespace) -> int:
     """All results as one HTML file."""
     from benchmark.records.stored import Datasets
-    from benchmark.report.page import page
+    from benchmark.reports.page import page
 
     datasets = None if given.no_pictures else Datasets(given.data_root, given.plugin)
     text = page(_chosen(given), datasets)
     out = Path(given.out) if given.out else Path(given.results[0]) / "report.html"
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text, encoding="utf-8")
+        out.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise StoreError(f"{out}: the report cannot be written ({error.strerror})") from error
     print(out)
-    return 0
+    refused = datasets.refused if datasets else []
+    for text in refused:
+        print(f"bench: no pictures with images: {text}", file=sys.stderr)
+    return 1 if refused else 0
 
 
 def scores(given: Namespace) -> int:

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,6 @@ import numpy.typing as npt
 from benchmark.errors import DataError
 
 Array = npt.NDArray[Any]
-Offer = Literal["image labels", "masks", "defect types"]
 
 
 class ImageSource(Protocol):
@@ -87,7 +86,6 @@ class Dataset(ABC):
     citation: ClassVar[str]
     origin: ClassVar[str]
     """How to get it, one sentence with the address; printed when it is not found."""
-    offers: ClassVar[frozenset[Offer]] = frozenset({"image labels", "masks", "defect types"})
     size: ClassVar[int | None] = None
     """Side of the standard protocol's square input; None keeps each image at its native size."""
     small: ClassVar[bool] = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -49,6 +49,41 @@ class Geometry:
                 f"geometry {self}: the crop ({self.crop}) is larger than the resized image "
                 f"({shorter}); make the crop smaller or the resize larger"
             )
+
+    def scaled(self, side: int) -> Geometry:
+        """The same geometry for another size of the input.
+
+        Resize, crop and evaluation crop change in proportion, so that the detector sees the same
+        part of the image and the same part is measured; filter and ``eval_size`` stay.
+
+        Args:
+            side: of the new input in pixels, the shorter one where it is not square.
+
+        Raises:
+            SettingsError: crops of an image that keeps its own size have no proportion.
+
+        >>> PADIM, DSR = Geometry(resize=256, crop=224), Geometry(resize=(256, 256), eval_crop=224)
+        >>> PADIM.scaled(112) == Geometry(resize=128, crop=112)
+        True
+        >>> DSR.scaled(128) == Geometry(resize=(128, 128), eval_crop=112)
+        True
+        """
+        if self.resize is None:
+            if self.crop or self.eval_crop:
+                raise SettingsError(
+                    f"geometry {self}: crops of an image that keeps its own size cannot be scaled "
+                    f"to an input of {side} pixels; run without --image-size"
+                )
+            return replace(self, resize=(side, side))
+        sides = [self.resize] if isinstance(self.resize, int) else list(self.resize)
+        seen = self.crop or min(sides)
+        resize = [round(length * side / seen) for length in sides]
+        return replace(
+            self,
+            resize=resize[0] if isinstance(self.resize, int) else (resize[0], resize[1]),
+            crop=side if self.crop else None,
+            eval_crop=max(1, round(self.eval_crop * side / seen)) if self.eval_crop else None,
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for a record."""

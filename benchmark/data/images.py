@@ -14,7 +14,6 @@ What every image becomes: uint8 RGB, upright. In words, because other choices gi
 from __future__ import annotations
 
 import io
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,6 +26,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from benchmark.errors import DataError
+from benchmark.machine import cores
 
 Array = npt.NDArray[Any]
 T = TypeVar("T")
@@ -197,7 +197,7 @@ def in_parallel(
     >>> list(in_parallel(abs, [-1, 2, -3]))
     [1, 2, 3]
     """
-    workers = workers or min(os.cpu_count() or 1, 16)
+    workers = workers or min(cores(), 16)
     waiting: deque[Future[R]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:

@@ -7,28 +7,32 @@ the operating system decides what stays in memory.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from benchmark.data.batch import Batch
 from benchmark.data.dataset import Category, Sample, digest
 from benchmark.data.geometry import Geometry
 from benchmark.data.images import check_mask, in_parallel
-from benchmark.detector.base import Batch
 from benchmark.errors import DataError
+from benchmark.machine import memory
 
 Array = npt.NDArray[Any]
 
 PREDICT_BATCH = 16
 MEMORY_BYTES = 1 << 30
-"""Pixels of one category and geometry above this live in a temporary file."""
+"""Pixels of one category and geometry above this, or above an eighth of the memory that the process
+may use, live in a temporary file."""
 
 
 class ImageSet:
@@ -94,6 +98,7 @@ class Keys:
 
     Attributes:
         train, test: one per sample.
+        masks: one per test sample, ``-`` for none.
         fingerprint: 16 hexadecimal digits over ids, labels, defect types, images and masks: equal
             fingerprints mean the same data.
     """
@@ -101,6 +106,7 @@ class Keys:
     train: list[str]
     test: list[str]
     fingerprint: str
+    masks: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -125,22 +131,33 @@ def hash_category(category: Category, threads: int) -> Keys:
     if len(set(ids)) != len(ids):
         twice = next(i for i in ids if ids.count(i) > 1)
         raise DataError(f"category {category.name!r}: two samples have the id {twice!r}")
-    keys, fingerprint = hash_samples(samples, threads)
+    hashes = hash_files(samples, threads)
     split = len(category.train)
-    return Keys(keys[:split], keys[split:], fingerprint)
+    images, masks = [image for image, _ in hashes], [mask for _, mask in hashes]
+    return Keys(images[:split], images[split:], fingerprint_of(samples, hashes), masks[split:])
 
 
 def hash_samples(samples: Sequence[Sample], threads: int) -> tuple[list[str], str]:
     """Content hash per image, and one fingerprint over ids, labels, images and masks."""
+    hashes = hash_files(samples, threads)
+    return [image for image, _ in hashes], fingerprint_of(samples, hashes)
+
+
+def hash_files(samples: Sequence[Sample], threads: int) -> list[tuple[str, str]]:
+    """Content hashes of every sample's image and mask, ``-`` for no mask."""
 
     def one(sample: Sample) -> tuple[str, str]:
         return digest(sample.image), digest(sample.mask) if sample.mask else "-"
 
-    hashes = list(in_parallel(one, samples, threads))
+    return list(in_parallel(one, samples, threads))
+
+
+def fingerprint_of(samples: Sequence[Sample], hashes: Sequence[tuple[str, str]]) -> str:
+    """16 hexadecimal digits over ids, labels, defect types and the hashes of images and masks."""
     hasher = hashlib.sha256()
     for sample, (image, mask) in sorted(zip(samples, hashes, strict=True), key=lambda p: p[0].id):
         hasher.update(f"{sample.id}\n{sample.label}\n{sample.defect}\n{image}\n{mask}\n".encode())
-    return [image for image, _ in hashes], hasher.hexdigest()[:16]
+    return hasher.hexdigest()[:16]
 
 
 def decode_category(
@@ -209,8 +226,31 @@ def decode_samples(
 
 def _buffer(shape: tuple[int, ...]) -> Array:
     size = int(np.prod(shape))
-    if size <= MEMORY_BYTES:
+    if size <= min(MEMORY_BYTES, memory() // 8):
         return np.empty(shape, np.uint8)
-    with tempfile.TemporaryFile(prefix="bench-pixels-") as file:
-        os.posix_fallocate(file.fileno(), 0, size)  # a full disk is said now, not by a bus error
-        return np.memmap(file, np.uint8, "r+", shape=shape)
+    try:
+        with tempfile.TemporaryFile(prefix="bench-pixels-") as file:
+            _reserve(file.fileno(), size)  # a full disk is said now, not by a bus error
+            return np.memmap(file, np.uint8, "r+", shape=shape)
+    except OSError as error:
+        where = tempfile.tempdir or "which Python looks for"
+        raise DataError(
+            f"the temporary folder ({where}) has no room for {size / 1e6:.0f} MB of pixels "
+            f"({error.strerror or error}); set TMPDIR to a folder on a larger disk, or use a "
+            "smaller --image-size"
+        ) from error
+
+
+def _reserve(file: int, size: int) -> None:
+    """Make an open file as large as this. Raises OSError when the disk has no room for it."""
+    try:
+        os.posix_fallocate(file, 0, size)
+        return
+    except AttributeError:  # macOS
+        pass
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL):
+            raise
+    if shutil.disk_usage(file).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    os.truncate(file, size)

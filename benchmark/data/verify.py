@@ -12,13 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.data.dataset import Category, Dataset, Sample
-from benchmark.data.images import (
-    EXTENSIONS,
-    FileSource,
-    MaskValuesError,
-    check_mask,
-    in_parallel,
-)
+from benchmark.data.images import EXTENSIONS, FileSource, MaskValuesError, check_mask, in_parallel
 from benchmark.errors import DataError
 
 Progress = Callable[[int, int], None]

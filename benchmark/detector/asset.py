@@ -11,16 +11,14 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from benchmark import settings as settings_of
-from benchmark.detector.base import Images, State
+from benchmark.data.batch import Images
+from benchmark.detector.context import Context
+from benchmark.detector.state import LoadedAsset, State
 from benchmark.errors import AssetError, StoreError
-
-if TYPE_CHECKING:
-    from benchmark.detector.context import Context
 
 
 class Asset(ABC):
@@ -44,76 +42,64 @@ class Asset(ABC):
         text = json.dumps(settings_of.as_json(self.settings()), sort_keys=True)
         return folder / f"{self.name}@{hashlib.sha256(text.encode()).hexdigest()[:8]}.safetensors"
 
+    def save(self, state: State, info: dict[str, Any], folder: Path) -> Path:
+        """Write the asset: the tensors first, the JSON that vouches for them last."""
+        path = self.path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        state.save(path)
+        info = {
+            **info,
+            "name": self.name,
+            "settings": settings_of.as_json(self.settings()),
+            "sha256": _hash(path),
+        }
+        temporary = path.with_suffix(".json.part")
+        temporary.write_text(json.dumps(info, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        temporary.replace(path.with_suffix(".json"))
+        return path
 
-@dataclass(frozen=True)
-class LoadedAsset:
-    """An asset as a run uses it.
+    def load(self, folder: Path | None) -> LoadedAsset:
+        """Read the asset back.
 
-    Attributes:
-        state: tensors and values that ``build`` returned.
-        sha256: of the file, 16 digits; enters the identity of a cell.
-        info: settings, fingerprint and number of the images, weights that were used.
-    """
-
-    state: State
-    sha256: str
-    info: dict[str, Any]
-
-
-def save(asset: Asset, state: State, info: dict[str, Any], folder: Path) -> Path:
-    """Write an asset: the tensors first, the JSON that vouches for them last."""
-    path = asset.path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    state.save(path)
-    info = {
-        **info,
-        "name": asset.name,
-        "settings": settings_of.as_json(asset.settings()),
-        "sha256": _hash(path),
-    }
-    temporary = path.with_suffix(".json.part")
-    temporary.write_text(json.dumps(info, indent=2, sort_keys=True) + "\n")
-    temporary.replace(path.with_suffix(".json"))
-    return path
-
-
-def load(asset: Asset, folder: Path | None) -> LoadedAsset:
-    """Read an asset back.
-
-    Raises:
-        AssetError: missing or damaged; names the command that builds it.
-    """
-    command = f"bench pretrain {asset.name} --images DIR"
-    for name, value in asset.settings().items():
-        if value != settings_of.declared(type(asset))[name][1]:
-            command += (
-                f" --set {asset.name}.{name}={json.dumps(settings_of.as_json({'v': value})['v'])}"
+        Raises:
+            AssetError: missing or damaged; names the command that builds it.
+        """
+        command = self._command()
+        if folder is None:
+            raise AssetError(
+                f"asset {self.name} is needed and no assets folder was given; pass --assets-dir "
+                f"(or BENCH_ASSETS) and build it once with: {command} --assets-dir DIR"
             )
-    if folder is None:
-        raise AssetError(
-            f"asset {asset.name} is needed and no assets folder was given; pass --assets-dir "
-            f"(or BENCH_ASSETS) and build it once with: {command} --assets-dir DIR"
-        )
-    path = asset.path(folder)
-    try:
-        info = json.loads(path.with_suffix(".json").read_text())
-        found = _hash(path)
-    except FileNotFoundError as error:
-        raise AssetError(
-            f"asset {asset.name} with settings {asset.settings()}: {path} does not exist; build it "
-            f"once with: {command} --assets-dir {folder}"
-        ) from error
-    except (OSError, json.JSONDecodeError) as error:
-        raise AssetError(f"asset {asset.name}: {path} is unreadable ({error})") from error
-    if found != info.get("sha256"):
-        raise AssetError(
-            f"asset {asset.name}: {path} is damaged (its SHA-256 differs from its JSON's); delete "
-            f"both files and run: {command} --assets-dir {folder}"
-        )
-    try:
-        return LoadedAsset(State.load(path), found, info)
-    except StoreError as error:
-        raise AssetError(f"asset {asset.name}: {error}") from error
+        path = self.path(folder)
+        try:
+            info = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+            found = _hash(path)
+        except FileNotFoundError as error:
+            raise AssetError(
+                f"asset {self.name} with settings {self.settings()}: {path} does not exist; build "
+                f"it once with: {command} --assets-dir {folder}"
+            ) from error
+        except (OSError, ValueError) as error:
+            raise AssetError(f"asset {self.name}: {path} is unreadable ({error})") from error
+        if found != info.get("sha256"):
+            raise AssetError(
+                f"asset {self.name}: {path} is damaged (its SHA-256 differs from its JSON's); "
+                f"delete both files and run: {command} --assets-dir {folder}"
+            )
+        try:
+            return LoadedAsset(State.load(path), found, info)
+        except StoreError as error:
+            raise AssetError(f"asset {self.name}: {error}") from error
+
+    def _command(self) -> str:
+        """The ``bench pretrain`` that builds it, without folders."""
+        command = f"bench pretrain {self.name} --images DIR"
+        defaults = {k: default for k, (_, default) in settings_of.declared(type(self)).items()}
+        for name, value in self.settings().items():
+            if value != defaults[name]:
+                text = json.dumps(settings_of.as_json({"v": value})["v"])
+                command += f" --set {self.name}.{name}={text}"
+        return command
 
 
 def _hash(path: Path) -> str:

@@ -7,75 +7,22 @@ images or the test set as a whole.
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from benchmark import settings as settings_of
+from benchmark.data.batch import Batch, Images
 from benchmark.data.geometry import Geometry
-from benchmark.errors import DetectorError, NotFittedError, StoreError
-
-if TYPE_CHECKING:
-    from benchmark.detector.asset import Asset
-    from benchmark.detector.context import Context
-    from benchmark.features.cache import FeatureSpec
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Some images, as a detector gets them.
-
-    Attributes:
-        pixels: float32 RGB (B, 3, H, W) in [0, 1].
-        keys: B content hashes. They identify an image for caches and say nothing about it.
-        flip: whether ``pixels`` are mirrored left to right.
-    """
-
-    pixels: Tensor
-    keys: tuple[str, ...]
-    flip: bool = False
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width."""
-        return self.pixels.shape[2], self.pixels.shape[3]
-
-    def flipped(self) -> Batch:
-        """The batch mirrored left to right; FrozenFeatures keeps its features apart."""
-        return replace(self, pixels=self.pixels.flip(3), flip=not self.flip)
-
-
-class Images(Protocol):
-    """Images that can be read again and again: the training split of a detector.
-
-    ``for batch in images`` goes through them once, in order, in batches of 16.
-    """
-
-    def __len__(self) -> int: ...
-
-    def __iter__(self) -> Iterator[Batch]: ...
-
-    def batches(
-        self,
-        size: int,
-        *,
-        shuffle: np.random.Generator | None = None,
-        drop_last: bool = False,
-    ) -> Iterator[Batch]:
-        """One pass in batches of ``size``, in order or shuffled by the generator given."""
-
-    def batch(self, indices: Sequence[int]) -> Batch:
-        """The images at these positions, in this order."""
+from benchmark.detector.asset import Asset
+from benchmark.detector.context import Context
+from benchmark.detector.state import State
+from benchmark.errors import DetectorError, NotFittedError
+from benchmark.features.spec import FeatureSpec
 
 
 @dataclass(frozen=True)
@@ -90,48 +37,6 @@ class Prediction:
 
     scores: Tensor
     maps: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class State:
-    """What a fitted detector (or an asset) consists of: tensors and plain JSON values.
-
-    Kept as one safetensors file with the JSON in its header; nothing is ever pickled.
-    """
-
-    tensors: Mapping[str, Tensor] = field(default_factory=dict)
-    values: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all tensors."""
-        return sum(t.numel() * t.element_size() for t in self.tensors.values())
-
-    def save(self, path: Path) -> None:
-        """Write beside ``path`` and rename, so that the file is whole or absent."""
-        from safetensors.torch import save_file
-
-        temporary = path.with_name(f".{path.name}.part")
-        tensors = {k: t.detach().cpu().contiguous() for k, t in self.tensors.items()}
-        save_file(tensors, temporary, metadata={"values": json.dumps(dict(self.values))})
-        temporary.replace(path)
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read what :meth:`save` wrote.
-
-        Raises:
-            StoreError: the file is missing or is no state file.
-        """
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(path, framework="pt") as file:
-                header = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError) as error:
-            raise StoreError(f"{path}: cannot be read as a safetensors file ({error})") from error
-        return cls(tensors, json.loads(header.get("values", "{}")))
 
 
 class Detector(ABC):
@@ -154,8 +59,8 @@ class Detector(ABC):
     """Settings under which a fit takes seconds; the contract tests use them."""
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Named variants: name -> settings that differ from the defaults."""
-    pretrains: ClassVar[Sequence[type[Asset]]] = ()
-    """The assets that ``bench pretrain`` can build for this method."""
+    draws: bool = True
+    """Whether anything is drawn at random. Where nothing is, all seeds share one fit."""
 
     def settings(self) -> dict[str, Any]:
         """The resolved settings, as they were given."""
@@ -165,7 +70,7 @@ class Detector(ABC):
         """The frozen features that fit and predict will read, from the settings alone."""
         return ()
 
-    def assets(self) -> Sequence[Asset]:
+    def assets(self) -> Sequence[type[Asset]]:
         """The pre-trained parts that fit will ask for, from the settings alone."""
         return ()
 
@@ -257,7 +162,7 @@ def check_prediction(prediction: Prediction, batch: Batch, owner: str) -> Predic
         if tuple(prediction.maps.shape) != (count, *batch.size):
             raise DetectorError(
                 f"{owner}: maps have shape {tuple(prediction.maps.shape)}, wanted "
-                f"{(count, *batch.size)}, the input's resolution (benchmark.detector.maps.upsample helps)"
+                f"{(count, *batch.size)}, the input's resolution (benchmark.upsample helps)"
             )
         parts["maps"] = prediction.maps
     for what, values in parts.items():

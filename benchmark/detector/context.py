@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from benchmark import settings as settings_of
+from benchmark.data.batch import Batch
 from benchmark.data.geometry import Geometry
-from benchmark.detector import asset as assets_of
-from benchmark.detector.base import Batch
+from benchmark.detector.state import LoadedAsset
 from benchmark.errors import StoreError
-from benchmark.features.backbones import WeightsFrom
-from benchmark.features.cache import FeatureSpec, FrozenFeatures
+from benchmark.features.backbones import Backbone, WeightsFrom
+from benchmark.features.cache import FrozenFeatures
+from benchmark.features.spec import FeatureSpec
 
 T = TypeVar("T")
 Precision = Literal["float32", "bfloat16"]
 
 
 class Progress(Protocol):
-    """How long work inside a cell shows itself."""
+    """Shows how far long work inside a cell has come."""
 
     def track(self, items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
         """Pass ``items`` through, showing how many of ``total`` are done and the time left."""
@@ -86,21 +88,29 @@ class Meters:
         self.curves.setdefault(name, []).append((step, float(value)))
 
 
+class Buildable(Protocol):
+    """A class of pre-trained parts (:class:`benchmark.detector.asset.Asset`), as a context uses it."""
+
+    name: ClassVar[str]
+
+    def load(self, folder: Path | None) -> LoadedAsset: ...
+
+
 @dataclass
 class Context:
     """Lent to a detector's ``fit`` and ``predict``, and to an asset's ``build``.
 
     Attributes:
-        features_of: the run's frozen features; call :meth:`features`.
         geometry: how the batches were made (part of a feature's identity).
         purpose: the material of all seeds: seed, data set, category, method.
         device, precision: where and how to compute.
         probe: whether features are computed anew and not kept (latency measurements).
         progress, checkpoint, meters: see their classes.
-        assets_dir: where :meth:`asset` looks.
+        assets_dir, asset_settings: where :meth:`asset` looks, and per asset the settings that
+            differ from its defaults.
     """
 
-    features_of: FrozenFeatures
+    _features: FrozenFeatures
     geometry: Geometry
     purpose: tuple[str, ...] = ("0",)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -110,6 +120,7 @@ class Context:
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     meters: Meters = field(default_factory=Meters)
     assets_dir: Path | None = None
+    asset_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def alone(
@@ -120,6 +131,7 @@ class Context:
         weights: WeightsFrom | None = None,
         seed: int = 0,
         assets_dir: Path | None = None,
+        asset_settings: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> Context:
         """A context outside a run, for notebooks and tests. Random weights unless told."""
         place = torch.device(device)
@@ -130,6 +142,7 @@ class Context:
             (str(seed),),
             device=place,
             assets_dir=assets_dir,
+            asset_settings=asset_settings or {},
         )
 
     def features(self, batch: Batch, spec: FeatureSpec) -> list[Tensor]:
@@ -138,14 +151,30 @@ class Context:
         Returns:
             float32 on the context's device: (B, C, h, w), or (B, C) for ``pooled``.
         """
-        layers = self.features_of.backbone(spec.backbone).resolve(spec.layers)
+        layers = self.backbone(spec.backbone).resolve(spec.layers)
         if self.probe:
-            return self.features_of.fresh(batch, spec.backbone, layers)
-        return self.features_of.read(batch, self.geometry, spec.backbone, layers)
+            return self._features.fresh(batch, spec.backbone, layers)
+        return self._features.read(batch, self.geometry, spec.backbone, layers)
 
-    def asset(self, asset: assets_of.Asset) -> assets_of.LoadedAsset:
-        """A pre-trained part. Raises AssetError naming the command that builds it."""
-        return assets_of.load(asset, self.assets_dir)
+    def backbone(self, name: str) -> Backbone:
+        """A frozen network itself, for what features of whole images cannot give.
+
+        Its parameters are shared by the run: copy what you train. Raises WeightsError.
+        """
+        return self._features.backbone(name)
+
+    @property
+    def weights_dir(self) -> Path | None:
+        """The folder that holds files of pre-trained weights, if one was given."""
+        return self._features.weights.folder
+
+    def asset(self, cls: type[Buildable]) -> LoadedAsset:
+        """A pre-trained part with the run's settings for it.
+
+        Raises AssetError naming the command that builds it.
+        """
+        given = self.asset_settings.get(cls.name, {})
+        return cls(**settings_of.resolve(cls, given, cls.name)).load(self.assets_dir)
 
     def rng(self, purpose: str) -> np.random.Generator:
         """A NumPy generator of this cell for one purpose."""

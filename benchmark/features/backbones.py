@@ -20,9 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.errors import WeightsError, unknown
-
-POOLED = "pooled"
-"""Layer name of the global average pool that feeds a network's classifier: (B, C)."""
+from benchmark.features.spec import POOLED
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -31,8 +29,8 @@ SUFFIXES = (".safetensors", ".pth", ".pt")
 
 PUBLISHED = {
     "mobilenet_v2": ("b0353104",),
-    "mobilenetv2_100": ("32ac4f25",),  # batch normalisation folded, without the classifier
-    "resnet18": ("f37072fd", "70c01f54"),  # the second folded, up to layer3
+    "mobilenetv2_100": ("70c01f54",),  # batch normalisation folded, without the classifier
+    "resnet18": ("f37072fd", "32ac4f25"),  # the second folded, up to layer3
     "resnet50": ("0676ba61",),
     "squeezenet1_1": ("b8a52dc0", "102fa02e"),
     "wide_resnet50_2": ("95faca4d",),

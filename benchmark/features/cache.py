@@ -1,4 +1,4 @@
-"""Frozen features: what a method asks for, and a cache that methods share.
+"""A cache of frozen features that methods share.
 
 A backbone runs once per image, however many methods, layers and seeds read its features. The runner
 extracts the union of what a run's methods declare, in one canonical order and batch size, so that
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import IO
 
@@ -18,40 +18,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmark.data.batch import Batch
 from benchmark.data.geometry import Geometry
-from benchmark.detector.base import Batch
 from benchmark.features.backbones import Backbone, WeightsFrom
+from benchmark.features.spec import FeatureSpec
+from benchmark.machine import memory
 
 EXTRACT_BATCH = 16
 
 
-@dataclass(frozen=True)
-class FeatureSpec:
-    """Frozen features that a method reads.
-
-    Attributes:
-        backbone: a model name (:mod:`benchmark.features.backbones`).
-        layers: indices of resolutions or module names; ``"pooled"`` is the global average pool.
-        flips: whether features of mirrored images will be read too.
-    """
-
-    backbone: str
-    layers: tuple[int | str, ...]
-    flips: bool = False
-
-
 @dataclass
 class Counts:
-    """What the backbones did: images passed, seconds; probes (latency) apart."""
+    """What the backbones did: images passed and seconds spent; probes (latency) apart."""
 
     images: int = 0
+    seconds: float = 0.0
     probe_images: int = 0
 
 
 class FrozenFeatures:
     """The features of a run, by image key, flip, geometry, backbone and layer.
 
-    Held in memory up to ``memory_bytes``; beyond that in an unlinked temporary file (a killed run
+    Held in memory up to ``memory_bytes``, an eighth of what the process may use at most; beyond that in an unlinked temporary file (a killed run
     leaves nothing behind) up to ``disk_bytes``; beyond that they are computed again when read.
     """
 
@@ -65,7 +53,7 @@ class FrozenFeatures:
     ) -> None:
         self.weights = weights
         self.device = device
-        self.memory_bytes = memory_bytes
+        self.memory_bytes = min(memory_bytes, memory() // 8)
         self.disk_bytes = disk_bytes
         self.counts = Counts()
         self._backbones: dict[str, Backbone] = {}
@@ -133,7 +121,9 @@ class FrozenFeatures:
         start = time.perf_counter()
         outputs = self.backbone(backbone)(batch.pixels, layers)
         stored = [output.cpu() for output in outputs]
-        share = (time.perf_counter() - start) / len(batch)
+        spent = time.perf_counter() - start
+        self.counts.seconds += spent
+        share = spent / len(batch)
         self.counts.images += len(batch)
         for key in batch.keys:
             place = (key, str(geometry), backbone)
@@ -185,9 +175,6 @@ class FrozenFeatures:
         out = torch.empty(shape)
         os.preadv(self._file.fileno(), [out.numpy().data], offset)
         return out
-
-
-FeatureReader = Callable[[Batch, FeatureSpec], list[Tensor]]
 
 
 def union(specs: Iterable[FeatureSpec], features: FrozenFeatures) -> list[FeatureSpec]:

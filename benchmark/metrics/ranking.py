@@ -6,7 +6,6 @@ and there is enough to count, the compiled `kernel`, which does without sorting.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -16,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.machine import cores
 from benchmark.metrics.inputs import Floats
 from benchmark.metrics.store import ScoresOnDisk
 
@@ -95,12 +95,10 @@ def each(call: Callable[[Item], Result], items: Iterable[Item], threads: int) ->
 
 
 def usable_threads(threads: int | None) -> int:
-    """`threads`, or as many as this process has cores."""
+    """`threads`, or as many as this process may use cores."""
     if threads is not None:
         return max(1, threads)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return cores()
 
 
 def packed(

@@ -17,8 +17,8 @@ from benchmark.plots.common import (
     folder_of,
     headline,
     legend_below,
+    picture_over,
     save,
-    slug,
     style,
 )
 from benchmark.records.select import blocks, category_groups
@@ -51,7 +51,7 @@ def cost(
         say: told of configurations without a value.
     """
     written = []
-    for number, (title, part) in enumerate(blocks(frame)):
+    for title, part in blocks(frame):
         every = [c for _, g in category_groups(part) for c in g]
         for device, same in part.groupby("device", dropna=False):
             points = []
@@ -100,7 +100,7 @@ def cost(
             axes.tick_params(labelsize=7, which="both")
             axes.grid(alpha=0.25)
             headline(made, f"{title}\narea: bytes stored beyond the frozen backbone")
-            name = slug("cost", metric, str(device), *([str(number)] if number else []))
+            name = picture_over(same.iloc[0], f"cost {metric} {device}")
             written.append(save(made, folder_of(out, same.iloc[0]) / f"{name}.{form}"))
     return written
 
@@ -114,7 +114,7 @@ def defects(
     highest that gives at most 1 % false alarms on the test images, and the picture says so.
     """
     written = []
-    for number, (title, part) in enumerate(blocks(frame)):
+    for title, part in blocks(frame):
         order = {name: i for i, name in enumerate(sorted(part["name"].unique()))}
         for category, same in part.groupby("category"):
             shares: dict[str, dict[str, float]] = {}
@@ -150,9 +150,9 @@ def defects(
             axes.set_xlabel(f"share of the images found; {rule}", fontsize=7)
             legend_below(made, *axes.get_legend_handles_labels(), 2)
             headline(made, f"{category} ({title})")
-            extra = [str(number)] if number else []
-            name = slug("defects", str(category), *extra)
-            written.append(save(made, folder_of(out, same.iloc[0]) / f"{name}.{form}"))
+            row = same.iloc[0]
+            name = picture_over(row, "defects", str(category))
+            written.append(save(made, folder_of(out, row) / f"{name}.{form}"))
     return written
 
 

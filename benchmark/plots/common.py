@@ -98,6 +98,28 @@ def slug(*parts: str) -> str:
     return "-".join(_shortened(word) for word in words) or "picture"
 
 
+def picture_of(row: Mapping[str, Any] | pd.Series[Any], kind: str = "", category: str = "") -> str:
+    """The name of a picture of one configuration: its readable name, its identity, the category.
+
+    No two configurations or categories share one: words alone would not tell ``a b`` from ``a-b``.
+
+    >>> picture_of({"name": "PaDiM (k=5)", "config": "padim@0a1b2c3d"}, category="a/b")
+    'padim-k=5@0a1b2c3d-a%2Fb'
+    """
+    words = slug(*filter(None, (kind, row["name"])))
+    identity = str(row["config"]).rpartition("@")[2]
+    return f"{words}@{identity}" + (f"-{_exact(category)}" if category else "")
+
+
+def picture_over(row: Mapping[str, Any] | pd.Series[Any], kind: str, category: str = "") -> str:
+    """The name of a picture of several methods: its kind, the category, the pixels measured."""
+    return "-".join(filter(None, (slug(kind), category and _exact(category), slug(row["window"]))))
+
+
+def _exact(category: str) -> str:
+    return _shortened(store.path_component(category, "category"))
+
+
 def _shortened(word: str) -> str:
     """File systems allow 255 bytes; names with many settings get a digest for their end."""
     if len(word) <= LONGEST:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.errors import BenchError
-from benchmark.plots.common import figure, folder_of, headline, legend_below, save, slug, style
+from benchmark.plots.common import (
+    figure,
+    folder_of,
+    headline,
+    legend_below,
+    picture_over,
+    save,
+    style,
+)
 from benchmark.records.select import blocks
 from benchmark.records.stored import Array, Datasets, Stored, one_seed
 
@@ -47,7 +55,7 @@ def curves(
         say: told of what is missing.
     """
     written = []
-    for number, (title, part) in enumerate(blocks(frame)):
+    for title, part in blocks(frame):
         order = {name: i for i, name in enumerate(sorted(part["name"].unique()))}
         for category, same in part.groupby("category"):
             made = figure(13, 3.9)
@@ -73,8 +81,7 @@ def curves(
             legend_below(made, handles, labels, 3, 8)
             headline(made, f"{category} ({title})", 9)
             row = same.iloc[0]
-            extra = str(number) if number else ""
-            name = slug("curves", str(category), *([extra] if extra else []))
+            name = picture_over(row, "curves", str(category))
             written.append(save(made, folder_of(out, row) / f"{name}.{form}"))
     return written
 
@@ -110,7 +117,7 @@ def pixel_curves(stored: Stored, datasets: Datasets) -> Curves | None:
     from benchmark.metrics import PixelMeter
     from benchmark.records.measure import measured_pixels
 
-    category = datasets.category(stored.row["source"], stored.row["category"])
+    category = datasets.scored(stored)
     if not category.has_masks:
         return None
     meter = PixelMeter(curves=True)

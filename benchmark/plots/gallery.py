@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmark.data.dataset import Category, Sample
 from benchmark.errors import DataError, StoreError
-from benchmark.plots.common import figure, folder_of, headline, save, shared_range, slug
+from benchmark.plots.common import figure, folder_of, headline, picture_of, save, shared_range
 from benchmark.records.stored import Array, Datasets, Stored, one_seed
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def gallery(
 
     Args:
         frame: records chosen by :func:`benchmark.records.select.choose`; the first seed is shown.
-        out: folder of the pictures, ``<out>/<data set>/<protocol>/<method>-<category>.png``.
+        out: folder of the pictures, ``<out>/<data set>/<protocol>/<method>@<identity>-<category>.png``.
         datasets: where the data sets are.
         count: images of each kind.
         form: ``png``, ``pdf`` or ``svg``.
@@ -83,14 +83,14 @@ def gallery(
             except (StoreError, DataError) as error:
                 say(f"left out {stored.title}: {error}")
                 continue
-            name = f"{slug(stored.row['name'], stored.row['category'])}.{form}"
+            name = f"{picture_of(stored.row, category=stored.row['category'])}.{form}"
             written.append(save(made, folder_of(out, stored.row) / name))
     return written
 
 
 def draw(stored: Stored, datasets: Datasets, limits: tuple[float, float], count: int) -> Figure:
     """The gallery of one record."""
-    category = datasets.category(stored.row["source"], stored.row["category"])
+    category = datasets.scored(stored)
     misses, alarms = ranked(stored, category, count)
     rows = max(len(misses), len(alarms), 1)
     made = figure(5 * SIDE + 1.3, rows * (SIDE + 0.32) + 1.0)

@@ -17,8 +17,8 @@ from benchmark.plots.common import (
     folder_of,
     headline,
     legend_below,
+    picture_of,
     save,
-    slug,
 )
 from benchmark.records.stored import Array, Stored, one_seed
 
@@ -77,7 +77,7 @@ def histograms(
             f"{random}\n{SCALING}",
             7.5,
         )
-        path = folder_of(out, row) / f"{slug('histograms', row['name'])}.{form}"
+        path = folder_of(out, row) / f"{picture_of(row, 'histograms')}.{form}"
         written.append(save(made, path))
     return written
 

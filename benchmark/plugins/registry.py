@@ -21,6 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
+from benchmark import places
 from benchmark.errors import SettingsError, unknown
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Registry:
         for kind in KINDS:
             self._built_in(kind)
             self._installed(kind)
-        for path in plugins:
+        for path in {Path(path).resolve(): path for path in plugins}.values():  # each file once
             self._plugin(Path(path))
 
     def names(self, kind: Kind) -> list[str]:
@@ -92,12 +93,22 @@ class Registry:
         return cls
 
     def assets(self) -> Mapping[str, type[Asset]]:
-        """Every asset that some method can have built, by name. Imports all methods."""
+        """Every asset that some method asks for by default, by name. Imports all methods."""
         found: dict[str, type[Asset]] = {}
         for name, entry in self.entries["method"].items():
             if entry.preset is None:
-                found |= {asset.name: asset for asset in self.method(name)[0].pretrains}
+                found |= {asset.name: asset for asset in self.method(name)[0]().assets()}
         return found
+
+    def open_dataset(self, name: str, root: str | Path | None = None) -> Dataset:
+        """A data set, found below ``root`` or ``BENCH_DATA``.
+
+        Raises:
+            DataError: its folder is not there.
+        """
+        cls = self.dataset(name)
+        folder = places.dataset_folder(places.data_root(root), name) if cls.needs_root else None
+        return cls(folder)
 
     def _built_in(self, kind: Kind) -> None:
         package = importlib.import_module(_PACKAGE[kind])
@@ -117,21 +128,24 @@ class Registry:
             self._add(kind, point.name, "", origin, point.load, ())
 
     def _plugin(self, path: Path) -> None:
-        if not path.is_file():
-            raise SettingsError(f"--plugin {path}: no such file")
+        source = path / "__init__.py" if path.is_dir() else path
+        if not source.is_file():
+            raise SettingsError(f"--plugin {source}: no such file")
         try:
-            found = [kind for kind in KINDS if _described(path, kind) != ("", ())]
+            found = [kind for kind in KINDS if _described(source, kind) != ("", ())]
         except SyntaxError as error:
-            raise SettingsError(f"--plugin {path}: line {error.lineno}: {error.msg}") from error
+            raise SettingsError(f"--plugin {source}: line {error.lineno}: {error.msg}") from error
         if not found:
             raise SettingsError(
                 f"--plugin {path}: no class derived from Detector or Dataset in it; "
                 "`bench new method NAME` writes a file to start from"
             )
         for kind in found:
-            summary, presets = _described(path, kind)
+            summary, presets = _described(source, kind)
             origin = f"plugin {path}"
-            self._add(kind, path.stem, summary, origin, partial(_from_file, path), presets)
+            self._add(
+                kind, path.stem, summary, origin, partial(_from_file, path.stem, source), presets
+            )
 
     def _add(
         self,
@@ -154,7 +168,7 @@ class Registry:
 
 def _described(source: Path, kind: Kind) -> tuple[str, Sequence[str]]:
     """Summary line and preset names of a file, from its source text; ("", ()) if not of the kind."""
-    tree = ast.parse(source.read_text(encoding="utf-8"), filename=str(source))
+    tree = ast.parse(source.read_bytes(), filename=str(source))
     known = {_BASE[kind]}
     for node in tree.body:
         if isinstance(node, ast.ImportFrom):
@@ -200,7 +214,7 @@ def _names(bases: Sequence[ast.expr]) -> set[str]:
 
 def _first_line(source: Path) -> str:
     """Of a file's docstring."""
-    text = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8")))
+    text = ast.get_docstring(ast.parse(source.read_bytes()))
     return text.splitlines()[0] if text else ""
 
 
@@ -231,9 +245,10 @@ def _class_in(entry: Entry, base: type) -> Any:
     return classes[0]
 
 
-def _from_file(path: Path) -> ModuleType:
-    name = f"bench_plugin_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
+def _from_file(stem: str, source: Path) -> ModuleType:
+    name = f"bench_plugin_{stem}"
+    below = [str(source.parent)] if source.name == "__init__.py" else None
+    spec = importlib.util.spec_from_file_location(name, source, submodule_search_locations=below)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and type hints look their module up

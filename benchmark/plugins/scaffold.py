@@ -17,10 +17,7 @@ from typing import Self
 
 import torch
 
-from benchmark.detector.context import Context
-from benchmark.detector.base import Batch, Detector, Images, Prediction
-from benchmark.features.cache import FeatureSpec
-from benchmark.detector.maps import smooth, upsample
+from benchmark import Batch, Context, Detector, FeatureSpec, Images, Prediction, smooth, upsample
 
 
 class {cls}(Detector):
@@ -98,7 +95,7 @@ def new_method(name: str, folder: Path) -> int:
             raise SettingsError(f"{path} exists; choose another name or --into another folder")
     folder.mkdir(parents=True, exist_ok=True)
     for path, text in files.items():
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
     method = folder / f"{name}.py"
     print(f"wrote {' and '.join(str(path) for path in files)}")
     print(f"check it: bench check {method}")

@@ -3,78 +3,108 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from benchmark.console import open_console
-from benchmark.data.dataset import Category, Dataset
 from benchmark.data.geometry import Geometry
-from benchmark.data.loading import hash_category
-from benchmark.errors import BenchError, DataError
+from benchmark.errors import DataError, OtherDataError, StoreError, sentence
 from benchmark.machine import cores
 from benchmark.metrics.names import PIXEL_METRICS
-from benchmark.plugins.registry import Registry
 from benchmark.records import store
 from benchmark.records.measure import measure
-from benchmark.run.config import data_folder, folder_from
+from benchmark.records.stored import Content, Datasets
 
 
 def evaluate(given: Namespace) -> int:
     """Measure again what every finished record below ``--results`` stored, and update the records.
 
-    A record whose data set has changed since, or whose score files are gone, is left as it is and
-    named.
+    Where only masks have changed since, the record is measured with those of now, and belongs to the
+    data of now; the output says so. A record whose images have changed, or whose score files are
+    gone, is left as it is and named.
     """
     results = Path(given.results)
     if not results.is_dir():
         raise DataError(f"results folder {results}: no such folder; check --results")
     records = [r for r in store.read_all(results) if r["status"] == "ok"]
-    registry = Registry([Path(p) for p in given.plugin])
+    datasets = Datasets(given.data_root, given.plugin)
     threads = cores()
-    datasets: dict[str, Dataset] = {}
-    seen: dict[tuple[str, str], tuple[Category, str]] = {}
     changed = failed = 0
     with open_console() as console:
         for record in console.track(records, "evaluating", len(records)):
-            path = Path(record.pop("path"))
-            key = record["key"]
-            place = (key["source"], key["category"])
+            path, key = Path(record.pop("path")), record["key"]
             try:
-                if key["source"] not in datasets:
-                    cls = registry.dataset(key["source"])
-                    root = folder_from(given.data_root, "BENCH_DATA")
-                    folder = data_folder(root, [key["source"]]) if cls.needs_root else None
-                    datasets[key["source"]] = cls(folder)
-                if place not in seen:
-                    category = datasets[key["source"]].category(key["category"])
-                    seen[place] = (category, hash_category(category, threads).fingerprint)
-                category, fingerprint = seen[place]
-                if fingerprint != key["data"]:
-                    raise DataError(
-                        f"{path}: was made from other data under the same name "
-                        f"(fingerprint {key['data']} then, {fingerprint} now)"
+                content = datasets.content(key["source"], key["category"])
+                scores = _scores(path, record)
+                masks = _only_masks(content, scores, record)
+                if not masks:
+                    content.check(scores, key["data"])
+                changed += _again(path, record, scores, content, threads) or bool(masks)
+                if masks:
+                    console.say(
+                        f"{path}: only masks have changed since it was run ({len(masks)} of "
+                        f"{len(scores.ids)} test images, the first is {masks[0]}); measured again "
+                        "with those of now, from the kept scores"
                     )
-                changed += _again(path, record, category, threads)
-            except BenchError as error:
+            except Exception as error:  # a data set plugin may fail in any way; the others go on
                 failed += 1
-                console.say(f"not evaluated: {error}")
+                text = sentence(error)
+                console.say(f"not evaluated: {text if str(path) in text else f'{path}: {text}'}")
     print(f"{len(records) - failed} records evaluated, {changed} of them changed, {failed} not")
     return 1 if failed else 0
 
 
-def _again(path: Path, record: dict[str, Any], category: Category, threads: int) -> bool:
-    """Measure one record again; rewrites it when a number differs. Returns whether one did."""
-    files = record["files"]
-    scores = store.Scores.read(path.parent, files["scores"])
-    maps = store.read_maps(path.parent, files["maps"]) if files.get("maps") else None
+def _scores(path: Path, record: dict[str, Any]) -> store.Scores:
+    cited = (record.get("files") or {}).get("scores")
+    if not cited:
+        raise StoreError(f"{path}: cites no score file (records can be kept without)")
+    return store.Scores.read(path.parent, cited)
+
+
+def _only_masks(content: Content, scores: store.Scores, record: dict[str, Any]) -> list[str]:
+    """The test images whose masks are others now, where nothing else has changed."""
+    if record["key"]["data"] == content.keys.fingerprint:
+        return []
+    masks = content.changed_masks(scores, record["key"]["data"])
+    if masks and not record["files"].get("maps") and _has_pixels(record):
+        raise OtherDataError(
+            f"masks have changed since it was run (the first is that of {masks[0]}) and its maps "
+            "were not kept: run the cell again (bench run --force)"
+        )
+    return masks or []
+
+
+def _has_pixels(record: dict[str, Any]) -> bool:
+    return any(record["metrics"].get(name) is not None for name in PIXEL_METRICS)
+
+
+def _again(
+    path: Path, record: dict[str, Any], scores: store.Scores, content: Content, threads: int
+) -> bool:
+    """Measure one record again; rewrites it when a number differs, or its masks.
+
+    Returns:
+        Whether a number differs.
+    """
+    cited = record["files"]
+    maps = store.read_maps(path.parent, cited["maps"]) if cited.get("maps") else None
     geometry = Geometry.from_json(record["key"]["geometry"])
-    metrics, undefined = measure(scores, maps, category, geometry, threads)
+    metrics, undefined = measure(scores, maps, content.in_order(scores), geometry, threads)
     if maps is None:  # pixel metrics stay as they were measured before the maps were dropped
         for name in PIXEL_METRICS:
             metrics[name] = record["metrics"].get(name)
             if metrics[name] is not None:
                 undefined.pop(name, None)
-    if metrics == record["metrics"] and undefined == record["undefined"]:
-        return False
-    store.write(path, {**record, "metrics": metrics, "undefined": undefined})
-    return True
+    same = metrics == record["metrics"] and undefined == record["undefined"]
+    new = {**record, "metrics": metrics, "undefined": undefined}
+    if record["key"]["data"] != content.keys.fingerprint:  # the scores belong to the masks of now
+        masks = {s.id: m for s, m in zip(content.category.test, content.keys.masks, strict=True)}
+        now = replace(scores, mask_keys=[masks[name] for name in scores.ids])
+        new["files"] = {**cited, "scores": now.write_beside(path)}
+        new["key"] = {**record["key"], "data": content.keys.fingerprint}
+    if new != record:
+        store.write(path, new)
+        if new["files"] != cited:
+            path.with_name(cited["scores"]["name"]).unlink(missing_ok=True)
+    return not same

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import StoreError
 from benchmark.metrics.names import METRICS
+from benchmark.places import expanded
 from benchmark.records import store
 from benchmark.records.names import readable_names
 
@@ -77,13 +78,13 @@ def load_results(results: str | Path | Sequence[str | Path] = "results/runs") ->
         results: one folder of records or several.
 
     Raises:
-        StoreError: no such folder, or a file in it that is no record.
+        StoreError: no such folder.
     """
     import pandas as pd
 
     folders = [results] if isinstance(results, str | Path) else list(results)
     rows = []
-    for folder in map(Path, folders):
+    for folder in map(expanded, folders):
         if not folder.is_dir():
             raise StoreError(
                 f"results folder {folder}: no such folder; run something first (bench run), or name "

@@ -29,7 +29,7 @@ def measure(
         maps: the stored maps (N, H, W), or None.
         category: for the masks; its test split must be the one that was scored.
         geometry: how masks are brought to the maps.
-        threads: for decoding masks.
+        threads: for decoding masks and for ranking pixels.
 
     Returns:
         Metrics by name (None where undefined), and per undefined metric a word why.
@@ -57,7 +57,7 @@ def measure(
     if reason:
         return values, why | dict.fromkeys(PIXEL_METRICS, reason)
     assert maps is not None
-    meter = PixelMeter()
+    meter = PixelMeter(threads=threads)
     for sample, window, mask in measured_pixels(scores, maps, category, geometry, threads):
         meter.add(window, mask, ids=[sample.id])
     pixel = meter.result()

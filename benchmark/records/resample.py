@@ -155,7 +155,7 @@ def histograms(run: Stored, datasets: Datasets) -> Histograms:
 
     if run.maps is None:
         raise StoreError("its maps were not kept")
-    category = datasets.category(run.row["source"], run.row["category"])
+    category = datasets.scored(run)
     edges = _edges(run.maps)
     threads = cores()
     normal, anomalous, regions, owner = [], [], [], []

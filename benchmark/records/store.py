@@ -8,12 +8,11 @@ scores.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import json
-import os
 import secrets
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,10 +23,13 @@ from urllib.parse import quote
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.errors import StoreError
+from benchmark.errors import RecordWarning, StoreError
+from benchmark.records import files
 
 Array = npt.NDArray[Any]
 FORMAT = 1
+_KEY = {"dataset", "source", "category", "method", "seed", "protocol", "geometry", "data"}
+"""Parts of a record's key that every reader wants."""
 
 
 def path_component(name: str, what: str) -> str:
@@ -88,15 +90,13 @@ class CellPath:
 
     @contextmanager
     def lock(self) -> Iterator[bool]:
-        """Hold the cell; yields False when another process does. Released by any kind of death."""
+        """Hold the cell; yields False when another process does. Released by any kind of death.
+
+        A folder that cannot lock (:func:`benchmark.records.files.check_writable` says so) yields True.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / f".{self.stem}.lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-            yield True
+            yield files.lock(file) != "taken"
 
     def sweep(self, keep: Sequence[str] = ()) -> None:
         """Delete score files that no record cites: leftovers of kills and of redone cells.
@@ -116,7 +116,10 @@ def read(path: Path) -> dict[str, Any] | None:
         StoreError: the file is no record of a format known here.
     """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        data = path.read_bytes()
+        if not data.strip(b"\0 \n"):
+            raise ValueError("an empty file, as a power cut may leave")
+        record = json.loads(data)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -126,25 +129,49 @@ def read(path: Path) -> dict[str, Any] | None:
             f"{path}: is no record of format {FORMAT} (found "
             f"{record.get('format') if isinstance(record, dict) else type(record).__name__})"
         )
+    key = record.get("key")
+    if "status" not in record or not isinstance(key, dict) or not key.keys() >= _KEY:
+        raise StoreError(f"{path}: is no record of a cell (its status or its key is not whole)")
     return record
 
 
 def read_all(results: Path) -> list[dict[str, Any]]:
-    """Every record below a results folder, sorted by path; each gets its ``path``."""
+    """Every record below a results folder, sorted by path; each gets its ``path``.
+
+    Hidden files and folders are no records. Any other file with a record's name that is none is left
+    out, with a :class:`benchmark.errors.RecordWarning` that names it.
+    """
     out = []
     for path in sorted(results.rglob("*-seed*.json")):
-        record = read(path)
+        if any(part.startswith(".") for part in path.relative_to(results).parts):
+            continue
+        try:
+            record = read(path)
+        except StoreError as error:
+            warnings.warn(f"left out: {error}", RecordWarning, stacklevel=2)
+            continue
         if record is not None:
             record["path"] = str(path)
             out.append(record)
     return out
 
 
+def read_folder(folder: Path, category: str) -> Iterator[dict[str, Any]]:
+    """The readable records of one category in a configuration's folder, by path."""
+    for path in sorted(folder.glob(f"{_escaped(path_component(category, 'category'))}-seed*.json")):
+        try:
+            record = read(path)
+        except StoreError:  # whoever needs that record says so
+            continue
+        if record is not None:
+            yield record
+
+
 def write(path: Path, record: Mapping[str, Any]) -> None:
     """Write beside and rename: the record is whole or not there."""
     text = json.dumps({"format": FORMAT, **record}, indent=2, sort_keys=True, allow_nan=False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _replace(path, (text + "\n").encode())
+    files.replace(path, (text + "\n").encode())
 
 
 def differing(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
@@ -172,6 +199,8 @@ class Scores:
         scores: float64 (N,).
         held_out: float64 (M,) scores of the held-out normal training images.
         held_out_keys: their content hashes.
+        mask_keys: content hash of every test image's mask, ``-`` where it has none; None in files
+            from before they were kept.
     """
 
     ids: Sequence[str]
@@ -181,9 +210,17 @@ class Scores:
     scores: Array
     held_out: Array
     held_out_keys: Sequence[str]
+    mask_keys: Sequence[str] | None = None
 
     def write(self, cell: CellPath) -> dict[str, str]:
         """Write the score file; returns its name and digest for the record."""
+        return self.write_beside(cell.record)
+
+    def write_beside(self, record: Path) -> dict[str, str]:
+        """As :meth:`write`, beside the record at this path."""
+        masks: dict[str, Any] = {}
+        if self.mask_keys is not None:
+            masks["mask_keys"] = np.array(self.mask_keys, str)
         buffer = io.BytesIO()
         np.savez(
             buffer,
@@ -194,11 +231,12 @@ class Scores:
             scores=self.scores.astype(np.float64),
             held_out=self.held_out.astype(np.float64),
             held_out_keys=np.array(self.held_out_keys, str),
+            **masks,
         )
         data = buffer.getvalue()
         digest = hashlib.sha256(data).hexdigest()
-        name = f"{cell.stem}.{digest[:16]}.npz"
-        _replace(cell.folder / name, data)
+        name = f"{record.stem}.{digest[:16]}.npz"
+        files.replace(record.with_name(name), data)
         return {"name": name, "sha256": digest}
 
     @classmethod
@@ -220,6 +258,7 @@ class Scores:
                 file["scores"],
                 file["held_out"],
                 file["held_out_keys"].tolist(),
+                file["mask_keys"].tolist() if "mask_keys" in file.files else None,
             )
 
 
@@ -251,8 +290,7 @@ class MapWriter:
 
     def finish(self) -> dict[str, str]:
         """Rename to the final name; returns name and digest for the record."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        files.sync(self._file)
         digest = self._hasher.hexdigest()
         name = f"{self._cell.stem}.{digest[:16]}.maps.npy"
         self._path.replace(self._cell.folder / name)
@@ -271,32 +309,6 @@ def read_maps(folder: Path, cited: Mapping[str, str]) -> Array:
     except (OSError, ValueError) as error:
         raise StoreError(f"{path}: the record's maps cannot be read ({error})") from error
     return maps
-
-
-def check_writable(results: Path) -> None:
-    """Raises StoreError at the start of a run rather than at the end of its first cell."""
-    try:
-        results.mkdir(parents=True, exist_ok=True)
-        probe = results / f".{secrets.token_hex(4)}.part"
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as error:
-        raise StoreError(
-            f"results folder {results} cannot be written ({error.strerror}); "
-            "choose another with --results DIR"
-        ) from error
-
-
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _escaped(text: str) -> str:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from benchmark.data.dataset import Category
+from benchmark.data.dataset import Category, Dataset
 from benchmark.data.geometry import Geometry
-from benchmark.errors import StoreError
+from benchmark.errors import OtherDataError, StoreError
+from benchmark.machine import cores
 from benchmark.plugins.registry import Registry
 from benchmark.records import store
-from benchmark.run.config import data_folder, folder_from
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from benchmark.data.loading import Keys
 
 Array = npt.NDArray[Any]
 
@@ -72,25 +75,127 @@ class Stored:
         return Geometry.from_json(self.row["geometry"])
 
 
+@dataclass(frozen=True)
+class Content:
+    """A category as it is on the disk now, with its hashes."""
+
+    category: Category
+    keys: Keys
+
+    def check(self, scores: store.Scores, fingerprint: str) -> None:
+        """Whether scores were made from these very images, labels and masks.
+
+        Args:
+            scores: of a record.
+            fingerprint: of the data the record was made from.
+
+        Raises:
+            OtherDataError: names the first image or mask that differs, and the next step.
+        """
+        if fingerprint == self.keys.fingerprint:
+            return
+        if other := self._other_image(scores):
+            raise OtherDataError(
+                f"{other}; check --data-root, or run the cell again (bench run --force)"
+            )
+        masks = self.changed_masks(scores, fingerprint)
+        if masks is None:
+            raise OtherDataError(
+                "the training images have changed, or masks have, since it was run; check "
+                "--data-root, or run the cell again (bench run --force)"
+            )
+        raise OtherDataError(
+            f"masks have changed since it was run ({len(masks)} of {len(scores.ids)} test images, "
+            f"the first is {masks[0]}); bench evaluate measures it again"
+        )
+
+    def in_order(self, scores: store.Scores) -> Category:
+        """The category with its test images in the order in which they were scored."""
+        samples = {sample.id: sample for sample in self.category.test}
+        return replace(self.category, test=[samples[name] for name in scores.ids])
+
+    def changed_masks(self, scores: store.Scores, fingerprint: str) -> list[str] | None:
+        """The test images whose masks differ, when nothing else does; None when that is not sure.
+
+        The old fingerprint must come out from the images of today with the masks of then.
+        """
+        from benchmark.data.loading import fingerprint_of
+
+        if scores.mask_keys is None or self._other_image(scores):
+            return None
+        samples = [*self.category.train, *self.category.test]
+        then = dict(zip(scores.ids, scores.mask_keys, strict=True))
+        images = [*self.keys.train, *self.keys.test]
+        old = [*["-"] * len(self.keys.train), *(then[s.id] for s in self.category.test)]
+        if fingerprint_of(samples, list(zip(images, old, strict=True))) != fingerprint:
+            return None
+        now = zip(self.category.test, self.keys.masks, strict=True)
+        return [sample.id for sample, mask in now if mask != then[sample.id]]
+
+    def _other_image(self, scores: store.Scores) -> str:
+        """The first test image that is not as it was scored, in words; empty when all are."""
+        tests = self.category.test
+        now = {s.id: (key, s.label, s.defect) for s, key in zip(tests, self.keys.test, strict=True)}
+        for name, key, label, defect in zip(
+            scores.ids, scores.keys, scores.labels, scores.defects, strict=True
+        ):
+            found = now.pop(name, None)
+            if found is None:
+                return f"test image {name} was scored and is not in the data set now"
+            if found[0] != key:
+                return f"test image {name} is another one than was scored"
+            if found[1:] != (int(label), defect):
+                return f"test image {name} was {defect} when it was scored and is {found[2]} now"
+        return f"test image {next(iter(now))} is new and was not scored" if now else ""
+
+
 class Datasets:
-    """The data sets, opened when asked for: their images and masks."""
+    """The data sets, opened when asked for, for whatever holds scores against their images.
+
+    Attributes:
+        refused: what was said of records made from other images or masks than these.
+    """
 
     def __init__(
         self, data_root: str | Path | None = None, plugins: Iterable[str | Path] = ()
     ) -> None:
         self._root = str(data_root) if data_root else None
         self._registry = Registry([Path(p) for p in plugins])
-        self._known: dict[tuple[str, str], Category] = {}
+        self._datasets: dict[str, Dataset] = {}
+        self._known: dict[tuple[str, str], Content] = {}
+        self.refused: list[str] = []
+
+    def content(self, source: str, name: str) -> Content:
+        """A category, hashed once. Raises DataError, saying where it was looked for."""
+        if (source, name) not in self._known:
+            from benchmark.data.loading import hash_category
+
+            if source not in self._datasets:
+                self._datasets[source] = self._registry.open_dataset(source, self._root)
+            category = self._datasets[source].category(name)
+            self._known[source, name] = Content(category, hash_category(category, cores()))
+        return self._known[source, name]
+
+    def scored(self, stored: Stored) -> Category:
+        """The category that a record was made from.
+
+        Raises:
+            DataError: it is not found.
+            OtherDataError: its images or masks are others now.
+            StoreError: the record's scores are gone.
+        """
+        content = self.content(stored.row["source"], stored.row["category"])
+        try:
+            content.check(stored.scores, stored.row["data"])
+        except OtherDataError as error:
+            if (text := f"{stored.path}: {error}") not in self.refused:
+                self.refused.append(text)
+            raise
+        return content.in_order(stored.scores)
 
     def category(self, source: str, name: str) -> Category:
         """A category's samples. Raises DataError, saying where they were looked for."""
-        if (source, name) not in self._known:
-            cls = self._registry.dataset(source)
-            folder = None
-            if cls.needs_root:
-                folder = data_folder(folder_from(self._root, "BENCH_DATA"), [source])
-            self._known[source, name] = cls(folder).category(name)
-        return self._known[source, name]
+        return self.content(source, name).category
 
 
 def one_seed(frame: pd.DataFrame) -> list[Stored]:

@@ -23,6 +23,7 @@ from benchmark.records.stored import Datasets, Stored
 from benchmark.tables.build import MEASURED
 from benchmark.tables.render import form_of, render
 from benchmark.tables.request import Request, grids
+from benchmark.texts import read_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,20 +39,25 @@ class Findings:
     Attributes:
         wrong: a sentence per difference.
         unverified: a sentence per thing that could not be measured again.
+        refused: those of them that were made from other images or masks than there are now.
     """
 
     wrong: list[str] = field(default_factory=list)
     unverified: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
-        return not self.wrong
+        return not self.wrong and not self.refused
 
     def text(self) -> str:
         lines = [f"WRONG: {w}" for w in self.wrong]
         lines += [f"not verified: {u}" for u in dict.fromkeys(self.unverified)]
-        state = "the table is what its score files give"
-        return "\n".join([*lines, state if self.ok else f"{len(self.wrong)} differences"])
+        parts = [f"{len(self.wrong)} differences"] if self.wrong else []
+        if self.refused:
+            other = "not verified, made from other images or masks than there are now"
+            parts.append(f"{len(self.refused)} records {other}")
+        return "\n".join([*lines, ", ".join(parts) or "the table is what its score files give"])
 
 
 def check(request: Request, saved: Path | None, datasets: Datasets | None = None) -> Findings:
@@ -68,19 +74,17 @@ def check(request: Request, saved: Path | None, datasets: Datasets | None = None
     """
     if request.name == "bibliography":
         raise SettingsError("--check is for tables; the bibliography has nothing to derive")
-    found = Findings()
-    right = grids(request, partial(measured_again, datasets=datasets or Datasets(), found=found))
+    found, datasets = Findings(), datasets or Datasets()
+    right = grids(request, partial(measured_again, datasets=datasets, found=found))
     if request.layout and {m for s in request.layout.slots for m in s.metrics} & MEASURED.keys():
         found.unverified.append("times and bytes: measured once, not derived from scores")
     if saved is None:
         form, printed = "csv", render(grids(request), "csv")
     else:
-        try:
-            printed = saved.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"--check {saved}: cannot be read ({error})") from error
+        printed = read_text(saved, what=f"--check {saved}")
         form = form_of(printed)
     found.wrong += _differences(printed, render(right, form))
+    found.refused = datasets.refused
     return found
 
 
@@ -140,7 +144,7 @@ def measured(stored: Stored, datasets: Datasets) -> dict[str, Any]:
     with path.open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != stored.files["maps"]["sha256"]:
             raise StoreError(f"{path}: differs from what its record cites")
-    category = datasets.category(stored.row["source"], stored.row["category"])
+    category = datasets.scored(stored)
     from benchmark.machine import cores
     from benchmark.records.measure import measure
 

@@ -139,7 +139,7 @@ def needed(
 ) -> list[dict[str, Any]]:
     """What ``bench run`` must be given for a table's own columns, one mapping per run.
 
-    Keys are the names of :class:`benchmark.run.config.RunConfig`; options left at its defaults are
+    Keys are the names of :class:`benchmark.runner.config.RunConfig`; options left at its defaults are
     absent.
 
     Args:

@@ -28,16 +28,15 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-import yaml
-
 from benchmark.errors import SettingsError, unknown
 from benchmark.metrics.names import METRICS
 from benchmark.records.select import few_images, rankable
-from benchmark.settings import coerce
+from benchmark.settings import coerce_yaml
 from benchmark.tables import TABLES, published
 from benchmark.tables.grid import Grid, Part, Row, Text, cell
 from benchmark.tables.layout import Layout
 from benchmark.tables.live import RANDOM, Value, over_seeds, seeds_text, winners
+from benchmark.texts import read_yaml
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,12 +81,7 @@ class Column:
 
 def read(file: Path) -> Description:
     """A description, checked. Raises SettingsError, saying what is allowed."""
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"{file}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{file}: is not YAML ({error})") from error
+    values, written = read_yaml(file)
     if not isinstance(values, dict) or not {"columns", "metrics"} <= values.keys():
         raise SettingsError(f"{file}: needs at least columns: and metrics: (see docs/tables)")
     hints = get_type_hints(Description)
@@ -96,7 +90,9 @@ def read(file: Path) -> Description:
         if name not in known:
             raise SettingsError(f"{file}: {unknown('entry', str(name), known)}")
         if name not in ("columns", "names"):
-            values[name] = coerce(value, hints[name], f"{file}: {name}")
+            values[name] = coerce_yaml(value, written[name], hints[name], f"{file}: {name}")
+    if isinstance(values.get("names"), dict):
+        values["names"] = written["names"]
     for metric in values["metrics"]:
         if metric not in METRICS:
             raise SettingsError(f"{file}: {unknown('metric', metric, METRICS)}")

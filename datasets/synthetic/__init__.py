@@ -22,8 +22,10 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.data.dataset import ArraySource, Category, Dataset, Sample
+from benchmark import Category, Dataset, Sample
+from benchmark.data.dataset import ArraySource
 from benchmark.errors import DataError, unknown
+from benchmark.places import expanded
 
 from .drawing import SIDE, Dice, expose
 from .objects import BOARD, TABLET, WASHER, board, tablet, washer
@@ -143,8 +145,11 @@ def _cached(name: str) -> tuple[Array, Array]:
 
 
 def _cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "iad-bench" / f"synthetic-{VERSION}"
+    return (
+        expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+        / "iad-bench"
+        / f"synthetic-{VERSION}"
+    )
 
 
 def _load(file: Path) -> tuple[Array, Array] | None:

@@ -4,9 +4,7 @@ from typing import Self
 
 import torch
 
-from benchmark.detector.base import Batch, Detector, Images, Prediction
-from benchmark.detector.context import Context
-from benchmark.detector.maps import smooth
+from benchmark import Batch, Context, Detector, Images, Prediction, smooth
 
 
 class MeanColour(Detector):

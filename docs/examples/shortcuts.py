@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.data.dataset import Sample
+from benchmark import Sample
 from benchmark.metrics import image_metrics
 from benchmark.plugins.registry import Registry
 

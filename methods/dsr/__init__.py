@@ -10,11 +10,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmark.data.geometry import Geometry
-from benchmark.detector.base import Batch, Detector, Images, Prediction
-from benchmark.detector.context import Context
-from benchmark.detector.maps import upsample
-from benchmark.detector.training import Stages, Training, seeded
+from benchmark import (
+    Batch,
+    Context,
+    Detector,
+    Geometry,
+    Images,
+    Prediction,
+    Stages,
+    Training,
+    seeded,
+    upsample,
+)
+from benchmark.detector.state import LoadedAsset
 from benchmark.errors import SettingsError
 
 from .._anomaly_masks import perlin_masks, rotated, smudged
@@ -53,8 +61,9 @@ class Dsr(Detector):
     learns to refine the mask, on images with flat smudges. The map is the refined mask; the score is
     the largest 21 × 21 mean of the unrefined one, over the whole image.
 
-    The VQ-VAE is an asset (``bench pretrain vqvae``): the official weights, or trained here, which
-    without ImageNet is not the published method; facts say which. Protocol ``paper`` measures pixels
+    The VQ-VAE is an asset (``bench pretrain vqvae``): the official weights
+    (``vqvae.official=true``), or trained here, which without ImageNet is not the published method;
+    facts say which. Protocol ``paper`` measures pixels
     in the central 224 of 256.
 
     Readings where paper and official code differ or leave a choice: pixels are RGB (the official
@@ -65,11 +74,9 @@ class Dsr(Detector):
     maps back. Ground truth is resized by nearest neighbour, officially bilinear and cut to 1.
 
     Args:
-        vqvae: ``trained`` or ``official`` asset, or ``colours``: made by hand, its codes are patches'
-            mean colours, for trying things out.
-        vqvae_steps, vqvae_batch, vqvae_crop, vqvae_learning_rate: settings of the asset that was
-            trained, under its names.
-        codes: per level of the VQ-VAE.
+        vqvae: the ``asset``, or ``colours``: made by hand, its codes are patches' mean colours, for
+            trying things out.
+        codes: per level of the VQ-VAE made by hand; an asset brings its own.
         width: channels of the finest stage of the masks' networks, published as 64; the category's
             other networks scale with it, and the ``colours`` VQ-VAE.
         epochs, samples: of the first training; an epoch is that many samples.
@@ -88,20 +95,15 @@ class Dsr(Detector):
         "vqvae": "colours",
         "codes": 128,
         "width": 8,
-        "steps": 40,
+        "steps": 120,
         "batch": 4,
         "learning_rate": 5e-3,
     }
-    pretrains = (GeneralVqVae,)
 
     def __init__(
         self,
         *,
-        vqvae: Literal["trained", "official", "colours"] = "trained",
-        vqvae_steps: int = 100_000,
-        vqvae_batch: int = 32,
-        vqvae_crop: int = 256,
-        vqvae_learning_rate: float = 2e-4,
+        vqvae: Literal["asset", "colours"] = "asset",
         codes: int = 4096,
         width: int = 64,
         epochs: int = 100,
@@ -113,10 +115,6 @@ class Dsr(Detector):
         neighbours: Literal["table", "exact"] = "table",
     ) -> None:
         self.vqvae = vqvae
-        self.vqvae_steps = vqvae_steps
-        self.vqvae_batch = vqvae_batch
-        self.vqvae_crop = vqvae_crop
-        self.vqvae_learning_rate = vqvae_learning_rate
         self.codes = codes
         self.width = width
         self.epochs = epochs
@@ -136,32 +134,22 @@ class Dsr(Detector):
         if not 2 <= codes <= torch.iinfo(torch.int16).max:
             raise SettingsError(f"dsr: codes is {codes}; allowed is from 2 to 32767")
 
-    def assets(self) -> Sequence[GeneralVqVae]:
-        if self.vqvae == "colours":
-            return []
-        if self.vqvae == "official":
-            return [GeneralVqVae(official=True, codes=self.codes)]
-        return [
-            GeneralVqVae(
-                codes=self.codes,
-                steps=self.vqvae_steps,
-                batch=self.vqvae_batch,
-                crop=self.vqvae_crop,
-                learning_rate=self.vqvae_learning_rate,
-            )
-        ]
+    def assets(self) -> Sequence[type[GeneralVqVae]]:
+        return [GeneralVqVae] if self.vqvae == "asset" else []
 
     def build(self) -> None:
         channels = 2 * max(self.width, 4) if self.vqvae == "colours" else WIDTH
-        self.general_ = VqVae(self.codes, channels).eval().requires_grad_(False)
+        self.general_ = VqVae(self.codes_, channels).eval().requires_grad_(False)
         self.networks_ = DsrNetworks(self.width, channels)
         self.upsampler_ = MaskNet(8, self.width)
 
     def fit(self, train: Images, context: Context) -> Self:
+        asset = context.asset(GeneralVqVae) if self.vqvae == "asset" else None
+        self.codes_ = int(asset.settings["codes"]) if asset else self.codes
         with seeded(context, "networks"):
             self.build()
         self._place(context)
-        origin = self._load_general(train, context)
+        origin = self._fill_general(asset, train, context)
         stages = Stages(context.checkpoint)
         restored = stages.finished("restoration")
         if restored is None:
@@ -201,10 +189,11 @@ class Dsr(Detector):
         for module in (self.general_, self.networks_, self.upsampler_):
             module.to(context.device)
 
-    def _load_general(self, train: Images, context: Context) -> dict[str, Any]:
+    def _fill_general(
+        self, asset: LoadedAsset | None, train: Images, context: Context
+    ) -> dict[str, Any]:
         """Fill the frozen VQ-VAE; says which one it is."""
-        if self.vqvae != "colours":
-            asset = context.asset(self.assets()[0])
+        if asset is not None:
             self.general_.load_state_dict(asset.state.tensors)
             return {"sha256": asset.sha256, **asset.state.values}
         generator = context.generator("colours")

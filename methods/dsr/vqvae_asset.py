@@ -14,10 +14,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmark.detector.asset import Asset
-from benchmark.detector.base import Images, State
-from benchmark.detector.context import Context
-from benchmark.detector.training import Training, seeded, split_off
+from benchmark import Asset, Context, Images, State, Training, seeded, split_off
 from benchmark.errors import AssetError
 
 from .vqvae import STRIDE_LO, WIDTH, Quantiser, VqVae, as_rows, straight_through
@@ -216,7 +213,7 @@ class GeneralVqVae(Asset):
 
     def _imported(self, images: Images, context: Context) -> State:
         """The official weights, and what they make of the images."""
-        path = find_official(context.features_of.weights.folder)
+        path = find_official(context.weights_dir)
         model = load_official(path).to(context.device)
         if model.quantiser_lo.codes.shape[0] != self.codes:
             raise AssetError(

@@ -9,13 +9,19 @@ from typing import Any, Literal, Self, cast
 import torch
 from torch import Tensor, nn
 
-from benchmark.data.geometry import Geometry
-from benchmark.detector.base import Batch, Detector, Images, Prediction
-from benchmark.detector.context import Context
-from benchmark.detector.training import Stages, seeded
+from benchmark import (
+    POOLED,
+    Batch,
+    Context,
+    Detector,
+    FeatureSpec,
+    Geometry,
+    Images,
+    Prediction,
+    Stages,
+    seeded,
+)
 from benchmark.errors import DetectorError, SettingsError
-from benchmark.features.backbones import POOLED
-from benchmark.features.cache import FeatureSpec
 
 from .._distillation import ImageNetInput
 from .._msssim import GLOBAL_WEIGHTS, LOCAL_WEIGHTS, PIXEL_RANGE, MsSsim, scales_that_fit
@@ -72,13 +78,13 @@ class Igd(Detector):
     Args:
         formulation: see above.
         scales: which models. The global one needs sides that are multiples of 64.
-        backbone: the global encoder, and the local one's teacher.
+        backbone: the global encoder. The local one's teacher is a setting of its asset,
+            ``igd-encoder.backbone``.
         encoder: the local encoder's body: ``distilled`` on natural images (``bench pretrain
-            igd-encoder``), ``distilled_on_train`` on the training images as eq. 10 says,
+            igd-encoder``), ``distilled_on_train`` on the training images as eq. 10 says, for as
+            long as that and ``steps`` allow,
             ``learned`` with the decoder from scratch (no distillation), or ``random``: frozen as
             initialised, to try things out.
-        encoder_side, encoder_steps, encoder_batch, encoder_rate: ``teacher_side``, ``steps``,
-            ``batch`` and ``learning_rate`` of the distillation.
         descriptor: ``gsvdd``, ``soft_boundary`` Deep SVDD, or ``none`` (Table 5).
         interpolate: whether there are interpolation and critic (Table 5).
         latent: length of a code.
@@ -120,7 +126,6 @@ class Igd(Detector):
         "igd_kd_dsvdd": {"descriptor": "soft_boundary", "interpolate": False},
         "igd_kd_gsvdd": {"interpolate": False},
     }
-    pretrains = (IgdEncoder,)
 
     def __init__(
         self,
@@ -129,10 +134,6 @@ class Igd(Detector):
         scales: tuple[Scale, ...] = ("global", "local"),
         backbone: str = "resnet18",
         encoder: Literal["distilled", "distilled_on_train", "learned", "random"] = "distilled",
-        encoder_side: int = 128,
-        encoder_steps: int = 50_000,
-        encoder_batch: int = 64,
-        encoder_rate: float = 1e-4,
         descriptor: Literal["gsvdd", "soft_boundary", "none"] = "gsvdd",
         interpolate: bool = True,
         latent: int = 128,
@@ -166,10 +167,6 @@ class Igd(Detector):
         self.scales = scales
         self.backbone = backbone
         self.encoder = encoder
-        self.encoder_side = encoder_side
-        self.encoder_steps = encoder_steps
-        self.encoder_batch = encoder_batch
-        self.encoder_rate = encoder_rate
         self.descriptor = descriptor
         self.interpolate = interpolate
         self.latent = latent
@@ -233,9 +230,8 @@ class Igd(Detector):
             return []
         return [FeatureSpec(self.backbone, (POOLED,), flips=self.flips is not False)]
 
-    def assets(self) -> Sequence[IgdEncoder]:
-        distilled = self.encoder == "distilled" and "local" in self.scales
-        return [self._distillation()] if distilled else []
+    def assets(self) -> Sequence[type[IgdEncoder]]:
+        return [IgdEncoder] if self.encoder == "distilled" and "local" in self.scales else []
 
     def build(self) -> None:
         self.models_ = nn.ModuleDict(
@@ -309,15 +305,6 @@ class Igd(Detector):
     def _spec(self) -> FeatureSpec:
         return FeatureSpec(self.backbone, (POOLED,), flips=True)
 
-    def _distillation(self) -> IgdEncoder:
-        return IgdEncoder(
-            backbone=self.backbone,
-            teacher_side=self.encoder_side,
-            steps=self.encoder_steps,
-            batch=self.encoder_batch,
-            learning_rate=self.encoder_rate,
-        )
-
     def _scales_for(self, size: tuple[int, int]) -> list[str]:
         """The models that images of this size have."""
         if max(size) <= SIDE:
@@ -341,14 +328,16 @@ class Igd(Detector):
     ) -> tuple[dict[str, Tensor] | None, int, dict[str, Any]]:
         """The local encoder's weights (None: as initialised), the width of its output, and facts."""
         if self.encoder == "distilled":
-            asset = context.asset(self._distillation())
+            asset = context.asset(IgdEncoder)
             return dict(asset.state.tensors), int(asset.state.values["width"]), {}
         if self.encoder == "distilled_on_train":
             done = stages.finished("encoder")
             if done is None:
                 part = replace(context, checkpoint=stages.part("encoder"))
-                encoder, facts = self._distillation().distil(train, part, only_patches=True)
-                done = {"body": encoder.state_dict(), "width": encoder.width, "facts": facts}
+                encoder = IgdEncoder(backbone=self.backbone)
+                encoder.steps = min(encoder.steps, self.steps or encoder.steps)
+                network, facts = encoder.distil(train, part, only_patches=True)
+                done = {"body": network.state_dict(), "width": network.width, "facts": facts}
                 stages.finish("encoder", done)
             return done["body"], done["width"], {"distillation": done["facts"]}
         return None, 512, {}

@@ -7,12 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmark.detector.asset import Asset
-from benchmark.detector.base import Images, State
-from benchmark.detector.context import Context
-from benchmark.detector.training import Training, seeded
+from benchmark import POOLED, Asset, Context, Images, State, Training, seeded
 from benchmark.errors import AssetError
-from benchmark.features.backbones import POOLED
 
 from .._distillation import ImageNetInput
 from .networks import PatchEncoder
@@ -77,7 +73,7 @@ class IgdEncoder(Asset):
         """
         if len(images) < 2:
             raise AssetError(f"igd-encoder: {len(images)} image; give at least 2 to learn from")
-        teacher = context.features_of.backbone(self.backbone)
+        teacher = context.backbone(self.backbone)
         teacher.identity((POOLED,))  # says so when weights are missing
         blank = torch.zeros(1, 3, self.teacher_side, self.teacher_side)
         width = teacher(blank, (POOLED,))[0].shape[1]

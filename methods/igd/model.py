@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmark.detector.context import Context
-from benchmark.detector.training import Training, seeded
+from benchmark import Context, Training, seeded
 
 from .._msssim import MsSsim
 from .gsvdd import Gsvdd, PublishedGsvdd, SoftBoundary

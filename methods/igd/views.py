@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark.detector.base import Images
-from benchmark.detector.context import Context
+from benchmark import Context, Images
 
 from .._distillation import ImageNetInput
 from .encoder import padded

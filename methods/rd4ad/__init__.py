@@ -8,13 +8,20 @@ from typing import Any, Literal, Self
 import torch
 from torch import Tensor
 
-from benchmark.data.geometry import Geometry
-from benchmark.detector.base import Batch, Detector, Images, Prediction
-from benchmark.detector.context import Context
-from benchmark.detector.maps import smooth, upsample
-from benchmark.detector.training import Training, seeded
+from benchmark import (
+    Batch,
+    Context,
+    Detector,
+    FeatureSpec,
+    Geometry,
+    Images,
+    Prediction,
+    Training,
+    seeded,
+    smooth,
+    upsample,
+)
 from benchmark.errors import DetectorError, SettingsError
-from benchmark.features.cache import FeatureSpec
 
 from .._distillation import cosine_gap
 from .networks import MIRRORED, Mirror, ReverseDistillation
@@ -49,6 +56,7 @@ class Rd4ad(Detector):
 
     title = "RD4AD"
     citation = "Deng and Li 2022"
+    version = "2"
     paper = Geometry(resize=(256, 256))
     smoke = {"backbone": "resnet18", "layers": (0, 1, 2), "epochs": 8, "batch": 4}
     presets = {"rd4ad_one_class": {"backbone": "resnet18", "score": "sum"}}

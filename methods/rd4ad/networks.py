@@ -19,20 +19,24 @@ class Mirror:
     """How the decoder's residual blocks look.
 
     Attributes:
-        depths: blocks per stage at the strides 4, 8, 16 and 32; the last are the bottleneck's.
+        decoder: blocks per stage in the order in which the decoder runs, coarsest first. The
+            official decoder takes its teacher's depths in the teacher's own order, finest first,
+            so that a ResNet-50's coarsest stage has 3 blocks and its finest 6.
+        bottleneck: blocks of the embedding.
         squeeze: what a bottleneck block's output width is divided by to get its inner width; None
             for basic blocks.
     """
 
-    depths: tuple[int, int, int, int] = (2, 2, 2, 2)
+    decoder: tuple[int, int, int] = (2, 2, 2)
+    bottleneck: int = 2
     squeeze: int | None = None
 
 
 MIRRORED = {
     "resnet18": Mirror(),
-    "resnet34": Mirror((3, 4, 6, 3)),
-    "resnet50": Mirror((3, 4, 6, 3), 4),
-    "wide_resnet50_2": Mirror((3, 4, 6, 3), 2),
+    "resnet34": Mirror((3, 4, 6), 3),
+    "resnet50": Mirror((3, 4, 6), 3, 4),
+    "wide_resnet50_2": Mirror((3, 4, 6), 3, 2),
 }
 
 
@@ -50,14 +54,11 @@ class ReverseDistillation(nn.Module):
         fine, middle, coarse = channels
         self.fuse_fine = nn.Sequential(_halve(fine, middle), _halve(middle, coarse))
         self.fuse_middle = _halve(middle, coarse)
-        self.embed = _stage(3 * coarse, 2 * coarse, mirror, mirror.depths[3], _Down)
+        self.embed = _stage(3 * coarse, 2 * coarse, mirror, mirror.bottleneck, _Down)
+        widths = [2 * coarse, coarse, middle, fine]
         self.decode = nn.ModuleList(
             _stage(wide, narrow, mirror, depth, _Up)
-            for wide, narrow, depth in (
-                (2 * coarse, coarse, mirror.depths[2]),
-                (coarse, middle, mirror.depths[1]),
-                (middle, fine, mirror.depths[0]),
-            )
+            for wide, narrow, depth in zip(widths, widths[1:], mirror.decoder, strict=False)
         )
         for module in self.modules():
             if isinstance(module, nn.Conv2d):  # transposed ones keep torch's default, as published

@@ -8,11 +8,18 @@ from typing import Any, Literal, Self, cast
 import torch
 from torch import Tensor, nn
 
-from benchmark.data.geometry import Geometry
-from benchmark.detector.base import Batch, Detector, Images, Prediction
-from benchmark.detector.context import Context
-from benchmark.detector.maps import upsample
-from benchmark.detector.training import Training, seeded, split_off
+from benchmark import (
+    Batch,
+    Context,
+    Detector,
+    Geometry,
+    Images,
+    Prediction,
+    Training,
+    seeded,
+    split_off,
+    upsample,
+)
 from benchmark.errors import SettingsError
 
 from .._distillation import ImageNetInput, Moments
@@ -37,8 +44,6 @@ class UninformedStudents(Detector):
         fields: receptive fields p of the ensembles.
         students: per receptive field.
         teacher: ``distilled``, or ``random``: untrained networks, for trying things out.
-        teacher_backbone, teacher_layer, teacher_fields, teacher_steps, teacher_batch: settings of
-            the asset, under its names.
         stride: 1 describes every pixel as in the paper, 2, 4 or 8 fewer.
         epochs, batch, learning_rate, weight_decay: of Adam.
         steps: ends the training earlier than the epochs do.
@@ -50,7 +55,6 @@ class UninformedStudents(Detector):
     paper = Geometry(resize=(256, 256))
     smoke = {"teacher": "random", "fields": (33,), "students": 2, "stride": 4, "steps": 5}
     presets = {"uninformed_students_single": {"fields": (65,)}}
-    pretrains = (UsTeacher,)
 
     def __init__(
         self,
@@ -58,11 +62,6 @@ class UninformedStudents(Detector):
         fields: tuple[int, ...] = (17, 33, 65),
         students: int = 3,
         teacher: Literal["distilled", "random"] = "distilled",
-        teacher_backbone: str = "resnet18",
-        teacher_layer: int | str = "pooled",
-        teacher_fields: tuple[int, ...] = (17, 33, 65),
-        teacher_steps: int = 50_000,
-        teacher_batch: int = 64,
         stride: Literal[1, 2, 4, 8] = 1,
         epochs: int = 100,
         batch: int = 1,
@@ -74,11 +73,6 @@ class UninformedStudents(Detector):
         self.fields = fields
         self.students = students
         self.teacher = teacher
-        self.teacher_backbone = teacher_backbone
-        self.teacher_layer = teacher_layer
-        self.teacher_fields = teacher_fields
-        self.teacher_steps = teacher_steps
-        self.teacher_batch = teacher_batch
         self.stride = stride
         self.epochs = epochs
         self.batch = batch
@@ -90,11 +84,6 @@ class UninformedStudents(Detector):
             raise SettingsError(
                 f"uninformed_students: fields is {fields}; allowed are {sorted(LAYERS)}"
             )
-        if teacher == "distilled" and not set(fields) <= set(teacher_fields):
-            raise SettingsError(
-                f"uninformed_students: the asset has teachers for {teacher_fields}, fields is "
-                f"{fields}; add to teacher_fields what is missing"
-            )
         if (
             min(students, epochs, batch, 1 if steps is None else steps) < 1
             or not 0 < validation < 1
@@ -105,18 +94,8 @@ class UninformedStudents(Detector):
                 "between 0 and 1"
             )
 
-    def assets(self) -> Sequence[UsTeacher]:
-        if self.teacher == "random":
-            return []
-        return [
-            UsTeacher(
-                backbone=self.teacher_backbone,
-                layer=self.teacher_layer,
-                fields=self.teacher_fields,
-                steps=self.teacher_steps,
-                batch=self.teacher_batch,
-            )
-        ]
+    def assets(self) -> Sequence[type[UsTeacher]]:
+        return [UsTeacher] if self.teacher == "distilled" else []
 
     def build(self) -> None:
         self.teachers_ = patch_networks(self.fields).eval().requires_grad_(False)
@@ -128,10 +107,17 @@ class UninformedStudents(Detector):
         with seeded(context, "networks"):
             self.build()
         if self.teacher == "distilled":
-            tensors = context.asset(self.assets()[0]).state.tensors
+            asset = context.asset(UsTeacher)
+            taught_fields = asset.settings["fields"]
+            if not set(self.fields) <= set(taught_fields):
+                raise SettingsError(
+                    f"uninformed_students: the asset has teachers for {taught_fields}, fields is "
+                    f"{list(self.fields)}; build one with more: --set us-teacher.fields="
+                    f"{sorted({*taught_fields, *self.fields})}"
+                )
             for field, network in zip(self.fields, self.teachers_, strict=True):
-                prefix = f"{self.teacher_fields.index(field)}."
-                mine = {k: v for k, v in tensors.items() if k.startswith(prefix)}
+                prefix = f"{taught_fields.index(field)}."
+                mine = {k: v for k, v in asset.state.tensors.items() if k.startswith(prefix)}
                 network.load_state_dict({k.removeprefix(prefix): v for k, v in mine.items()})
         self._place(context)
         taught, held = split_off(context, len(train), self.validation)

@@ -6,10 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmark.detector.asset import Asset
-from benchmark.detector.base import Images, State
-from benchmark.detector.context import Context
-from benchmark.detector.training import Training, seeded
+from benchmark import Asset, Context, Images, State, Training, seeded
 from benchmark.errors import AssetError
 
 from .._distillation import ImageNetInput, Moments
@@ -68,7 +65,7 @@ class UsTeacher(Asset):
             raise AssetError(f"us-teacher: batch is {batch}, steps {steps}; at least 2 and 1")
 
     def build(self, images: Images, context: Context) -> State:
-        pretrained = context.features_of.backbone(self.backbone)
+        pretrained = context.backbone(self.backbone)
         pretrained.identity(pretrained.resolve((self.layer,)))  # says so when weights are missing
         width = self._described(
             torch.zeros(1, 3, max(self.fields), max(self.fields)), context
@@ -114,7 +111,7 @@ class UsTeacher(Asset):
 
     def _described(self, patches: Tensor, context: Context) -> Tensor:
         """The pre-trained network's descriptors of patches, (B, C)."""
-        pretrained = context.features_of.backbone(self.backbone)
+        pretrained = context.backbone(self.backbone)
         features = pretrained(patches, pretrained.resolve((self.layer,)))[0]
         return features.view(*features.shape[:2], -1).mean(2)
 

@@ -49,20 +49,19 @@ if [ -n "${IMAGES:-}" ]; then
   export BENCH_ASSETS="${ASSETS:-$HOME/.cache/iad-bench/assets}"
   pretrain() { "$BENCH" pretrain "$1" --images "$IMAGES" --weights-dir "$WEIGHTS" --set "${@:2}"; }
   # schedules for a CPU: far below the papers', as the settings in the records say
-  pretrain vqvae vqvae.steps=1400 vqvae.crop=64 vqvae.learning_rate=0.001
-  quick="dsr.vqvae_steps=1400 dsr.vqvae_crop=64 dsr.vqvae_learning_rate=0.001"
-  quick="$quick dsr.width=16 dsr.batch=4 dsr.learning_rate=0.001"
+  vqvae="vqvae.steps=1400 vqvae.crop=64 vqvae.learning_rate=0.001"
+  pretrain vqvae $vqvae
+  quick="$vqvae dsr.width=16 dsr.batch=4 dsr.learning_rate=0.001"
   for steps in 1 400; do # hardly trained at all, and trained for a while
     run standard --image-size 128 --precision bfloat16 --methods dsr --set $quick dsr.steps=$steps
   done
-  pretrain igd-encoder igd-encoder.backbone=squeezenet1_1 igd-encoder.steps=1600 \
-    igd-encoder.batch=16 igd-encoder.learning_rate=0.0005
-  encoder() { # the settings that identify it, under a preset's own name
-    echo "$1.backbone=squeezenet1_1 $1.encoder_steps=1600 $1.encoder_batch=16 $1.encoder_rate=0.0005"
-  }
+  encoder="igd-encoder.backbone=squeezenet1_1 igd-encoder.steps=1600 igd-encoder.batch=16"
+  encoder="$encoder igd-encoder.learning_rate=0.0005"
+  pretrain igd-encoder $encoder
   few="igd.batch=8 igd.patches=24" # small batches: the first epochs need steps more than averages
   for length in epochs=4 steps=1; do # trained for a while, and hardly at all
-    run paper --holdout 0.1 --precision bfloat16 --methods igd --set $(encoder igd) $few igd.$length
+    run paper --holdout 0.1 --precision bfloat16 --methods igd --set $encoder $few \
+      igd.backbone=squeezenet1_1 igd.$length
   done
   one_class() { # data set, preset, steps of 16 of the 6000 images of a class, what else
     "$BENCH" run --dataset "$1" --data-root "$DATA" --weights-dir "$WEIGHTS" --protocol paper \
@@ -71,18 +70,18 @@ if [ -n "${IMAGES:-}" ]; then
   }
   for dataset in mnist fashion_mnist; do
     "$BENCH" data $dataset --data-root "$DATA" || continue # said what is missing
-    one_class $dataset igd 150 --set $(encoder igd)
+    one_class $dataset igd 150 --set $encoder
     [ $dataset = fashion_mnist ] || continue
     ablated="--categories trouser pullover --set" # the other rows of Table 5
-    one_class $dataset igd 600 --categories shirt --set $(encoder igd)
+    one_class $dataset igd 600 --categories shirt --set $encoder
     one_class $dataset igd_msssim 150 $ablated
     for row in igd_kd igd_kd_dsvdd igd_kd_gsvdd; do
-      one_class $dataset $row 150 $ablated $(encoder $row)
+      one_class $dataset $row 150 $ablated $encoder
     done
   done
-  pretrain us-teacher us-teacher.layer=layer3 us-teacher.steps=500 us-teacher.batch=16
-  students="uninformed_students.teacher_layer=layer3 uninformed_students.teacher_steps=500"
-  students="$students uninformed_students.teacher_batch=16 uninformed_students.stride=4"
+  teacher="us-teacher.layer=layer3 us-teacher.steps=500 us-teacher.batch=16"
+  pretrain us-teacher $teacher
+  students="$teacher uninformed_students.stride=4"
   run standard --image-size 64 --methods uninformed_students \
     --set $students 'uninformed_students.fields=[33]' uninformed_students.epochs=2
 fi

@@ -393,3 +393,30 @@ def test_a_tables_own_runs(bench: Bench, tmp_path: Path) -> None:
     assert status == 2 and "unknown paper's table 'spade-9'" in out
     status, out = bench("run", "--table", "spade-3", "--methods", "padim")
     assert status == 2 and "--methods" in out
+
+
+def test_seeds_of_a_detector_that_draws_nothing_share_one_fit(run: Bench, tmp_path: Path) -> None:
+    path = plugin(
+        tmp_path,
+        "still",
+        "    def fit(",
+        "    draws = False\n\n    def fit(",
+    )
+    path.write_text(
+        path.read_text().replace(
+            "total = sum", f"open({str(tmp_path / 'fits')!r}, 'a').write('x')\n        total = sum"
+        )
+    )
+    given = ("--plugin", path, "--methods", "still", "--categories", "nut")
+    status, out = run(*given, "--seeds", "0", "1")
+    assert status == 0 and (tmp_path / "fits").read_text() == "x", out
+    status, out = run(*given, "--seeds", "2")  # in a later run, too
+    assert status == 0 and (tmp_path / "fits").read_text() == "x", out
+    records = [json.loads(p.read_text()) for p in sorted(tmp_path.rglob("nut-seed*.json"))]
+    assert [r["key"]["seed"] for r in records] == [0, 1, 2]
+    assert all(r["metrics"] == records[0]["metrics"] for r in records)
+    assert len({r["files"]["scores"]["name"] for r in records}) == 3  # each has files of its own
+    status, out = run(*given, "--seeds", "0", "--force")
+    assert status == 0 and (tmp_path / "fits").read_text() == "xx"
+    status, out = run(*given, "--seeds", "1", "2")
+    assert status == 0 and out.count("already done") == 2

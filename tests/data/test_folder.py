@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.data.dataset import Category
+from benchmark import Category
 from benchmark.datasets.folder import FolderData
 from benchmark.errors import DataError
 

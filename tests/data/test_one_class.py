@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmark import Geometry
 from benchmark.data.dataset import Array
-from benchmark.data.geometry import Geometry
 from benchmark.datasets import cifar10
 from benchmark.datasets._digits import FILES, read_idx
 from benchmark.datasets._one_class import KEYS, Arrays, sha256
@@ -23,7 +23,7 @@ from benchmark.datasets.cifar10 import Cifar10
 from benchmark.datasets.fashion_mnist import FashionMnist
 from benchmark.datasets.mnist import Mnist
 from benchmark.errors import DataError
-from benchmark.run.protocol import Protocol
+from benchmark.runner.protocol import Protocol
 
 TRAIN, TEST = 40, 20
 

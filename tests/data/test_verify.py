@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.data.dataset import ArraySource, Category, Dataset, Sample
+from benchmark import Category, Dataset, Sample
+from benchmark.data.dataset import ArraySource
 from benchmark.data.verify import CategoryReport, verify
 from benchmark.datasets.folder import FolderData
 from benchmark.datasets.mvtec import MvtecAD

@@ -10,27 +10,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmark import Context, Training, seeded, split_off
 from benchmark.detector import training as _training
-from benchmark.detector.context import Checkpoint, Context
-from benchmark.detector.training import Training, seeded, split_off
+from benchmark.detector.context import Checkpoint
 from benchmark.errors import DetectorError
+
+from ..helpers import KilledAfter, save_after_every_step
 
 T = TypeVar("T")
 IMAGES, BATCH, EPOCHS = 10, 3, 3
 X = torch.randn(IMAGES + 1, 4, generator=torch.Generator().manual_seed(0))
-
-
-class KilledAfter:
-    """Progress that raises in the middle of a loop, as a kill would."""
-
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
-
-    def track(self, items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
-        for i, item in enumerate(items):
-            if i == self.steps:
-                raise KeyboardInterrupt
-            yield item
 
 
 def context(folder: Path | None = None) -> Context:
@@ -88,8 +77,7 @@ def test_goes_on_after_a_kill_as_if_nothing_had_happened(
     whole = new(context())
     seen = train(whole)
 
-    monkeypatch.setattr(_training, "SAVE_SECONDS", 0.0)  # after every step
-    monkeypatch.setattr(_training, "SAVE_SHARE", float("inf"))
+    save_after_every_step(monkeypatch)
     first = context(tmp_path)
     first.progress = KilledAfter(killed)
     with pytest.raises(KeyboardInterrupt):
@@ -185,8 +173,7 @@ def test_a_kill_between_two_points_of_a_curve_changes_nothing(
     settings = {"images": 300, "epochs": 2}
     whole = new(context(), **settings)
     climb(whole)
-    monkeypatch.setattr(_training, "SAVE_SECONDS", 0.0)
-    monkeypatch.setattr(_training, "SAVE_SHARE", float("inf"))
+    save_after_every_step(monkeypatch)
     first, second = context(tmp_path), context(tmp_path)
     first.progress = KilledAfter(killed)
     with pytest.raises(KeyboardInterrupt):

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torchvision
 
-from benchmark.data.geometry import Geometry
+from benchmark import FeatureSpec, Geometry
 from benchmark.data.loading import ImageSet
 from benchmark.errors import WeightsError
-from benchmark.features.backbones import Backbone, WeightsFrom
-from benchmark.features.cache import FeatureSpec, FrozenFeatures, union
+from benchmark.features.backbones import PUBLISHED, SUFFIXES, Backbone, WeightsFrom
+from benchmark.features.cache import FrozenFeatures, union
 
 CPU = torch.device("cpu")
 RANDOM = WeightsFrom(mode="random")
@@ -152,3 +153,24 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
     torch.save({"other": torch.ones(1)}, tmp_path / "resnet18.pth")
     with pytest.raises(WeightsError, match="none of its 1 tensors"):
         Backbone("resnet18", WeightsFrom(tmp_path), CPU)
+
+
+def test_published_hashes_are_those_in_the_hubs_own_file_names() -> None:
+    """torchvision names its files by their hash: resnet18-f37072fd.pth."""
+    for name in set(PUBLISHED) & set(torchvision.models.list_models()):
+        for weights in torchvision.models.get_model_weights(name):
+            stem, _, digest = Path(weights.url).stem.rpartition("-")
+            assert stem == name
+            if weights.name == "IMAGENET1K_V1":
+                assert digest in PUBLISHED[name], f"{name}: {weights.url}"
+    for name, known in PUBLISHED.items():
+        others = {h for other, hashes in PUBLISHED.items() if other != name for h in hashes}
+        assert not others & set(known), f"{name} shares a file with another network"
+
+
+def test_weights_of_a_network_are_published_only_under_its_own_name(real_weights: Path) -> None:
+    files = [path for path in real_weights.iterdir() if path.suffix in SUFFIXES]
+    known = [path for path in files if path.stem in PUBLISHED]
+    assert known, f"{real_weights} holds no weights of {sorted(PUBLISHED)}"
+    for path in known:
+        assert Backbone(path.stem, WeightsFrom(real_weights), CPU).published, path.name

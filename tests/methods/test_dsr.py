@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,12 +12,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark.data.geometry import Geometry
+from benchmark import Context, Geometry, State
 from benchmark.data.loading import ImageSet
-from benchmark.detector import asset as assets
 from benchmark.detector import training as _training
-from benchmark.detector.base import State
-from benchmark.detector.context import Checkpoint, Context
+from benchmark.detector.context import Checkpoint
 from benchmark.errors import AssetError, DetectorError, SettingsError
 from benchmark.methods.dsr import Dsr
 from benchmark.methods.dsr.code_anomalies import neighbour_table, on_grid
@@ -29,7 +27,9 @@ from benchmark.methods.dsr.networks import (
     focal_loss,
 )
 from benchmark.methods.dsr.vqvae_asset import GeneralVqVae
-from benchmark.run.estimate import FewSteps
+from benchmark.runner.estimate import FewSteps
+
+from ..helpers import KilledAfter, save_after_every_step
 
 T = TypeVar("T")
 SIDE = 64
@@ -53,19 +53,6 @@ def context(seed: int = 0) -> Context:
 def fitted() -> tuple[Dsr, Context]:
     place = context()
     return Dsr(**FAST).fit(images(5), place), place
-
-
-class KilledAfter:
-    """Progress that raises in the middle of one training, as a kill would."""
-
-    def __init__(self, steps: int, title: str) -> None:
-        self.steps, self.title = steps, title
-
-    def track(self, items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
-        for i, item in enumerate(items):
-            if title == self.title and i == self.steps:
-                raise KeyboardInterrupt
-            yield item
 
 
 def count(module: torch.nn.Module) -> float:
@@ -288,8 +275,7 @@ def test_goes_on_after_a_kill_as_if_nothing_had_happened(
     title: str,
     steps: int,
 ) -> None:
-    monkeypatch.setattr(_training, "SAVE_SECONDS", 0.0)  # after every step
-    monkeypatch.setattr(_training, "SAVE_SHARE", float("inf"))
+    save_after_every_step(monkeypatch)
     place = context()
     place.checkpoint = Checkpoint(tmp_path / "checkpoint")
     place.progress = KilledAfter(steps, title)
@@ -332,7 +318,7 @@ def test_defaults_are_the_published_schedule() -> None:
     )
     assert (first.steps, second.steps) == (100_000, 50_000)
     assert first.optimiser.param_groups[0]["lr"] == 2e-4
-    assert detector.assets()[0].codes == 4096
+    assert detector.assets()[0]().codes == 4096
 
 
 def test_the_learning_rate_falls_late(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -350,30 +336,20 @@ def test_the_learning_rate_falls_late(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_vqvae_comes_from_the_asset(tmp_path: Path) -> None:
-    place = Context.alone(geometry=Geometry(resize=SIDE), assets_dir=tmp_path)
-    settings = {
-        **FAST,
-        "vqvae": "trained",
-        "vqvae_steps": 3,
-        "vqvae_batch": 2,
-        "vqvae_crop": 32,
-        "steps": 1,
-    }
-    detector = Dsr(**settings)
+    place = Context.alone(
+        geometry=Geometry(resize=SIDE), assets_dir=tmp_path, asset_settings={"vqvae": VQVAE}
+    )
+    detector = Dsr(**{**FAST, "vqvae": "asset", "steps": 1})
     with pytest.raises(AssetError, match=r"bench pretrain vqvae .*vqvae\.steps=3"):
         detector.fit(images(3), place)
     asset = GeneralVqVae(**VQVAE)
     state = asset.build(images(4), place)
-    assets.save(asset, state, {}, tmp_path)
+    asset.save(state, {}, tmp_path)
     detector.fit(images(3), place)
     for name, tensor in detector.general_.state_dict().items():
         assert torch.equal(tensor, state.tensors[name]), name
     assert detector.facts()["vqvae"]["origin"] == "trained"
     assert "psnr" in detector.facts()["vqvae"]
-    official = Dsr(vqvae="official").assets()[0]
-    assert official.official and official.path(tmp_path) == GeneralVqVae(official=True).path(
-        tmp_path
-    )
 
 
 def test_it_learns() -> None:
@@ -430,15 +406,16 @@ def test_from_photographs_to_a_record_on_the_command_line(
     assert asset.with_suffix(".png").exists()
     curves = json.loads(asset.with_suffix(".json").read_text())["curves"]
     assert {"psnr", "perplexity_lo", "dead_hi"} <= curves.keys()
-    settings = {"codes": 16, "vqvae_steps": 2, "vqvae_batch": 2, "vqvae_crop": 32}
-    settings |= {"width": 4, "steps": 2, "batch": 2}
+    settings = {"dsr.width": 4, "dsr.steps": 2, "dsr.batch": 2}
+    settings |= {"vqvae.codes": 16, "vqvae.steps": 2, "vqvae.batch": 2, "vqvae.crop": 32}
     status, out = bench(
         "run", "--methods", "dsr", "--dataset", "folder", "--data-root", toy, "--categories", "nut",
         "--assets-dir", "assets", "--image-size", "64", "--set",
-        *(f"dsr.{k}={v}" for k, v in settings.items()),
+        *(f"{k}={v}" for k, v in settings.items()),
     )  # fmt: skip
     assert status == 0, out
     (record,) = (json.loads(p.read_text()) for p in (tmp_path / "results").rglob("*-seed0.json"))
     assert set(record["key"]["assets"]) == {"vqvae"}
+    assert record["settings"]["vqvae.steps"] == 2
     assert record["facts"]["vqvae"]["origin"] == "trained"
     assert record["facts"]["restoration"]["steps"] == 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -14,12 +13,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark.data.geometry import Geometry
+from benchmark import Batch, Context, Geometry, State
 from benchmark.data.loading import ImageSet
-from benchmark.detector import asset as assets
 from benchmark.detector import training as _training
-from benchmark.detector.base import Batch, State
-from benchmark.detector.context import Checkpoint, Context
+from benchmark.detector.context import Checkpoint
 from benchmark.errors import AssetError, DetectorError, SettingsError
 from benchmark.features.backbones import WeightsFrom
 from benchmark.methods._msssim import LOCAL_WEIGHTS, MsSsim
@@ -37,7 +34,9 @@ from benchmark.methods.igd.model import (
 from benchmark.methods.igd.networks import Critic, Decoder, ImageNorm, PatchEncoder
 from benchmark.methods.igd.scoring import by_equations, by_public_code, fold
 from benchmark.methods.igd.views import Views, cut
-from benchmark.run.estimate import FewSteps
+from benchmark.runner.estimate import FewSteps
+
+from ..helpers import KilledAfter, noise, save_after_every_step
 
 T = TypeVar("T")
 SMALL: dict[str, Any] = {"encoder": "random", "epochs": 2, "batch": 4}
@@ -50,9 +49,7 @@ TEACHER: dict[str, Any] = {
 
 
 def images(count: int, side: int = 28, seed: int = 0) -> ImageSet:
-    rng = np.random.default_rng(seed)
-    pixels = rng.integers(0, 255, (count, side, side, 3), np.uint8)
-    return ImageSet(pixels, [f"{seed}-{i}" for i in range(count)])
+    return noise(count, seed, side)
 
 
 def context(side: int = 28, seed: int = 0, assets_dir: Path | None = None) -> Context:
@@ -67,19 +64,6 @@ def model(scale: str = "local", side: int = 32, **settings: Any) -> ScaleModel:
     torch.manual_seed(0)
     similarity = MsSsim(LOCAL_WEIGHTS, 3)
     return ScaleModel(scale, (side, side), 512, plan(**settings), similarity, scale == "local")
-
-
-class KilledAfter:
-    """Progress that raises in the middle of one loop, as a kill would."""
-
-    def __init__(self, steps: int, title: str) -> None:
-        self.steps, self.title = steps, title
-
-    def track(self, items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
-        for i, item in enumerate(items):
-            if title == self.title and i == self.steps:
-                raise KeyboardInterrupt
-            yield item
 
 
 @pytest.fixture(scope="module")
@@ -357,7 +341,7 @@ def test_the_global_encoder_runs_once_per_image_and_flip() -> None:
     place = context(64)
     settings = {**SMALL, "scales": ("global",), "backbone": "squeezenet1_1", "epochs": 3}
     Igd(**settings).fit(images(5, 64), place)
-    assert place.features_of.counts.images == 10
+    assert place._features.counts.images == 10
 
 
 # scores (equations 11 and 12)
@@ -486,20 +470,14 @@ def test_windows_are_shrunk_squares_of_all_sizes() -> None:
 
 def test_the_encoder_comes_from_the_asset(tmp_path: Path) -> None:
     place = context(assets_dir=tmp_path)
-    settings = {
-        **SMALL,
-        "encoder": "distilled",
-        "backbone": "squeezenet1_1",
-        "encoder_steps": 3,
-        "encoder_batch": 2,
-        "encoder_side": 64,
-    }
+    place.asset_settings = {"igd-encoder": TEACHER}
+    settings = {**SMALL, "encoder": "distilled", "backbone": "squeezenet1_1"}
     with pytest.raises(AssetError, match=r"bench pretrain igd-encoder .*igd-encoder\.steps=3"):
         Igd(**settings).fit(images(4), place)
     asset = IgdEncoder(**TEACHER)
     state = asset.build(images(4, 64), place)
     assert state.values["width"] == 512
-    assets.save(asset, state, {}, tmp_path)
+    asset.save(state, {}, tmp_path)
     detector = Igd(**settings).fit(images(4), place)
     body = detector._model("local").body
     assert body is not None
@@ -523,8 +501,7 @@ def test_distillation_learns_and_goes_on_after_a_kill(
     whole = IgdEncoder(**settings).build(natural, place)
     losses = [value for _, value in place.meters.curves["loss"]]
     assert np.mean(losses[-4:]) < np.mean(losses[:4]), losses
-    monkeypatch.setattr(_training, "SAVE_SECONDS", 0.0)  # after every step
-    monkeypatch.setattr(_training, "SAVE_SHARE", float("inf"))
+    save_after_every_step(monkeypatch)
     place = context()
     place.checkpoint = Checkpoint(tmp_path / "checkpoint")
     place.progress = KilledAfter(7, "encoder")
@@ -598,11 +575,9 @@ def test_goes_on_after_a_kill_as_if_nothing_had_happened(
     where: tuple[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = {**SMALL, "backbone": "squeezenet1_1", "patches": 2, "encoder": "distilled_on_train"}
-    settings |= {"encoder_steps": 2, "encoder_batch": 2, "encoder_side": 32}
     plain = context(64)
     whole = Igd(**settings).fit(images(4, 64), plain)
-    monkeypatch.setattr(_training, "SAVE_SECONDS", 0.0)  # after every step
-    monkeypatch.setattr(_training, "SAVE_SHARE", float("inf"))
+    save_after_every_step(monkeypatch)
     place = context(64)
     place.checkpoint = Checkpoint(tmp_path / "checkpoint")
     place.progress = KilledAfter(where[1], where[0])
@@ -693,7 +668,7 @@ def test_epochs_follow_the_images_size_unless_given() -> None:
 def test_weights_of_hidden_scales_do_not_matter() -> None:
     assert Igd(scales=("local",)).needs() == []
     assert Igd(scales=("global",)).assets() == []
-    assert Igd().assets()[0].path(Path()) == IgdEncoder().path(Path())
+    assert Igd().assets() == [IgdEncoder]
 
 
 def test_finds_an_odd_class_among_real_images(real_data: Path, real_weights: Path) -> None:

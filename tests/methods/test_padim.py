@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,19 +13,13 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from benchmark.data.geometry import Geometry
+from benchmark import Context, FeatureSpec, Geometry
 from benchmark.data.loading import ImageSet
-from benchmark.detector.context import Context
-from benchmark.features.cache import FeatureSpec
 from benchmark.plugins.registry import Registry
 
+from ..helpers import noise as images
+
 Padim: Any = Registry().method("padim")[0]
-
-
-def images(count: int, seed: int = 0, side: int = 64) -> ImageSet:
-    rng = np.random.default_rng(seed)
-    pixels = rng.integers(0, 255, (count, side, side, 3), np.uint8)
-    return ImageSet(pixels, [f"{seed}-{i}" for i in range(count)])
 
 
 def slow_map(
@@ -109,6 +106,40 @@ def test_the_draw_depends_on_the_seed_alone() -> None:
         return chosen
 
     assert draw(0) == draw(0) != draw(1)
+
+
+def test_public_draw_is_that_of_pythons_generator_for_every_category_and_seed() -> None:
+    state = random.getstate()
+    random.seed(1024)
+    wanted = sorted(random.sample(range(448), 100))
+    random.setstate(state)
+    for purpose in (("0", "mvtec", "bottle", "padim"), ("7", "mvtec", "screw", "padim")):
+        context = replace(Context.alone(geometry=Geometry(resize=64)), purpose=purpose)
+        detector = Padim(backbone="resnet18", draw="public").fit(images(2), context)
+        assert detector.facts()["channels"] == wanted
+    assert random.getstate() == state, "Python's own generator was moved"
+
+
+@pytest.mark.parametrize("solver", ["cholesky", "woodbury"])
+@pytest.mark.parametrize(
+    "chosen", [[0, 5], [64, 191], [447], [3, 300]], ids=["first", "second", "third", "no second"]
+)
+def test_layers_of_which_nothing_is_drawn_are_left_out(
+    solver: str, chosen: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = Context.alone(geometry=Geometry(resize=64))
+    train, test = images(6), images(2, seed=1)
+    rest = [channel for channel in range(448) if channel not in chosen]
+    draw = np.array([*chosen, *rest])
+    monkeypatch.setattr(Context, "rng", lambda *_: SimpleNamespace(permutation=lambda _: draw))
+    detector = Padim(backbone="resnet18", channels=len(chosen), solver=solver, sigma=0.0)
+    got = detector.fit(train, context).predict(test.batch([0, 1]), context).maps
+    assert detector.facts()["channels"] == chosen
+    slow = slow_map(stacked(context, train, chosen), stacked(context, test, chosen), 0.01)
+    want = torch.nn.functional.interpolate(
+        torch.from_numpy(slow).reshape(2, 1, 16, 16), (64, 64), mode="bilinear"
+    )[:, 0]
+    np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=2e-4)
 
 
 def test_one_training_image_is_enough() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,15 +12,16 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from benchmark.data.geometry import Geometry
+from benchmark import Context, Geometry, State
 from benchmark.data.loading import ImageSet
 from benchmark.detector import training as _training
-from benchmark.detector.base import State
-from benchmark.detector.context import Checkpoint, Context
+from benchmark.detector.context import Checkpoint
 from benchmark.errors import DetectorError, SettingsError
 from benchmark.methods.rd4ad import Rd4ad
 from benchmark.methods.rd4ad.networks import MIRRORED, Mirror, ReverseDistillation
 from benchmark.plugins.registry import Registry
+
+from ..helpers import KilledAfter, noise, save_after_every_step
 
 T = TypeVar("T")
 SIDE = 32
@@ -29,9 +29,7 @@ FAST: dict[str, Any] = {"backbone": "resnet18", "layers": (0, 1, 2), "epochs": 2
 
 
 def images(count: int, seed: int = 0, side: int = SIDE) -> ImageSet:
-    rng = np.random.default_rng(seed)
-    pixels = rng.integers(0, 255, (count, side, side, 3), np.uint8)
-    return ImageSet(pixels, [f"{seed}-{i}" for i in range(count)])
+    return noise(count, seed, side)
 
 
 def context() -> Context:
@@ -42,19 +40,6 @@ def context() -> Context:
 def fitted() -> tuple[Rd4ad, Context]:
     place = context()
     return Rd4ad(**FAST).fit(images(6), place), place
-
-
-class KilledAfter:
-    """Progress that raises in the middle of a loop, as a kill would."""
-
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
-
-    def track(self, items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
-        for i, item in enumerate(items):
-            if i == self.steps:
-                raise KeyboardInterrupt
-            yield item
 
 
 def one_minus_cosine(t: Tensor, s: Tensor) -> NDArray[Any]:
@@ -116,11 +101,16 @@ def test_loss_is_what_was_asked_for(loss: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "channels", "million"),
-    [("resnet18", (64, 128, 256), 15.4), ("wide_resnet50_2", (256, 512, 1024), 93.4)],
+    ("name", "channels", "stages", "parameters"),
+    [  # parameters: those of the official bottleneck and decoder that take part in their output
+        ("resnet18", (64, 128, 256), [2, 2, 2], 15_383_168),
+        ("resnet34", (64, 128, 256), [3, 4, 6], 22_171_264),
+        ("resnet50", (256, 512, 1024), [3, 4, 6], 46_651_392),
+        ("wide_resnet50_2", (256, 512, 1024), [3, 4, 6], 83_802_624),
+    ],
 )
-def test_networks_mirror_the_teacher(
-    name: str, channels: tuple[int, int, int], million: float
+def test_networks_are_the_official_ones(
+    name: str, channels: tuple[int, int, int], stages: list[int], parameters: int
 ) -> None:
     with torch.device("meta"):  # shapes without numbers
         network = ReverseDistillation(channels, MIRRORED[name])
@@ -129,23 +119,22 @@ def test_networks_mirror_the_teacher(
         fused = 3 * channels[2]
         assert network.embed(torch.empty(2, fused, 16, 16)).shape == (2, 2 * channels[2], 8, 8)
     assert [o.shape for o in out] == [layer.shape for layer in layers]
-    depths = MIRRORED[name].depths
-    assert [len(stage) for stage in network.decode] == [depths[2], depths[1], depths[0]]
-    assert len(network.embed) == depths[3]
-    assert sum(p.numel() for p in network.parameters()) / 1e6 == pytest.approx(million, abs=0.1)
+    assert [len(stage) for stage in network.decode] == stages  # coarsest first
+    assert len(network.embed) == stages[0]
+    assert sum(p.numel() for p in network.parameters()) == parameters
 
 
 @pytest.mark.parametrize("sides", [(7, 4, 2), (8, 4, 2), (9, 5, 3), (64, 32, 16)])
 def test_odd_sides_come_back(sides: tuple[int, int, int]) -> None:
-    network = ReverseDistillation((4, 8, 16), Mirror((1, 1, 1, 1)))
+    network = ReverseDistillation((4, 8, 16), Mirror((1, 1, 1), 1))
     layers = [torch.rand(2, c, s, s) for c, s in zip((4, 8, 16), sides, strict=True)]
     assert [o.shape for o in network(layers)] == [layer.shape for layer in layers]
 
 
 def test_only_bottleneck_and_decoder_learn(fitted: tuple[Rd4ad, Context]) -> None:
     detector, place = fitted
-    teacher = place.features_of.backbone("resnet18").model
-    fresh = context().features_of.backbone("resnet18").model
+    teacher = place.backbone("resnet18").model
+    fresh = context().backbone("resnet18").model
     for (name, a), b in zip(teacher.named_parameters(), fresh.parameters(), strict=True):
         assert torch.equal(a, b), name
         assert a.grad is None and not a.requires_grad, name
@@ -165,8 +154,7 @@ def test_same_seed_same_result_other_seed_another(fitted: tuple[Rd4ad, Context])
 def test_goes_on_after_a_kill_as_if_nothing_had_happened(
     fitted: tuple[Rd4ad, Context], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_training, "SAVE_SECONDS", 0.0)  # after every step
-    monkeypatch.setattr(_training, "SAVE_SHARE", float("inf"))
+    save_after_every_step(monkeypatch)
     place = context()
     place.checkpoint = Checkpoint(tmp_path / "checkpoint")
     place.progress = KilledAfter(3)

@@ -10,20 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from benchmark.data.geometry import Geometry
+from benchmark import Context, FeatureSpec, Geometry
 from benchmark.data.loading import ImageSet
-from benchmark.detector.context import Context
-from benchmark.features.cache import FeatureSpec
 from benchmark.plugins.registry import Registry
+
+from ..helpers import noise as images
 
 Spade: Any = Registry().method("spade")[0]
 LAYERS = (1, 2, 3)
-
-
-def images(count: int, seed: int = 0) -> ImageSet:
-    rng = np.random.default_rng(seed)
-    pixels = rng.integers(0, 255, (count, 64, 64, 3), np.uint8)
-    return ImageSet(pixels, [f"{seed}-{i}" for i in range(count)])
 
 
 def features(context: Context, part: ImageSet) -> list[torch.Tensor]:

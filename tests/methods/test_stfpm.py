@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,24 +11,23 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from benchmark.data.geometry import Geometry
+from benchmark import Batch, Context, Geometry, State
 from benchmark.data.loading import ImageSet
 from benchmark.detector import training as _training
-from benchmark.detector.base import Batch, State
-from benchmark.detector.context import Checkpoint, Context
+from benchmark.detector.context import Checkpoint
 from benchmark.errors import DetectorError, SettingsError
 from benchmark.methods.stfpm import Stfpm
-from benchmark.run.estimate import FewSteps
+from benchmark.runner.estimate import FewSteps
+
+from ..helpers import KilledAfter, noise, save_after_every_step
 
 T = TypeVar("T")
 SIDE = 32
 FAST: dict[str, Any] = {"epochs": 3, "batch": 4, "layers": (1, 2)}
 
 
-def images(count: int, seed: int = 0) -> ImageSet:
-    rng = np.random.default_rng(seed)
-    pixels = rng.integers(0, 255, (count, SIDE, SIDE, 3), np.uint8)
-    return ImageSet(pixels, [f"{seed}-{i}" for i in range(count)])
+def images(count: int, seed: int = 0, side: int = SIDE) -> ImageSet:
+    return noise(count, seed, side)
 
 
 def context() -> Context:
@@ -39,19 +38,6 @@ def context() -> Context:
 def fitted() -> tuple[Stfpm, Context]:
     place = context()
     return Stfpm(**FAST).fit(images(10), place), place
-
-
-class KilledAfter:
-    """Progress that raises in the middle of a loop, as a kill would."""
-
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
-
-    def track(self, items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
-        for i, item in enumerate(items):
-            if i == self.steps:
-                raise KeyboardInterrupt
-            yield item
 
 
 class Noted(ImageSet):
@@ -106,8 +92,8 @@ def test_map_is_the_product_of_the_layers_distances(fitted: tuple[Stfpm, Context
 
 def test_only_the_student_learns(fitted: tuple[Stfpm, Context]) -> None:
     detector, place = fitted
-    teacher = place.features_of.backbone("resnet18").model
-    fresh = context().features_of.backbone("resnet18").model
+    teacher = place.backbone("resnet18").model
+    fresh = context().backbone("resnet18").model
     for (name, a), b in zip(teacher.named_parameters(), fresh.parameters(), strict=True):
         assert torch.equal(a, b), name
         assert a.grad is None and not a.requires_grad, name
@@ -122,7 +108,7 @@ def test_student_starts_from_its_own_weights() -> None:
     with _training.seeded(context(), "student"):
         detector.build()
     student = detector.student_.state_dict()["model.conv1.weight"]
-    teacher = context().features_of.backbone("resnet18").model.state_dict()["conv1.weight"]
+    teacher = context().backbone("resnet18").model.state_dict()["conv1.weight"]
     assert not torch.allclose(student, teacher)
 
 
@@ -169,8 +155,7 @@ def test_same_seed_same_result_other_seed_another() -> None:
 def test_goes_on_after_a_kill_as_if_nothing_had_happened(
     fitted: tuple[Stfpm, Context], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_training, "SAVE_SECONDS", 0.0)  # after every step
-    monkeypatch.setattr(_training, "SAVE_SHARE", float("inf"))
+    save_after_every_step(monkeypatch)
     place = context()
     place.checkpoint = Checkpoint(tmp_path / "checkpoint")
     place.progress = KilledAfter(3)  # in the middle of the second of three epochs

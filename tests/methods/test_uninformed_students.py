@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,19 +10,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark.data.geometry import Geometry
+from benchmark import Context, Geometry, State
 from benchmark.data.loading import ImageSet
-from benchmark.detector import asset as assets
 from benchmark.detector import training as _training
-from benchmark.detector.base import State
-from benchmark.detector.context import Checkpoint, Context
+from benchmark.detector.context import Checkpoint
 from benchmark.errors import AssetError, DetectorError, SettingsError
 from benchmark.methods._distillation import Moments
 from benchmark.methods.uninformed_students import UninformedStudents
 from benchmark.methods.uninformed_students.networks import PatchNetwork, mirrored
 from benchmark.methods.uninformed_students.teacher import UsTeacher, Windows, correlation
 from benchmark.plugins.registry import Registry
-from benchmark.run.estimate import FewSteps
+from benchmark.runner.estimate import FewSteps
+
+from ..helpers import KilledAfter, noise, save_after_every_step
 
 T = TypeVar("T")
 SIDE = 16
@@ -41,9 +40,7 @@ TOLERANCE = 1e-6
 
 
 def images(count: int, seed: int = 0, side: int = SIDE) -> ImageSet:
-    rng = np.random.default_rng(seed)
-    pixels = rng.integers(0, 255, (count, side, side, 3), np.uint8)
-    return ImageSet(pixels, [f"{seed}-{i}" for i in range(count)])
+    return noise(count, seed, side)
 
 
 def context() -> Context:
@@ -54,19 +51,6 @@ def context() -> Context:
 def fitted() -> tuple[UninformedStudents, Context]:
     place = context()
     return UninformedStudents(**FAST).fit(images(5), place), place
-
-
-class KilledAfter:
-    """Progress that raises in the middle of one loop, as a kill would."""
-
-    def __init__(self, steps: int, title: str) -> None:
-        self.steps, self.title = steps, title
-
-    def track(self, items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
-        for i, item in enumerate(items):
-            if title == self.title and i == self.steps:
-                raise KeyboardInterrupt
-            yield item
 
 
 @pytest.mark.parametrize("field", [17, 33, 65])
@@ -197,8 +181,7 @@ def test_same_seed_same_result_other_seed_another(
 def test_goes_on_after_a_kill_as_if_nothing_had_happened(
     fitted: tuple[UninformedStudents, Context], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_training, "SAVE_SECONDS", 0.0)  # after every step
-    monkeypatch.setattr(_training, "SAVE_SHARE", float("inf"))
+    save_after_every_step(monkeypatch)
     place = context()
     place.checkpoint = Checkpoint(tmp_path / "checkpoint")
     place.progress = KilledAfter(2, "students")
@@ -264,33 +247,29 @@ def test_windows_lie_anywhere_in_the_image_and_not_beyond() -> None:
 
 
 def test_teachers_come_from_the_asset(tmp_path: Path) -> None:
-    place = Context.alone(geometry=Geometry(resize=SIDE), assets_dir=tmp_path)
-    settings = {
-        **FAST,
-        "teacher": "distilled",
-        "fields": (33,),
-        "teacher_layer": "layer1",
-        "teacher_fields": (17, 33),
-        "teacher_steps": 3,
-        "teacher_batch": 2,
-    }
-    detector = UninformedStudents(**settings)
+    place = Context.alone(
+        geometry=Geometry(resize=SIDE), assets_dir=tmp_path, asset_settings={"us-teacher": TEACHER}
+    )
+    detector = UninformedStudents(**{**FAST, "teacher": "distilled", "fields": (33,)})
     with pytest.raises(AssetError, match=r"bench pretrain us-teacher .*us-teacher\.steps=3"):
         detector.fit(images(3), place)
     asset = UsTeacher(**TEACHER)
     state = asset.build(images(4, side=64), place)
-    assets.save(asset, state, {}, tmp_path)
+    asset.save(state, {}, tmp_path)
     detector.fit(images(3), place)
     for name, tensor in detector.teachers_[0].state_dict().items():
         assert torch.equal(tensor, state.tensors[f"1.{name}"]), name
+    with pytest.raises(SettingsError, match=r"fields=\[17, 33, 65\]"):
+        UninformedStudents(**{**FAST, "teacher": "distilled", "fields": (65,)}).fit(
+            images(3), place
+        )
 
 
 def test_teacher_goes_on_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {**TEACHER, "fields": (33,)}
     natural = images(4, side=64)
     whole = UsTeacher(**settings).build(natural, context())
-    monkeypatch.setattr(_training, "SAVE_SECONDS", 0.0)  # after every step
-    monkeypatch.setattr(_training, "SAVE_SHARE", float("inf"))
+    save_after_every_step(monkeypatch)
     place = context()
     place.checkpoint = Checkpoint(tmp_path / "checkpoint")
     place.progress = KilledAfter(2, "teacher")
@@ -317,7 +296,7 @@ def test_single_scale_is_a_preset() -> None:
     cls, settings = Registry().method("uninformed_students_single")
     detector = cls(**settings)
     assert settings == {"fields": (65,)}
-    assert detector.assets()[0].path(Path()) == UsTeacher().path(Path()), "needs its own asset"
+    assert detector.assets() == [UsTeacher], "needs its own asset"
 
 
 def test_a_training_cut_short_can_still_predict() -> None:
@@ -339,7 +318,6 @@ def test_divergence_is_an_error_with_a_remedy() -> None:
         {"fields": (20,)},
         {"students": 0},
         {"steps": 0},
-        {"fields": (17,), "teacher_fields": (33,)},
     ],
 )
 def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:

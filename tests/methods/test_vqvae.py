@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,15 +16,17 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmark import Context
 from benchmark.data.loading import ImageSet
-from benchmark.detector import training as _training
-from benchmark.detector.context import Checkpoint, Context
+from benchmark.detector.context import Checkpoint
 from benchmark.errors import AssetError, WeightsError
 from benchmark.features.backbones import WeightsFrom
 from benchmark.methods.dsr.vqvae import Quantiser, VqVae, straight_through
 from benchmark.methods.dsr.vqvae_asset import Follower, GeneralVqVae, random_crops
 from benchmark.methods.dsr.vqvae_colours import set_to_colours
 from benchmark.methods.dsr.vqvae_official import MODULES, from_official, load_official
+
+from ..helpers import KilledAfter, save_after_every_step
 
 T = TypeVar("T")
 FAST: dict[str, Any] = {"codes": 16, "steps": 6, "batch": 2, "crop": 32, "warm_up": 0}
@@ -33,19 +35,6 @@ FAST: dict[str, Any] = {"codes": 16, "steps": 6, "batch": 2, "crop": 32, "warm_u
 def photographs(count: int) -> ImageSet:
     pixels = np.random.default_rng(0).integers(0, 255, (count, 64, 64, 3), np.uint8)
     return ImageSet(pixels, [str(i) for i in range(count)])
-
-
-class KilledAfter:
-    """Progress that raises in the middle of a training, as a kill would."""
-
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
-
-    def track(self, items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
-        for i, item in enumerate(items):
-            if i == self.steps:
-                raise KeyboardInterrupt
-            yield item
 
 
 @torch.no_grad()
@@ -354,8 +343,7 @@ def test_pre_training_learns_and_says_how_well(
 
 def test_pre_training_goes_on_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = GeneralVqVae(**FAST).build(photographs(6), Context.alone())
-    monkeypatch.setattr(_training, "SAVE_SECONDS", 0.0)  # after every step
-    monkeypatch.setattr(_training, "SAVE_SHARE", float("inf"))
+    save_after_every_step(monkeypatch)
     place = Context.alone()
     place.checkpoint = Checkpoint(tmp_path / "checkpoint")
     place.progress = KilledAfter(4)

@@ -23,23 +23,23 @@ from pathlib import Path
 import torch
 from tabulate import tabulate
 
+from benchmark import Context, FeatureSpec, Geometry
 from benchmark.console import PlainConsole
-from benchmark.data.geometry import Geometry
 from benchmark.data.loading import decode_category
-from benchmark.detector.context import Context
 from benchmark.features.backbones import Backbone, WeightsFrom
-from benchmark.features.cache import FeatureSpec, FrozenFeatures
+from benchmark.features.cache import FrozenFeatures
 from benchmark.plugins.registry import Registry
-from benchmark.run import runner
-from benchmark.run.config import RunConfig
+from benchmark.runner.config import RunConfig
+from benchmark.runner.plan import Plan, prepare
+from benchmark.runner.run import execute, hashed
 
 
-def bare_pass(job: runner.Run, name: str, backbone: str, layers: tuple[int | str, ...]) -> float:
+def bare_pass(plan: Plan, name: str, backbone: str, layers: tuple[int | str, ...]) -> float:
     """Seconds of one backbone pass over a category's decoded images, in batches of 16."""
-    category, keys = runner.load_category(job, name)
-    geometry = job.methods[0].geometry
-    images = decode_category(category, keys, [geometry], job.threads)[geometry]
-    network = Backbone(backbone, job.features.weights, job.features.device)
+    category, keys = hashed(plan, name)
+    geometry = plan.methods[0].geometry
+    images = decode_category(category, keys, [geometry], plan.threads)[geometry]
+    network = Backbone(backbone, plan.features.weights, plan.features.device)
     names = network.resolve(layers)
     times = []
     for _ in range(3):
@@ -66,7 +66,7 @@ def spade_products(backbone: str, weights: Path, size: int, k: int) -> int:
     """Multiply-adds of SPADE's nearest neighbours for one image."""
     features = FrozenFeatures(WeightsFrom(weights), torch.device("cpu"))
     context = Context(features, Geometry())
-    network = context.features_of.backbone(backbone)
+    network = context.backbone(backbone)
     layers = network(torch.zeros(1, 3, size, size), network.resolve((1, 2, 3)))
     return sum((f.shape[2] * f.shape[3]) ** 2 * k * (f.shape[1] + 1) for f in layers)
 
@@ -93,17 +93,17 @@ def main() -> None:
                 "set": {m: {"backbone": given.backbone} for m in given.methods},
             }
         )
-        job = runner.prepare(config, Registry(), PlainConsole())
-        results = runner.execute(job)
+        plan = prepare(config, Registry(), PlainConsole())
+        results = execute(plan)
         rate = product_rate()
         rows = []
         for result in results:
             cell, record = result.cell, result.record
             assert record is not None, result.message
             spec: FeatureSpec = next(iter(cell.method.new().needs()))
-            bare = bare_pass(job, cell.category, given.backbone, tuple(spec.layers))
+            bare = bare_pass(plan, cell.category, given.backbone, tuple(spec.layers))
             cost = record["cost"]
-            wall = cost["wall_seconds"] + cost["shared_seconds"]
+            wall = cost["wall_seconds"] + cost["backbone_seconds"]
             per_image = cost["latency_batch_1_seconds"]
             ideal = ""
             if cell.method.name == "spade":
@@ -114,7 +114,7 @@ def main() -> None:
             )
         head = ["cell", "passes in it", "bare pass s", "wall s", "ratio", "s/image", "products"]
         print(tabulate(rows, head, floatfmt=".2f"))
-        counted = job.features.counts
+        counted = plan.features.counts
         print(f"backbone passes: {counted.images}; probes apart: {counted.probe_images}")
 
 

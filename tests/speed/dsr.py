@@ -28,9 +28,8 @@ from tabulate import tabulate
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmark.data.geometry import Geometry
+from benchmark import Context, Geometry
 from benchmark.data.loading import ImageSet
-from benchmark.detector.context import Context
 from benchmark.features.backbones import WeightsFrom
 from benchmark.features.cache import FrozenFeatures
 from benchmark.machine import choose_device

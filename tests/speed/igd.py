@@ -23,10 +23,9 @@ from tabulate import tabulate
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmark.data.geometry import Geometry
+from benchmark import POOLED, Context, Geometry
 from benchmark.data.loading import ImageSet
-from benchmark.detector.context import Context
-from benchmark.features.backbones import POOLED, WeightsFrom
+from benchmark.features.backbones import WeightsFrom
 from benchmark.features.cache import FrozenFeatures
 from benchmark.machine import choose_device
 from benchmark.methods.igd import Igd
@@ -150,7 +149,7 @@ def new_model(detector: Igd, scale: str, context: Context) -> ScaleModel:
 
 
 def detector_width(detector: Igd, context: Context) -> int:
-    backbone = context.features_of.backbone(detector.backbone)
+    backbone = context.backbone(detector.backbone)
     return backbone(torch.zeros(1, 3, 64, 64), (POOLED,))[0].shape[1]
 
 
@@ -184,7 +183,7 @@ def plain_step(detector: Igd, scale: str, batch: int, context: Context) -> Any:
     critic.to(context.device)
     if model.body is not None:
         model.body.eval()
-    backbone = context.features_of.backbone(detector.backbone)
+    backbone = context.backbone(detector.backbone)
 
     def encode(pixels: Tensor, x: Tensor) -> Tensor:
         if model.body is not None:

@@ -23,14 +23,13 @@ import numpy as np
 import torch
 from tabulate import tabulate
 
-from benchmark.data.geometry import Geometry
+from benchmark import Context, Geometry
 from benchmark.data.loading import ImageSet
-from benchmark.detector.context import Context
 from benchmark.features.backbones import WeightsFrom
 from benchmark.features.cache import FrozenFeatures
 from benchmark.machine import choose_device
 from benchmark.plugins.registry import Registry
-from benchmark.run import cost
+from benchmark.runner import cost
 
 T = TypeVar("T")
 

@@ -134,19 +134,23 @@ def keep_scores(path: Path, root: Path, scores: Iterable[float], maps: bool = Tr
     record = store.read(path)
     assert record is not None
     key = record["key"]
-    samples = Datasets(root).category(key["source"], key["category"]).test
-    samples = sorted(samples, key=lambda s: (s.label, s.id))
+    content = Datasets(root).content(key["source"], key["category"])
+    key["data"] = content.keys.fingerprint
+    hashes = zip(content.category.test, content.keys.test, content.keys.masks, strict=True)
+    tests = sorted(hashes, key=lambda t: (t[0].label, t[0].id))
+    samples = [sample for sample, _, _ in tests]
     name, _, identity = path.parent.name.partition("@")
     place = (key["dataset"], path.parents[1].name, name, identity, key["category"], key["seed"])
     cell = store.CellPath(path.parents[3], *place)
     written = store.Scores(
         [s.id for s in samples],
-        ["0"] * len(samples),
+        [image for _, image, _ in tests],
         np.array([s.label for s in samples]),
         [s.defect for s in samples],
         np.array(list(scores), float),
         np.empty(0),
         [],
+        [mask for _, _, mask in tests],
     ).write(cell)
     record["files"] = {"scores": written, "maps": None}
     if maps:

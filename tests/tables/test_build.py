@@ -108,7 +108,7 @@ def test_what_a_table_needs_can_be_run() -> None:
     ]
     (run,) = needed(layout("igd-2"), {"igd"})
     assert run["holdout"] == 0.1
-    from benchmark.run.config import RunConfig
+    from benchmark.runner.config import RunConfig
 
     assert RunConfig.build(run).holdout == 0.1
 

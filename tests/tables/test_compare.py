@@ -13,7 +13,7 @@ import pytest
 from scipy.stats import wilcoxon
 
 import benchmark
-from benchmark.data.dataset import Category
+from benchmark import Category
 from benchmark.errors import SettingsError, StoreError
 from benchmark.metrics import image_metrics, pixel_metrics
 from benchmark.published._mvtec import ALL
@@ -159,7 +159,7 @@ def test_images_are_told_by_their_ids_not_by_their_order(
         scores=SimpleNamespace(ids=scored.scores.ids[::-1]),
     )
     turned_images: Any = SimpleNamespace(
-        category=lambda *_: Category("nut", category.train, category.test[::-1])
+        scored=lambda *_: Category("nut", category.train, category.test[::-1])
     )
     weights = np.array([[1, 0, 2, 3, 0, 1, 1, 2]], np.float32)
     one, other = histograms(scored, datasets), histograms(turned, turned_images)

@@ -12,8 +12,8 @@ import pytest
 import benchmark
 from benchmark.data.geometry import Geometry
 from benchmark.plugins.registry import Registry
-from benchmark.report.page import command
-from benchmark.run.cell import MethodPlan
+from benchmark.reports.page import command
+from benchmark.runner.plan import MethodPlan
 from benchmark.settings import as_json, declared, resolve
 from benchmark.tables import make
 

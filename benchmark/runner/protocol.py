@@ -25,8 +25,9 @@ class Protocol:
             normal training images held out. ``paper``: each method's published geometry, nothing
             held out, for published-against-measured comparisons only.
         holdout: fraction of the normal training images held out; None takes the protocol's own.
-        image_size: side of the square input instead of the data set's; a variant of the protocol
-            with records of its own.
+        image_size: side of the input instead of the data set's or, under ``paper``, the method's:
+            its own geometry is scaled to it, crops in proportion. A variant of the protocol with
+            records of its own.
     """
 
     name: Literal["standard", "paper"] = "standard"
@@ -53,8 +54,10 @@ class Protocol:
 
     def geometry(self, dataset: type[Dataset], paper: Geometry) -> Geometry:
         """The geometry of a method (``paper`` is its published one) on a data set."""
+        if self.name == "paper" and not dataset.small:
+            return paper if self.image_size is None else paper.scaled(self.image_size)
         if self.name == "paper" and self.image_size is None:
-            return Geometry(resize=None) if dataset.small else paper
+            return Geometry(resize=None)
         side = self.image_size or dataset.size
         return Geometry(resize=(side, side) if side else None)
 

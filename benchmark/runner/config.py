@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
-import yaml
-
-from benchmark.errors import DataError, SettingsError, unknown
-from benchmark.settings import coerce, parse_assignment
+from benchmark.errors import SettingsError, unknown
+from benchmark.places import RESULTS, expanded
+from benchmark.settings import coerce_yaml, parse_assignment
+from benchmark.texts import read_yaml, shown_name
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class RunConfig:
     weights_dir: str | None = None
     weights: Literal["auto", "random"] = "auto"
     assets_dir: str | None = None
-    results: str = "results/runs"
+    results: str = RESULTS
     set: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     plugin: tuple[str, ...] = ()
     name: str | None = None
@@ -52,7 +51,7 @@ class RunConfig:
         Raises:
             SettingsError: unknown names or wrong types, saying what is allowed.
         """
-        values: dict[str, Any] = _read_yaml(file) if file else {}
+        values, written = _read_file(file) if file else ({}, {})
         sets: dict[str, dict[str, Any]] = settings_by_owner(values.pop("set", {}))
         for method, named in settings_by_owner(given.get("set", {})).items():
             sets.setdefault(method, {}).update(named)
@@ -62,46 +61,20 @@ class RunConfig:
         for name, value in values.items():
             if name not in known:
                 raise SettingsError(unknown("option", name, known))
-            values[name] = coerce(value, hints[name], name)
-        config = cls(**values, set=sets)
+            text = None if name in given else written.get(name)
+            values[name] = coerce_yaml(value, text, hints[name], name)
+        config = cls(**_places(values), set=sets)
         if not config.methods:
             raise SettingsError(
                 "no methods given; name some with --methods (see bench list methods)"
             )
+        if config.threads < 0:
+            raise SettingsError(
+                f"threads {config.threads}: allowed are 1 and more; 0 for all cores"
+            )
         if len(set(config.seeds)) != len(config.seeds) or not config.seeds:
             raise SettingsError(f"seeds {list(config.seeds)}: give at least one, each once")
-        stray = sorted(sets.keys() - set(config.methods))
-        if stray:
-            raise SettingsError(
-                f"settings for {', '.join(stray)}, which this run does not include "
-                f"(methods: {', '.join(config.methods)})"
-            )
         return config
-
-
-def folder_from(option: str | None, variable: str) -> Path | None:
-    """A folder given by an option or, failing that, by an environment variable."""
-    value = option or os.environ.get(variable)
-    return Path(value).expanduser() if value else None
-
-
-def data_folder(root: Path | None, names: list[str]) -> Path:
-    """The data set's own folder: ``root`` itself, or the folder in it with the data set's name.
-
-    Raises:
-        DataError: no root given, or it does not exist.
-    """
-    if root is None:
-        raise DataError(
-            f"data set {names[0]!r} needs a folder; pass --data-root DIR or set BENCH_DATA "
-            f"(its own folder, or one that holds it as {names[0]}/)"
-        )
-    if not root.is_dir():
-        raise DataError(f"data root {root}: no such folder; check --data-root or BENCH_DATA")
-    for name in names:
-        if (root / name).is_dir():
-            return root / name
-    return root
 
 
 def settings_by_owner(given: Any) -> dict[str, dict[str, Any]]:
@@ -122,13 +95,26 @@ def settings_by_owner(given: Any) -> dict[str, dict[str, Any]]:
     return out
 
 
-def _read_yaml(file: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"--config {file}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise SettingsError(f"--config {file}: is not YAML ({error})") from error
+def _read_file(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options of a YAML file, and the same as they are written."""
+    values, written = read_yaml(expanded(file), f"--config {file}")
     if not isinstance(values, dict):
         raise SettingsError(f"--config {file}: expected names and values, such as methods: [spade]")
-    return {str(name).replace("-", "_"): value for name, value in values.items()}
+    both = (values, written)
+    values, written = ({str(k).replace("-", "_"): v for k, v in d.items()} for d in both)
+    return values, written
+
+
+def _places(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with ``~`` in paths replaced, and names composed as the data sets' are."""
+    out = dict(values)
+    for name in ("data_root", "weights_dir", "assets_dir", "results"):
+        if out.get(name):
+            out[name] = str(expanded(out[name]))
+    if "plugin" in out:
+        out["plugin"] = tuple(str(expanded(path)) for path in out["plugin"])
+    if "categories" in out:
+        out["categories"] = tuple(map(shown_name, out["categories"]))
+    if out.get("name"):
+        out["name"] = shown_name(out["name"])
+    return out

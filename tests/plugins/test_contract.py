@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from benchmark.detector.base import State
-from benchmark.plugins.contract import DatasetChecks, DetectorChecks, checks_of
+from benchmark import State
+from benchmark.plugins.contract import DatasetChecks, DetectorChecks, Obvious, checks_of
 from benchmark.plugins.registry import Registry
 
 REGISTRY = Registry()
@@ -89,6 +89,22 @@ def test_a_broken_promise_is_noticed(
         cls.load_state = _forgets  # type: ignore[method-assign, assignment]
     with pytest.raises(AssertionError):
         checks[check]()
+
+
+OVERLAP = {
+    "scores": ([0.1, 0.2, 0.3, 0.5], [0.2, 0.4, 0.5, 0.9], [2.0] * 4, [1.0] * 4),
+    "maps": ([0.1, 0.2, 0.3, 0.5], [0.6, 0.7, 0.8, 0.9], [9.0, 9.0, 9.0, 0.9], [1.0] * 4),
+}
+
+
+@pytest.mark.parametrize("what", OVERLAP)
+def test_a_higher_mean_is_not_enough(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = DetectorChecks(REGISTRY.method("padim")[0])
+    found = Obvious(*(torch.tensor(values) for values in OVERLAP[what]))
+    assert found.odd.mean() > found.normal.mean()
+    monkeypatch.setattr(checks, "obvious", lambda: found)
+    with pytest.raises(AssertionError, match="lowest score" if what == "scores" else "the map is"):
+        checks.check_obvious_case()
 
 
 def test_every_check_can_fail() -> None:

@@ -95,7 +95,7 @@ def page(frame: pd.DataFrame, datasets: Datasets | None) -> str:
     from markupsafe import Markup
 
     missing: list[str] = []
-    source = (resources.files("benchmark.report") / "page.html").read_text(encoding="utf-8")
+    source = (resources.files("benchmark.reports") / "page.html").read_text(encoding="utf-8")
     template = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).from_string(source)

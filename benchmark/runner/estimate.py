@@ -11,13 +11,14 @@ from tabulate import tabulate
 
 from benchmark.console import duration
 from benchmark.data.dataset import Category
-from benchmark.data.loading import ImageSet, Keys, decode_category
-from benchmark.detector.context import Checkpoint, Context
-from benchmark.errors import BenchError
+from benchmark.data.loading import Decoded, ImageSet, Keys
+from benchmark.detector.context import Checkpoint
+from benchmark.errors import BenchError, sentence
 from benchmark.records.store import read
-from benchmark.run.cell import Cell
-from benchmark.run.protocol import split
-from benchmark.run.runner import Run, extract, load_category, new_context, state_of
+from benchmark.runner import cost
+from benchmark.runner.cell import fit
+from benchmark.runner.plan import Cell, Plan
+from benchmark.runner.run import extract, hashed, inputs, load, state_of
 
 T = TypeVar("T")
 
@@ -51,25 +52,24 @@ class FewSteps:
             self.rest += sum(times[1:]) / (len(times) - 1) * max(0, total - len(times))
 
 
-def dry_run(run: Run) -> int:
+def dry_run(plan: Plan) -> int:
     """Print the cells, their states and an estimate. Returns the exit status."""
     rows, missing, problems = [], [], []
-    loaded: dict[str, tuple[Category, Keys]] = {}
-    for name in run.categories:
+    found: dict[str, tuple[Category, Keys]] = {}
+    for name in plan.categories:
         try:
-            loaded[name] = load_category(run, name)
-        except BenchError as error:
-            problems.append(f"{name}: {error}")
-        for cell in run.cells(name):
-            state = (
-                "cannot run" if cell.method.error or name not in loaded else _state(cell, loaded)
-            )
+            found[name] = hashed(plan, name)
+        except Exception as error:  # a data set plugin may fail in any way
+            problems.append(f"{name}: {sentence(error)}")
+        for cell in plan.cells(name):
+            able = not cell.method.error and name in found
+            state = _state(cell, found[name][1]) if able else "cannot run"
             rows.append([name, cell.method.name, cell.seed, state])
             if state in ("todo", "failed before"):
                 missing.append(cell)
-    problems += [f"{m.name}: {m.error}" for m in run.methods if m.error]
+    problems += [f"{m.name}: {sentence(m.error)}" for m in plan.methods if m.error]
     print(tabulate(rows, ["category", "method", "seed", "state"], "simple"))
-    seconds = _estimate(run, missing, loaded, problems)
+    seconds = _estimate(plan, missing, found, problems)
     done = sum(row[3] == "done" for row in rows)
     print(f"\n{len(rows)} cells: {done} done, {len(missing)} to run")
     if missing:
@@ -77,84 +77,78 @@ def dry_run(run: Run) -> int:
         total = sum(seconds.values())
         print(
             f"estimated time: {duration(total)} ({total / 3600:.2f} hours) on "
-            f"{run.features.device}: {', '.join(per_method)}"
+            f"{plan.features.device}: {', '.join(per_method)}"
         )
     for problem in problems:
         print(f"problem: {problem}")
     return 1 if problems else 0
 
 
-def _state(cell: Cell, loaded: dict[str, tuple[Category, Keys]]) -> str:
-    cell.key["data"] = loaded[cell.category][1].fingerprint
+def _state(cell: Cell, keys: Keys) -> str:
+    cell.key["data"] = keys.fingerprint
     try:
         state = state_of(cell, read(cell.path.record))
     except BenchError as error:
         return f"unreadable record: {error}"
-    return {"failed": "failed before", "differs": "another key (see --name, --force)"}.get(
-        state, state
-    )
+    words = {"failed": "failed before", "differs": "another key (see --name, --force)"}
+    return words.get(state, state)
 
 
 def _estimate(
-    run: Run,
+    plan: Plan,
     missing: list[Cell],
-    loaded: dict[str, tuple[Category, Keys]],
+    found: dict[str, tuple[Category, Keys]],
     problems: list[str],
 ) -> dict[str, float]:
     """Seconds per method for all its missing cells, scaled by their numbers of images."""
     seconds: dict[str, float] = {}
     for name in dict.fromkeys(cell.method.name for cell in missing):
         mine = [cell for cell in missing if cell.method.name == name]
-        category, keys = loaded[mine[0].category]
+        if not mine[0].method.draws:  # its seeds share one fit
+            mine = list({cell.category: cell for cell in mine}.values())
+        sizes = [len(c.train) + len(c.test) for c, _ in (found[cell.category] for cell in mine)]
         try:
-            spent, images = _time_cell(run, mine[0], category, keys)
+            spent = _time_cell(plan, mine[0], *found[mine[0].category])
         except Exception as error:  # an estimate that fails is a problem to report, like any other
-            problems.append(f"{name}: no estimate ({type(error).__name__}: {error})")
+            problems.append(f"{name}: no estimate ({sentence(error)})")
             continue
-        total = sum(
-            len(loaded[cell.category][0].train) + len(loaded[cell.category][0].test)
-            for cell in mine
-        )
-        seconds[name] = spent * total / images
+        seconds[name] = spent * sum(sizes) / sizes[0]
     return seconds
 
 
-def _time_cell(run: Run, cell: Cell, category: Category, keys: Keys) -> tuple[float, int]:
-    """Seconds that one cell will take, and its number of images."""
-    fraction = run.protocol.fraction(type(run.dataset))
-    ids = [sample.id for sample in category.train]
-    train, _ = split(ids, fraction, run.config.dataset, category.name)
+def _time_cell(plan: Plan, cell: Cell, category: Category, keys: Keys) -> float:
+    """Seconds that one cell will take: the steps of a run, on few images and few iterations."""
     few = Category(category.name, category.train[:SAMPLE], category.test[:SAMPLE])
     few_keys = Keys(keys.train[:SAMPLE], keys.test[:SAMPLE], keys.fingerprint)
     count = len(category.train) + len(category.test)
-    geometry = cell.method.geometry
 
     start = time.perf_counter()
-    images = decode_category(few, few_keys, [geometry], run.threads)[geometry]
-    extract(run, [cell.method], geometry, images)
-    sampled = len(few.train) + len(few.test)
-    before = (time.perf_counter() - start) / sampled * count
+    loaded = load(plan, few, few_keys, [cell.method])
+    if cell.method.geometry in loaded.unusable:
+        raise loaded.unusable[cell.method.geometry]
+    images = loaded.images[cell.method.geometry]
+    extract(plan, [cell.method], cell.method.geometry, images)
+    before = (time.perf_counter() - start) / (len(few.train) + len(few.test)) * count
 
     # the method believes in the full number of images, so that its schedule is the real one
-    repeated = _repeat(images.train, len(train))
+    kept = 1 - plan.protocol.fraction(type(plan.dataset))
+    many = _repeat(images.train, max(1, round(len(category.train) * kept)))
+    loaded.images[cell.method.geometry] = Decoded(many, images.test)
+    given = inputs(plan, cell, loaded)
     progress = FewSteps()
-    context = _timing_context(run, cell, progress)
-    detector = cell.method.new()
+    context = replace(given.context, progress=progress, checkpoint=Checkpoint())
+    given = replace(given, context=context, train=list(range(len(many))))
     start = time.perf_counter()
-    detector.fit(repeated, context)
-    fit = time.perf_counter() - start + progress.rest
+    detector = fit(cell, given, cost.Meter(plan.features, context))
+    fitting = time.perf_counter() - start + progress.rest
     batch = images.test.batch(range(len(images.test)))
     detector.predict(batch, context)
     start = time.perf_counter()
     detector.predict(batch, context)
-    score = (time.perf_counter() - start) / len(batch) * len(category.test)
-    run.features.clear()
-    return before + fit + score, count
+    scoring = (time.perf_counter() - start) / len(batch) * len(category.test)
+    plan.features.clear()
+    return before + fitting + scoring
 
 
 def _repeat(images: ImageSet, count: int) -> ImageSet:
     return images.subset([i % len(images) for i in range(count)])
-
-
-def _timing_context(run: Run, cell: Cell, progress: FewSteps) -> Context:
-    return replace(new_context(run, cell), progress=progress, checkpoint=Checkpoint())

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from benchmark.run.runner import Result, Run
+from benchmark.runner.plan import Plan
+from benchmark.runner.run import Result
 
 SHOWN = (
     ("image AUROC", "image_auroc"),
@@ -18,7 +19,7 @@ SHOWN = (
 )
 
 
-def summarise(run: Run, results: Sequence[Result]) -> str:
+def summarise(plan: Plan, results: Sequence[Result]) -> str:
     """Cells with their metrics, why some are undefined, what failed, and where results are."""
     rows = []
     for result in results:
@@ -44,12 +45,12 @@ def summarise(run: Run, results: Sequence[Result]) -> str:
         if any(name == shown for _, shown in SHOWN)
     }
     lines += [f"– {note}" for note in sorted(notes)]
-    if any(w["source"] == "random" for m in run.methods for w in m.weights):
+    if any(w["source"] == "random" for m in plan.methods for w in m.weights):
         lines.append(
             "RANDOM WEIGHTS: the backbones are not pre-trained; these numbers say nothing "
             "about the methods' published quality."
         )
     failed = [r for r in results if r.outcome in ("failed", "busy")]
     lines += [f"{r.outcome}: {r.cell.title}: {r.message}" for r in failed]
-    lines.append(f"records and scores: {run.results_dir / run.label / run.protocol.label}")
+    lines.append(f"records and scores: {plan.results_dir / plan.label / plan.protocol.label}")
     return "\n".join(lines)

@@ -1,0 +1,283 @@
+"""One cell: fit, score, store, measure, and the record that vouches for it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from benchmark import machine
+from benchmark.data.batch import Batch
+from benchmark.data.dataset import Category
+from benchmark.data.loading import PREDICT_BATCH, Decoded
+from benchmark.detector.base import Detector, check_prediction
+from benchmark.detector.context import Context, Meters, seed_of
+from benchmark.errors import BenchError, StoreError
+from benchmark.features.cache import FrozenFeatures
+from benchmark.records import store
+from benchmark.records.measure import measure
+from benchmark.runner import cost
+from benchmark.runner.plan import Cell
+
+Array = npt.NDArray[Any]
+
+MAX_CURVE_POINTS = 500
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a cell is given.
+
+    Attributes:
+        category, images: the samples, and their pixels in the method's geometry.
+        train, held_out: positions in the train split.
+        context: lent to the detector.
+        features: the run's, which the context reads.
+        keep_maps: whether the maps stay after they were measured.
+        threads: for decoding masks and for the metrics.
+        official: numbers of images the category should have, if there are any.
+        mask_keys: content hashes of the test images' masks.
+    """
+
+    category: Category
+    images: Decoded
+    train: list[int]
+    held_out: list[int]
+    context: Context
+    features: FrozenFeatures
+    keep_maps: bool
+    threads: int
+    official: Mapping[str, int] | None = None
+    mask_keys: Sequence[str] | None = None
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        """Images of the category, and what its data set should have."""
+        defective = sum(bool(s.label) for s in self.category.test)
+        found = {
+            "train": len(self.category.train),
+            "good": len(self.category.test) - defective,
+            "defective": defective,
+        }
+        return {"found": found, "official": dict(self.official) if self.official else None}
+
+
+def run_cell(cell: Cell, given: Inputs) -> dict[str, Any]:
+    """Run a cell and write its record. The cell's lock is held by the caller.
+
+    Returns:
+        The record as written.
+    """
+    meter = cost.Meter(given.features, given.context)
+    cell.path.sweep(keep=_standing(cell))
+    detector = fit(cell, given, meter)
+    files = score(cell, detector, given, meter)
+    metrics, undefined, seconds = _measured(cell, given, files)
+    if files["maps"] and not given.keep_maps:
+        (cell.path.folder / files["maps"]["name"]).unlink()
+        files["maps"] = None
+    record = {
+        "status": "ok",
+        "key": cell.key,
+        "settings": cell.method.recorded_settings(),
+        "method": cell.method.description(),
+        "facts": detector.facts(),
+        "provenance": {**cell.method.provenance, "images": given.counts},
+        "metrics": metrics,
+        "undefined": undefined,
+        "cost": meter.finished(detector, given.images, given.train) | {"metric_seconds": seconds},
+        "curves": _thin(given.context.meters),
+        "environment": _environment(given.context),
+        "files": files,
+    }
+    store.write(cell.path.record, record)
+    given.context.checkpoint.delete()
+    cell.path.sweep(keep=cited(record))
+    return record
+
+
+def fit(cell: Cell, given: Inputs, meter: cost.Meter) -> Detector:
+    """A fitted detector."""
+    detector = cell.method.new()
+    # methods draw from context.rng; a library that draws from the global state repeats itself too
+    torch.manual_seed(seed_of(*given.context.purpose, "global") >> 1)
+    with meter.fitting():
+        detector.fit(given.images.train.subset(given.train), given.context)
+    return detector
+
+
+def score(
+    cell: Cell, detector: Detector, given: Inputs, meter: cost.Meter
+) -> dict[str, dict[str, str] | None]:
+    """Score the held-out and the test images into the cell's files; returns what to cite."""
+    train, tests, context = given.images.train, given.images.test, given.context
+    held_out = [
+        _scored(detector, batch, context, cell.title)[0]
+        for batch in train.subset(given.held_out).batches(PREDICT_BATCH)
+    ]
+    steps = -(-len(tests) // PREDICT_BATCH)
+    scores = []
+    with _MapSink(cell.path, len(tests)) as sink:
+        for batch in context.progress.track(tests.batches(PREDICT_BATCH), "scoring", steps):
+            with meter.predicting():
+                found, maps = _scored(detector, batch, context, cell.title)
+            scores.append(found)
+            if maps is not None:
+                sink.add(maps)
+        cited_maps = sink.finish()
+    samples = given.category.test
+    stored = store.Scores(
+        ids=[s.id for s in samples],
+        keys=tests.keys,
+        labels=np.array([s.label for s in samples], np.int8),
+        defects=[s.defect for s in samples],
+        scores=np.concatenate(scores),
+        held_out=np.concatenate(held_out) if held_out else np.empty(0),
+        held_out_keys=[train.all_keys[i] for i in given.held_out],
+        mask_keys=given.mask_keys,
+    )
+    return {"maps": cited_maps, "scores": stored.write(cell.path)}
+
+
+def copy_cell(cell: Cell, record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Give a cell the record and files of another seed, for a detector that draws nothing."""
+    files: dict[str, Any] = {}
+    for kind, file in record["files"].items():
+        if file:
+            name = cell.path.stem + file["name"][file["name"].index(".") :]
+            _link(folder / file["name"], cell.path.folder / name)
+        files[kind] = {**file, "name": name} if file else None
+    facts = {**record["facts"], "fit_of_seed": record["key"]["seed"]}
+    copy = {**record, "key": cell.key, "files": files, "facts": facts}
+    copy.pop("path", None)
+    store.write(cell.path.record, copy)
+    cell.path.sweep(keep=cited(copy))
+    return copy
+
+
+def write_failure(cell: Cell, error: BaseException, context: Context | None) -> None:
+    """Record why a cell failed, unless a finished record stands in its place."""
+    try:
+        existing = store.read(cell.path.record)
+    except StoreError:
+        return
+    if existing is not None and existing["status"] == "ok":
+        return
+    record = {
+        "status": "failed",
+        "key": cell.key,
+        "settings": cell.method.recorded_settings(),
+        "method": cell.method.description(),
+        "error": {
+            "type": type(error).__name__,
+            "message": str(error),
+            "traceback": ""
+            if isinstance(error, BenchError) and error.__cause__ is None
+            else "".join(traceback.format_exception(error)),
+        },
+        "environment": _environment(context) if context else {},
+    }
+    try:
+        store.write(cell.path.record, record)
+    except (OSError, StoreError):
+        pass  # the failure may well be a full disk; the run still reports it
+
+
+def cited(record: Mapping[str, Any] | None) -> list[str]:
+    """Names of the score files that a record cites."""
+    files = (record or {}).get("files") or {}
+    return [file["name"] for file in files.values() if file]
+
+
+def _standing(cell: Cell) -> list[str]:
+    """Score files of the record that this one will replace."""
+    try:
+        return cited(store.read(cell.path.record))
+    except StoreError:  # no record, and --force has been given
+        return []
+
+
+class _MapSink:
+    """A map file that is opened at the first maps, since only they tell the shape."""
+
+    def __init__(self, path: store.CellPath, count: int) -> None:
+        self._path, self._count = path, count
+        self._writer: store.MapWriter | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+    def add(self, maps: Array) -> None:
+        if self._writer is None:
+            self._writer = store.MapWriter(self._path, (self._count, *maps.shape[1:]))
+        self._writer.add(maps)
+
+    def finish(self) -> dict[str, str] | None:
+        return self._writer.finish() if self._writer is not None else None
+
+
+def _scored(
+    detector: Detector, batch: Batch, context: Context, owner: str
+) -> tuple[Array, Array | None]:
+    """Scores float64 (B,) and maps float32 (B, H, W) of a batch, checked."""
+    with torch.no_grad():
+        prediction = detector.predict(batch, context)
+    prediction = check_prediction(prediction, batch, owner)
+    maps = prediction.maps
+    return (
+        prediction.scores.detach().double().cpu().numpy(),
+        None if maps is None else maps.detach().float().cpu().numpy(),
+    )
+
+
+def _measured(
+    cell: Cell, given: Inputs, files: Mapping[str, dict[str, str] | None]
+) -> tuple[dict[str, Any], dict[str, str], float]:
+    """Metrics of the stored files, why some are undefined, and the seconds it took."""
+    start = time.perf_counter()
+    assert files["scores"] is not None
+    stored = store.Scores.read(cell.path.folder, files["scores"])
+    maps = store.read_maps(cell.path.folder, files["maps"]) if files["maps"] else None
+    metrics, undefined = measure(stored, maps, given.category, cell.method.geometry, given.threads)
+    return metrics, undefined, time.perf_counter() - start
+
+
+def _link(source: Path, target: Path) -> None:
+    """One file under a second name; a copy where the file system has no links."""
+    if source == target:
+        return
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _environment(context: Context) -> dict[str, Any]:
+    return {
+        **machine.describe(context.device),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _thin(meters: Meters) -> dict[str, list[tuple[int, float]]]:
+    """Curves with at most a few hundred points, first and last kept."""
+    out = {}
+    for name, points in meters.curves.items():
+        step = -(-len(points) // MAX_CURVE_POINTS)
+        out[name] = points[::step] + ([points[-1]] if (len(points) - 1) % step else [])
+    return out

@@ -1,0 +1,285 @@
+"""What a run consists of: its methods, its categories, and the cells that follow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmark import machine, places
+from benchmark import settings as settings_of
+from benchmark.console import PlainConsole
+from benchmark.data.dataset import Dataset
+from benchmark.data.geometry import Geometry
+from benchmark.detector.asset import Asset
+from benchmark.detector.base import Detector
+from benchmark.errors import (
+    AssetError,
+    DataError,
+    DetectorError,
+    SettingsError,
+    WeightsError,
+    sentence,
+    unknown,
+)
+from benchmark.features.backbones import WeightsFrom
+from benchmark.features.cache import FrozenFeatures
+from benchmark.features.spec import FeatureSpec
+from benchmark.plugins.registry import Registry
+from benchmark.records import files, store
+from benchmark.runner.config import RunConfig
+from benchmark.runner.protocol import Protocol
+from benchmark.texts import shown_name
+
+
+@dataclass
+class MethodPlan:
+    """A method as one run uses it.
+
+    Attributes:
+        name: as typed on the command line.
+        cls, settings: the class and its resolved settings.
+        geometry: of its input under the run's protocol.
+        draws: whether a seed changes anything.
+        asset_classes, asset_settings: its pre-trained parts; per name the resolved settings.
+        weights: per frozen backbone: name, layers, source, SHA-256 over the tensors used.
+        assets: name -> SHA-256.
+        provenance: where the pre-trained parts come from: whether the weights of every backbone are
+            the published ones, and per asset its settings, images and backbones.
+        error: why the method cannot run at all; its cells fail with it.
+    """
+
+    name: str
+    cls: type[Detector]
+    settings: Mapping[str, Any]
+    geometry: Geometry
+    draws: bool = True
+    asset_classes: Sequence[type[Asset]] = ()
+    asset_settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    weights: list[dict[str, Any]] = field(default_factory=list)
+    assets: dict[str, str] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=lambda: {"published_weights": True})
+    precision: str = "float32"
+    error: Exception | None = None
+
+    def new(self) -> Detector:
+        """A fresh detector with these settings."""
+        return self.cls(**self.settings)
+
+    def recorded_settings(self) -> dict[str, Any]:
+        """Settings as records hold them; those of assets under ``ASSET.NAME``."""
+        return settings_of.as_json(
+            {
+                **self.settings,
+                **{f"{a}.{k}": v for a, s in self.asset_settings.items() for k, v in s.items()},
+            }
+        )
+
+    def description(self) -> dict[str, Any]:
+        """What the class says today, for the record: title, citation and all its defaults.
+
+        A class that has inherited its title is shown under its own name.
+        """
+        title = vars(self.cls).get("title")
+        preset = self.cls.presets.get(self.name)
+        if title and preset is not None:
+            title = f"{title} ({self.name})"
+        defaults = settings_of.resolve(self.cls, preset or {}, self.name)
+        for asset in self.asset_classes:
+            found = settings_of.resolve(asset, {}, asset.name)
+            defaults |= {f"{asset.name}.{k}": v for k, v in found.items()}
+        return {
+            "title": title or self.name,
+            "citation": self.cls.citation,
+            "draws": self.draws,
+            "defaults": settings_of.as_json(defaults),
+        }
+
+    def identity(self) -> str:
+        """What names its folder: settings, version, weights, assets, precision."""
+        return store.identity(
+            {
+                "settings": settings_of.as_json(self.settings),
+                "version": self.cls.version,
+                "weights": [[w["backbone"], w["layers"], w["sha256"]] for w in self.weights],
+                "assets": self.assets,
+                "precision": self.precision,
+            }
+        )
+
+
+@dataclass
+class Cell:
+    """The unit of work: data set × category × method × seed under a protocol.
+
+    Attributes:
+        method, category, seed: what is run.
+        path: where its files are.
+        key: what its record must equal to count as this cell's; ``data`` is filled in when the
+            category has been hashed.
+    """
+
+    method: MethodPlan
+    category: str
+    seed: int
+    path: store.CellPath
+    key: dict[str, Any]
+
+    @property
+    def title(self) -> str:
+        return f"{self.method.name} {self.category} seed {self.seed}"
+
+
+@dataclass
+class Plan:
+    """Everything that a run's cells have in common."""
+
+    config: RunConfig
+    console: PlainConsole
+    dataset: Dataset
+    categories: list[str]
+    protocol: Protocol
+    features: FrozenFeatures
+    methods: list[MethodPlan]
+    results_dir: Path
+    assets_dir: Path | None
+    threads: int
+
+    @property
+    def label(self) -> str:
+        """The data set's name in results."""
+        return self.config.name or self.config.dataset
+
+    def cells(self, category: str) -> list[Cell]:
+        """The cells of one category, those of one method side by side."""
+        return [
+            self._cell(method, category, seed)
+            for method in self.methods
+            for seed in self.config.seeds
+        ]
+
+    def _cell(self, method: MethodPlan, category: str, seed: int) -> Cell:
+        path = store.CellPath(
+            self.results_dir,
+            self.label,
+            self.protocol.label,
+            method.name,
+            method.identity(),
+            category,
+            seed,
+        )
+        key = {
+            "dataset": self.label,
+            "source": self.config.dataset,
+            "category": category,
+            "method": method.name,
+            "seed": seed,
+            "protocol": {
+                "name": self.protocol.name,
+                "holdout": self.protocol.fraction(type(self.dataset)),
+                "image_size": self.protocol.image_size,
+            },
+            "geometry": method.geometry.as_json(),
+            "data": None,
+            "settings": settings_of.as_json(method.settings),
+            "version": method.cls.version,
+            "weights": method.weights,
+            "assets": method.assets,
+            "precision": method.precision,
+        }
+        return Cell(method, category, seed, path, key)
+
+
+def prepare(config: RunConfig, registry: Registry, console: PlainConsole) -> Plan:
+    """Find everything that the configuration names.
+
+    Raises:
+        BenchError: something named is unknown, missing or unusable for the whole run. What only
+            stops one method (its weights, its assets, its own code) is kept as that method's error.
+    """
+    dataset = registry.open_dataset(config.dataset, config.data_root)
+    categories = dataset.categories()
+    known = {shown_name(name): name for name in categories}
+    for name in config.categories:
+        store.path_component(name, "category")
+        if shown_name(name) not in known:
+            raise DataError(unknown(f"category of {config.dataset}", name, categories))
+    results_dir = places.expanded(config.results)
+    if note := files.check_writable(results_dir):
+        console.say(note)
+    device = machine.choose_device(config.device)
+    weights = WeightsFrom(places.weights_dir(config.weights_dir), config.weights)
+    plan = Plan(
+        config,
+        console,
+        dataset,
+        [known[shown_name(name)] for name in config.categories] or categories,
+        Protocol(config.protocol, config.holdout, config.image_size),
+        FrozenFeatures(weights, device),
+        [],
+        results_dir,
+        places.assets_dir(config.assets_dir),
+        config.threads or machine.cores(),
+    )
+    for name in dict.fromkeys(config.methods):
+        plan.methods.append(_method(plan, registry, name))
+    owners = {*config.methods, *(a for m in plan.methods for a in m.asset_settings)}
+    if (stray := sorted(config.set.keys() - owners)) and not any(m.error for m in plan.methods):
+        raise SettingsError(
+            f"settings for {', '.join(stray)}, which this run does not include "
+            f"(methods and their assets: {', '.join(sorted(owners))})"
+        )
+    return plan
+
+
+def _method(plan: Plan, registry: Registry, name: str) -> MethodPlan:
+    config = plan.config
+    cls, preset = registry.method(name)
+    settings = settings_of.resolve(cls, {**preset, **config.set.get(name, {})}, name)
+    geometry = plan.protocol.geometry(type(plan.dataset), cls.paper)
+    method = MethodPlan(name, cls, settings, geometry, precision=config.precision)
+    part = f"method {name}"
+    try:
+        detector = method.new()
+        method.draws = detector.draws
+        method.asset_classes = detector.assets()
+        for asset in method.asset_classes:
+            given = config.set.get(asset.name, {})
+            method.asset_settings[asset.name] = settings_of.resolve(asset, given, asset.name)
+        for spec in detector.needs():
+            part = f"backbone {spec.backbone}"
+            _add_weights(method, spec, plan.features)
+        for asset in method.asset_classes:
+            part = f"asset {asset.name}"
+            _add_asset(method, asset, plan.assets_dir)
+    except SettingsError:  # a wrong value is put right at once
+        raise
+    except (WeightsError, AssetError) as error:
+        method.error = error
+    except Exception as error:  # whatever a method does, the others run
+        method.error = DetectorError(f"{part} cannot be used here ({sentence(error)})")
+        method.error.__cause__ = error
+    return method
+
+
+def _add_weights(method: MethodPlan, spec: FeatureSpec, features: FrozenFeatures) -> None:
+    backbone = features.backbone(spec.backbone)
+    layers = backbone.resolve(spec.layers)
+    method.weights.append(
+        {
+            "backbone": spec.backbone,
+            "layers": list(layers),
+            "source": backbone.source,
+            "sha256": backbone.identity(layers),
+        }
+    )
+    published = method.provenance["published_weights"]
+    method.provenance["published_weights"] = published and backbone.published
+
+
+def _add_asset(method: MethodPlan, cls: type[Asset], folder: Path | None) -> None:
+    loaded = cls(**method.asset_settings[cls.name]).load(folder)
+    method.assets[cls.name] = loaded.sha256
+    origin = {name: loaded.info.get(name) for name in ("settings", "images", "backbones")}
+    method.provenance.setdefault("assets", {})[cls.name] = origin

@@ -1,0 +1,283 @@
+"""The cells of a run, category by category.
+
+Pixels and features of a category are shared by all its cells and then forgotten. A cell that fails is
+recorded and never costs another; a finished cell is never touched again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+
+from benchmark.data.dataset import Category
+from benchmark.data.geometry import Geometry
+from benchmark.data.loading import Decoded, Keys, decode_category, hash_category
+from benchmark.detector.context import Checkpoint, Context, Meters
+from benchmark.errors import AssetError, StoreError, WeightsError, in_words, sentence
+from benchmark.features.cache import EXTRACT_BATCH, union
+from benchmark.records import store
+from benchmark.runner.cell import Inputs, copy_cell, run_cell, write_failure
+from benchmark.runner.plan import Cell, MethodPlan, Plan
+from benchmark.runner.protocol import split
+
+CellState = Literal["done", "todo", "failed", "differs"]
+
+
+@dataclass
+class Result:
+    """How a cell ended in this run: ``ok`` (now), ``kept`` (before), ``failed`` or ``busy``."""
+
+    cell: Cell
+    outcome: Literal["ok", "kept", "failed", "busy"]
+    record: dict[str, Any] | None = None
+    message: str = ""
+
+
+@dataclass
+class LoadedCategory:
+    """A category in memory, as its cells share it.
+
+    Attributes:
+        category, keys: its samples and their hashes.
+        images: its pixels, per geometry.
+        unusable: the geometries in which it cannot be had, and why.
+        train, held_out: positions in the train split.
+        extracted: the geometries whose features are in the cache.
+        records: what its cells have finished in this run.
+    """
+
+    category: Category
+    keys: Keys
+    images: dict[Geometry, Decoded]
+    unusable: dict[Geometry, Exception]
+    train: list[int]
+    held_out: list[int]
+    extracted: set[Geometry] = field(default_factory=set)
+    records: list[dict[str, Any]] = field(default_factory=list)
+
+
+def execute(plan: Plan) -> list[Result]:
+    """Run every cell that is not done."""
+    torch.set_num_threads(plan.threads)
+    plan.console.cells(len(plan.categories) * len(plan.methods) * len(plan.config.seeds))
+    results = [result for name in plan.categories for result in _category(plan, name)]
+    for result in [r for r in results if r.outcome == "busy"]:
+        record = store.read(result.cell.path.record)  # another run may have finished it meanwhile
+        if record is not None and state_of(result.cell, record) == "done":
+            result.outcome, result.record = "kept", record
+    return results
+
+
+def state_of(cell: Cell, record: dict[str, Any] | None) -> CellState:
+    """Whether a record is this cell's finished one."""
+    if record is None:
+        return "todo"
+    if record.get("status") != "ok":
+        return "failed"
+    return "done" if record.get("key") == cell.key else "differs"
+
+
+def hashed(plan: Plan, name: str) -> tuple[Category, Keys]:
+    """A category's samples and hashes. Raises DataError."""
+    store.path_component(name, "category")
+    category = plan.dataset.category(name)
+    return category, hash_category(category, plan.threads)
+
+
+def load(
+    plan: Plan, category: Category, keys: Keys, methods: Sequence[MethodPlan]
+) -> LoadedCategory:
+    """Decode a category's images for these methods, and split them."""
+    wanted = dict.fromkeys(method.geometry for method in methods)
+    images, unusable = _decoded(plan, category, keys, list(wanted))
+    ids = [sample.id for sample in category.train]
+    fraction = plan.protocol.fraction(type(plan.dataset))
+    train, held_out = split(ids, fraction, plan.config.dataset, category.name)
+    return LoadedCategory(category, keys, images, unusable, train, held_out)
+
+
+def extract(plan: Plan, methods: Sequence[MethodPlan], geometry: Geometry, images: Decoded) -> None:
+    """Pass a category's images once through each backbone, for all that these methods read.
+
+    A backbone that fails costs only the methods that read it.
+    """
+    specs = [s for m in methods if m.geometry == geometry for s in m.new().needs()]
+    for spec in union(specs, plan.features):
+        for part, title in ((images.train, "train"), (images.test, "test")):
+            steps = -(-len(part) // EXTRACT_BATCH)
+            batches = plan.console.track(
+                part.batches(EXTRACT_BATCH), f"{spec.backbone} features, {title}", steps
+            )
+            layers = [str(layer) for layer in spec.layers]
+            try:
+                plan.features.extract(batches, geometry, spec.backbone, layers, flips=spec.flips)
+            except Exception:  # its readers compute the features again, and meet the error
+                break
+
+
+def inputs(plan: Plan, cell: Cell, loaded: LoadedCategory) -> Inputs:
+    """What a cell is given."""
+    method = cell.method
+    context = Context(
+        plan.features,
+        method.geometry,
+        (str(cell.seed), plan.config.dataset, cell.category, method.name),
+        device=plan.features.device,
+        precision=plan.config.precision,
+        progress=plan.console,
+        checkpoint=Checkpoint(cell.path.checkpoint(cell.key["data"])),
+        meters=Meters(),
+        assets_dir=plan.assets_dir,
+        asset_settings=method.asset_settings,
+    )
+    return Inputs(
+        loaded.category,
+        loaded.images[method.geometry],
+        loaded.train,
+        loaded.held_out,
+        context,
+        plan.features,
+        plan.config.maps,
+        plan.threads,
+        type(plan.dataset).official.get(cell.category),
+        loaded.keys.masks or None,
+    )
+
+
+def _decoded(
+    plan: Plan, category: Category, keys: Keys, geometries: Sequence[Geometry]
+) -> tuple[dict[Geometry, Decoded], dict[Geometry, Exception]]:
+    """A category in every geometry of its methods, and why it cannot be had in some."""
+    try:
+        return decode_category(category, keys, geometries, plan.threads), {}
+    except Exception as error:
+        if len(geometries) == 1:
+            return {}, {geometries[0]: error}
+    images: dict[Geometry, Decoded] = {}
+    errors: dict[Geometry, Exception] = {}
+    for geometry in geometries:  # one by one, since what fails may be one geometry alone
+        found, why = _decoded(plan, category, keys, [geometry])
+        images, errors = images | found, errors | why
+    return images, errors
+
+
+def _category(plan: Plan, name: str) -> Iterator[Result]:
+    """The results of a category's cells, in the order in which they end."""
+    cells = []
+    for cell in plan.cells(name):
+        if cell.method.error:
+            yield _failed(plan, cell, cell.method.error)
+        else:
+            cells.append(cell)
+    todo = cells
+    try:
+        category, keys = hashed(plan, name)
+        todo = []
+        for cell in cells:
+            cell.key["data"] = keys.fingerprint
+            if settled := _settled(plan, cell):
+                yield settled
+            else:
+                todo.append(cell)
+        if not todo:
+            return
+        methods = list({cell.method.name: cell.method for cell in todo}.values())
+        loaded = load(plan, category, keys, methods)
+    except Exception as error:  # a data set plugin may fail in any way; other categories go on
+        for cell in todo:
+            yield _failed(plan, cell, error)
+        return
+    for cell in todo:
+        result = _run(plan, cell, methods, loaded)
+        if result.record and result.outcome == "ok":
+            loaded.records.append(result.record)
+        yield result
+    plan.features.clear()
+
+
+def _run(plan: Plan, cell: Cell, methods: Sequence[MethodPlan], loaded: LoadedCategory) -> Result:
+    """Run one cell, unless another process has it or has just finished it."""
+    plan.console.start(cell.title)
+    geometry = cell.method.geometry
+    if geometry in loaded.unusable:
+        return _failed(plan, cell, loaded.unusable[geometry])
+    given = inputs(plan, cell, loaded)
+    try:
+        with cell.path.lock() as mine:
+            if not mine:
+                message = "another run is working on it; run again when that has finished"
+                return _ended(plan, Result(cell, "busy", message=message))
+            if settled := _settled(plan, cell):  # finished by another run since the first look
+                return settled
+            earlier = (
+                [] if plan.config.force else store.read_folder(cell.path.folder, cell.category)
+            )
+            if not cell.method.draws and (twin := _twin(cell, [*loaded.records, *earlier])):
+                return _ended(plan, Result(cell, "ok", copy_cell(cell, twin, cell.path.folder)))
+            if geometry not in loaded.extracted:
+                extract(plan, methods, geometry, loaded.images[geometry])
+                loaded.extracted.add(geometry)
+            return _ended(plan, Result(cell, "ok", run_cell(cell, given)))
+    except Exception as error:  # whatever a method does, the other cells go on
+        return _failed(plan, cell, error, given.context)
+
+
+def _twin(cell: Cell, records: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """A finished record that differs from this cell's in its seed alone."""
+    for record in records:
+        key = record.get("key", {})
+        if record.get("status") == "ok" and {**key, "seed": cell.seed} == cell.key:
+            return record
+    return None
+
+
+def _settled(plan: Plan, cell: Cell) -> Result | None:
+    """The result of a cell that needs no work: done before, or not ours to replace."""
+    if plan.config.force:
+        return None
+    try:
+        record = store.read(cell.path.record)
+    except StoreError as error:
+        return _ended(plan, Result(cell, "failed", message=str(error)))
+    state = state_of(cell, record)
+    if state == "done":
+        return _ended(plan, Result(cell, "kept", record))
+    if state == "differs":
+        assert record is not None
+        parts = "; ".join(store.differing(record["key"], cell.key))
+        message = (
+            f"{cell.path.record} belongs to something else ({parts}); choose another --name or "
+            "--results for this one, or redo it with --force"
+        )
+        if {**record["key"], "data": cell.key["data"]} == cell.key:
+            message += "; where only masks were corrected, bench evaluate measures it again"
+        return _ended(plan, Result(cell, "failed", message=message))
+    return None
+
+
+def _failed(plan: Plan, cell: Cell, error: BaseException, context: Context | None = None) -> Result:
+    error = in_words(error)
+    # what is missing is no outcome of the method, and its record would be that of another identity
+    if not (cell.method.error and isinstance(error, WeightsError | AssetError)):
+        try:
+            write_failure(cell, error, context)
+        except StoreError:  # a category that cannot name a file has no record either
+            pass
+    return _ended(plan, Result(cell, "failed", message=sentence(error)))
+
+
+def _ended(plan: Plan, result: Result) -> Result:
+    """Tell the console how a cell ended."""
+    words = {"ok": "done", "kept": "already done", "failed": "FAILED", "busy": "busy elsewhere"}
+    text = f"{result.cell.title}: {words[result.outcome]}"
+    if result.outcome == "ok" and result.record:
+        shown = [("image AUROC", "image_auroc"), ("pixel AUROC", "pixel_auroc"), ("PRO", "pro")]
+        for title, name in shown:
+            value = result.record["metrics"].get(name)
+            text += f", {title} {'–' if value is None else f'{value:.3f}'}"
+        text += f", {result.record['cost']['wall_seconds']:.1f} s"
+    plan.console.done(text + (f": {result.message}" if result.message else ""))
+    return result

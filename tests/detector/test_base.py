@@ -1,0 +1,22 @@
+"""What the harness says of a detector's answer."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from benchmark import Batch, Prediction
+from benchmark.detector.base import check_prediction
+from benchmark.errors import DetectorError
+
+
+def test_check_prediction_names_the_image() -> None:
+    batch = Batch(torch.zeros(2, 3, 4, 4), ("first", "second"))
+    fine = Prediction(torch.zeros(2), torch.zeros(2, 4, 4))
+    assert check_prediction(fine, batch, "m") is fine
+    maps = torch.zeros(2, 4, 4)
+    maps[1, 0, 0] = float("inf")
+    with pytest.raises(DetectorError, match="m: maps hold 1 NaN or infinite values.*second"):
+        check_prediction(Prediction(torch.zeros(2), maps), batch, "m")
+    with pytest.raises(DetectorError, match="wanted \\(2,\\)"):
+        check_prediction(Prediction(torch.zeros(3)), batch, "m")

@@ -1,0 +1,73 @@
+"""By how much each method keeps the contract's promise that an obvious defect scores higher.
+
+    python tests/speed/contract_margins.py [--seeds 10] [--methods padim spade]
+
+Fits every method, presets included, under its smoke settings with each seed, which draws the images
+and whatever the method draws. Prints per method the CPU seconds of a fit and three margins, each as
+its lowest value and its mean over its standard deviation over the seeds:
+
+- scores: mean score with a spot minus mean score without, relative to the latter,
+- separation: the lowest score with a spot minus the highest without, likewise,
+- maps: mean of the map on the spot minus that away from it, relative to the latter.
+
+A check that passes by a hair on this machine fails on another: the lowest separation and the lowest
+map margin must be well above zero.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+
+import torch
+from tabulate import tabulate
+
+from benchmark.plugins.contract import DetectorChecks, Obvious
+from benchmark.plugins.registry import Registry
+
+
+def margins(found: Obvious) -> dict[str, float]:
+    """Relative margins of one fit, by name."""
+    normal = found.normal.double()
+    scale = float(normal.mean().abs())
+    out = {
+        "scores": float(found.odd.mean() - normal.mean()) / scale,
+        "separation": float(found.odd.min() - normal.max()) / scale,
+    }
+    if found.on is not None and found.off is not None:
+        away = float(found.off.mean())
+        out["maps"] = (float(found.on.mean()) - away) / abs(away)
+    return out
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    options.add_argument("--seeds", type=int, default=10, metavar="N")
+    options.add_argument("--methods", nargs="+", metavar="NAME")
+    given = options.parse_args()
+    torch.set_num_threads(1)
+    registry = Registry()
+    rows = []
+    for name in given.methods or registry.names("method"):
+        cls, preset = registry.method(name)
+        seconds, found = [], []
+        for seed in range(given.seeds):
+            checks = DetectorChecks(cls, preset, seed=seed)
+            start = time.process_time()
+            checks.fitted()
+            seconds.append(time.process_time() - start)
+            found.append(margins(checks.obvious()))
+        row = [name, f"{statistics.median(seconds):.1f}"]
+        for margin in found[0]:
+            values = [one[margin] for one in found]
+            ratio = statistics.mean(values) / statistics.stdev(values)
+            row.append(f"{min(values):.3f}, {ratio:.1f} sd")
+        rows.append(row)
+        print(" ".join(row), flush=True)
+    head = ["method", "fit s", "scores", "separation", "maps"]
+    print(tabulate(rows, head, tablefmt="github"))
+
+
+if __name__ == "__main__":
+    main()
