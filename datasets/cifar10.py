@@ -43,7 +43,7 @@ _COUNTS = ((5000,) * 10, (1000,) * 10)
 
 
 class Cifar10(OneClass):
-    """Ten categories of 32×32 colour images.
+    """CIFAR-10: one class is normal, the nine others are not; 32 × 32 colour images.
 
     The original batches are pickles: each is held against its published checksum before it is
     opened. Of an ``.npz`` only shapes and the number of images per class can be checked, since no

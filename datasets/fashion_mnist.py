@@ -21,7 +21,7 @@ _COUNTS = ((6000,) * 10, (1000,) * 10)
 
 
 class FashionMnist(Digits):
-    """Ten categories, in the order of the official labels."""
+    """Fashion-MNIST: one garment is normal, the nine others are not; categories in the order of the official labels."""
 
     title = "Fashion-MNIST"
     licence = "MIT"

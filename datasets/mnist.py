@@ -12,7 +12,7 @@ _COUNTS = (
 
 
 class Mnist(Digits):
-    """Ten categories, ``0`` to ``9``."""
+    """MNIST: one digit is normal, the nine others are not; ten categories, ``0`` to ``9``."""
 
     title = "MNIST"
     licence = "CC BY-SA 3.0, as commonly given"

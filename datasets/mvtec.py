@@ -43,7 +43,7 @@ OBJECTS = {
 
 
 class MvtecAD(Dataset):
-    """The official folder tree; the categories that are there are the ones that can be run."""
+    """MVTec AD: the official folder tree; the categories that are there are the ones that can be run."""
 
     title = "MVTec AD"
     licence = "CC BY-NC-SA 4.0"

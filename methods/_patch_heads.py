@@ -9,19 +9,25 @@ from typing import Any, Literal, Self
 import torch
 from torch import Tensor
 
-from benchmark.data.geometry import Geometry
-from benchmark.detector.base import Batch, Detector, Images, Prediction
-from benchmark.detector.context import Context
-from benchmark.detector.maps import smooth, upsample
-from benchmark.detector.training import seeded
+from benchmark import (
+    Batch,
+    Context,
+    Detector,
+    FeatureSpec,
+    Geometry,
+    Images,
+    Prediction,
+    seeded,
+    smooth,
+    upsample,
+)
 from benchmark.errors import SettingsError
-from benchmark.features.cache import FeatureSpec
 
 from ._distillation import ImageNetInput
 from ._patches import check_maps, drawn, stacked
 from ._pca import reduction
 from .uninformed_students.networks import LAYERS, patch_networks
-from .uninformed_students.teacher import UsTeacher
+from .uninformed_students.teacher import UsTeacher, teacher_weights
 
 STRIDE = 4
 """Every such pixel is described by a teacher."""
@@ -43,7 +49,6 @@ class PatchHead(Detector):
 
     citation = "Bergmann et al. 2020"
     paper = Geometry(resize=(256, 256))
-    pretrains = (UsTeacher,)
 
     def __init__(
         self,
@@ -86,8 +91,8 @@ class PatchHead(Detector):
     def needs(self) -> Sequence[FeatureSpec]:
         return [] if self.field else [FeatureSpec(self.backbone, self.layers)]
 
-    def assets(self) -> Sequence[UsTeacher]:
-        return [UsTeacher()] if self.field and self.teacher == "distilled" else []
+    def assets(self) -> Sequence[type[UsTeacher]]:
+        return [UsTeacher] if self.field and self.teacher == "distilled" else []
 
     def build(self) -> None:
         if self.field:
@@ -96,11 +101,8 @@ class PatchHead(Detector):
     def fit(self, train: Images, context: Context) -> Self:
         with seeded(context, "teacher"):
             self.build()
-        for asset in self.assets():
-            prefix = f"{asset.fields.index(self.field or 0)}."
-            tensors = context.asset(asset).state.tensors
-            mine = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-            self.teacher_.load_state_dict(mine)
+        if self.field and self.teacher == "distilled":
+            self.teacher_.load_state_dict(teacher_weights(context, [self.field])[0])
         rows = drawn(train, context, lambda b: self._describe(b, context)[0], self.samples)
         self.mean_, self.axes_ = reduction(rows, self.variance)
         self.learn(self._reduced(rows), context)

@@ -10,10 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmark.detector.base import Batch, Images
-from benchmark.detector.context import Context
+from benchmark import POOLED, Batch, Context, Images
 from benchmark.errors import SettingsError
-from benchmark.features.backbones import POOLED
 
 Describe = Callable[[Batch], Tensor]
 """Gives the descriptors of a batch (B, P, C); P and C are always the same."""

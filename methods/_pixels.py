@@ -6,9 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmark.data.geometry import Geometry
-from benchmark.detector.base import Batch, Images
-from benchmark.detector.context import Context
+from benchmark import Batch, Context, Geometry, Images
 
 from ._pca import reduction
 

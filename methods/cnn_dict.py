@@ -10,11 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmark.data.geometry import Geometry
-from benchmark.detector.base import Batch, Detector, Images, Prediction
-from benchmark.detector.context import Context
+from benchmark import Batch, Context, Detector, FeatureSpec, Geometry, Images, Prediction
 from benchmark.errors import SettingsError
-from benchmark.features.cache import FeatureSpec
 
 from ._pca import reduction
 from .k_means import centres
@@ -133,7 +130,7 @@ class CnnDict(Detector):
 
     def _describe(self, patches: Tensor, context: Context) -> Tensor:
         """Descriptors (L, C) of patches (L, 3, p, p)."""
-        network = context.features_of.backbone(self.backbone)
+        network = context.backbone(self.backbone)
         layers = network.resolve((self.layer,))
         out = []
         for some in torch.split(patches, 64):

@@ -8,11 +8,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from benchmark.data.geometry import Geometry
-from benchmark.detector.base import Batch, Detector, Images, Prediction
-from benchmark.detector.context import Context
+from benchmark import Batch, Context, Detector, FeatureSpec, Geometry, Images, Prediction
 from benchmark.errors import SettingsError
-from benchmark.features.cache import FeatureSpec
 
 from ._gaussian import fit_gaussian, mahalanobis
 

@@ -7,15 +7,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from benchmark.detector.base import Detector
-from benchmark.detector.context import Context
+from benchmark import Context
 from benchmark.errors import SettingsError
 
 from ._neighbours import nearest_squared, searchable
 from ._patch_heads import PatchHead
 
 
-class KMeans(PatchHead, Detector):  # both: methods are listed from their source text
+class KMeans(PatchHead):
     """K-Means: distance of every patch descriptor to the nearest centre of normal ones.
 
     A baseline of Bergmann et al., "Uninformed Students", CVPR 2020, section 4.1, like 1-NN there:

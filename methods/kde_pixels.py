@@ -8,8 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from benchmark.detector.base import Batch, Detector, Images, Prediction
-from benchmark.detector.context import Context
+from benchmark import Batch, Context, Detector, Images, Prediction
 from benchmark.errors import SettingsError
 
 from ._pixels import NATIVE, all_pixels, pixel_axes, pixels, reduced

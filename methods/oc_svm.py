@@ -6,15 +6,14 @@ from typing import Literal
 
 from torch import Tensor
 
-from benchmark.detector.base import Detector
-from benchmark.detector.context import Context
+from benchmark import Context
 from benchmark.errors import SettingsError
 
 from ._one_class_svm import fit_support, outside
 from ._patch_heads import PatchHead
 
 
-class OcSvm(PatchHead, Detector):  # both: methods are listed from their source text
+class OcSvm(PatchHead):
     """OC-SVM: how far every patch descriptor lies outside of the normal ones' support.
 
     A baseline of Bergmann et al., "Uninformed Students", CVPR 2020, section 4.1, like 1-NN there:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from benchmark.detector.base import Batch, Detector, Images, Prediction
-from benchmark.detector.context import Context
+from benchmark import Batch, Context, Detector, Images, Prediction
 from benchmark.errors import SettingsError
 
 from ._one_class_svm import fit_support, outside

@@ -6,14 +6,13 @@ from typing import Literal
 
 from torch import Tensor
 
-from benchmark.detector.base import Detector
-from benchmark.detector.context import Context
+from benchmark import Context
 
 from ._neighbours import nearest_squared, searchable
 from ._patch_heads import PatchHead
 
 
-class OneNn(PatchHead, Detector):  # both: methods are listed from their source text
+class OneNn(PatchHead):
     """1-NN: distance of every patch descriptor to the nearest of some normal ones.
 
     A baseline of Bergmann et al., "Uninformed Students", CVPR 2020, section 4.1, repeated in other

@@ -9,12 +9,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmark.data.geometry import Geometry
-from benchmark.detector.base import Batch, Detector, Images, Prediction
-from benchmark.detector.context import Context
-from benchmark.detector.maps import smooth, upsample
+from benchmark import (
+    Batch,
+    Context,
+    Detector,
+    FeatureSpec,
+    Geometry,
+    Images,
+    Prediction,
+    smooth,
+    upsample,
+)
 from benchmark.errors import SettingsError
-from benchmark.features.cache import FeatureSpec
 
 from ._patches import check_maps, top_mean
 

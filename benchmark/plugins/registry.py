@@ -118,7 +118,6 @@ class Registry:
             below = f"{module.name}/__init__.py" if module.ispkg else f"{module.name}.py"
             source = Path(package.__path__[0]) / below
             summary, presets = _described(source, kind)
-            summary = summary or _first_line(source)  # its base class is a sibling's
             load = partial(importlib.import_module, f"{_PACKAGE[kind]}.{module.name}")
             self._add(kind, module.name, summary, "built in", load, presets)
 
@@ -196,6 +195,8 @@ def _described(source: Path, kind: Kind) -> tuple[str, Sequence[str]]:
 
 def _imports(node: ast.ImportFrom, name: str, kind: Kind) -> bool:
     """Whether an import brings the base class, or a method or data set to derive from."""
+    if node.level:  # a sibling's class, as far as the text can tell
+        return name[:1].isupper()
     public = not any(part.startswith("_") for part in (node.module or "").split("."))
     package, module = _PACKAGE[kind], node.module or ""
     inside = module == package or module.startswith(f"{package}.")
@@ -210,12 +211,6 @@ def _names(bases: Sequence[ast.expr]) -> set[str]:
             name = part.attr if isinstance(part, ast.Attribute) else getattr(part, "id", "")
             found.add(name)
     return found
-
-
-def _first_line(source: Path) -> str:
-    """Of a file's docstring."""
-    text = ast.get_docstring(ast.parse(source.read_bytes()))
-    return text.splitlines()[0] if text else ""
 
 
 def _class_in(entry: Entry, base: type) -> Any:

@@ -50,7 +50,7 @@ _SCENES: Mapping[str, tuple[Painter, Sequence[str]]] = {
 
 
 class Synthetic(Dataset):
-    """Six categories of 128×128 pixels: 40 good images to train on, 12 good and 24 defective ones
+    """Drawn here: six categories of 128×128 pixels: 40 good images to train on, 12 good and 24 defective ones
     to test, four kinds of defect each.
 
     Drawing a category takes a second or two; the result is kept in the user's cache folder

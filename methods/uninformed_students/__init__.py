@@ -24,7 +24,7 @@ from benchmark.errors import SettingsError
 
 from .._distillation import ImageNetInput, Moments
 from .networks import LAYERS, PatchNetwork, patch_networks
-from .teacher import UsTeacher
+from .teacher import UsTeacher, teacher_weights
 
 
 class UninformedStudents(Detector):
@@ -107,18 +107,9 @@ class UninformedStudents(Detector):
         with seeded(context, "networks"):
             self.build()
         if self.teacher == "distilled":
-            asset = context.asset(UsTeacher)
-            taught_fields = asset.settings["fields"]
-            if not set(self.fields) <= set(taught_fields):
-                raise SettingsError(
-                    f"uninformed_students: the asset has teachers for {taught_fields}, fields is "
-                    f"{list(self.fields)}; build one with more: --set us-teacher.fields="
-                    f"{sorted({*taught_fields, *self.fields})}"
-                )
-            for field, network in zip(self.fields, self.teachers_, strict=True):
-                prefix = f"{taught_fields.index(field)}."
-                mine = {k: v for k, v in asset.state.tensors.items() if k.startswith(prefix)}
-                network.load_state_dict({k.removeprefix(prefix): v for k, v in mine.items()})
+            weights = teacher_weights(context, self.fields)
+            for network, tensors in zip(self.teachers_, weights, strict=True):
+                network.load_state_dict(tensors)
         self._place(context)
         taught, held = split_off(context, len(train), self.validation)
         self._scale(train, taught, context)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -171,3 +173,24 @@ def correlation(descriptors: Tensor) -> Tensor:
     unit = F.normalize(centred, dim=0)  # a dimension that never changes correlates with none
     table = unit.T @ unit
     return (table.square().sum() - table.diagonal().square().sum()) / table.shape[0]
+
+
+def teacher_weights(context: Context, fields: Sequence[int]) -> list[dict[str, Tensor]]:
+    """Weights of the asset's teachers for these receptive fields, each for one patch network.
+
+    Raises:
+        AssetError: the asset has no teacher for one of them.
+    """
+    asset = context.asset(UsTeacher)
+    there = list(asset.settings["fields"])
+    if missing := sorted(set(fields) - set(there)):
+        raise AssetError(
+            f"us-teacher: the asset has teachers for the receptive fields {there}, none for "
+            f"{missing}; build one with more: --set us-teacher.fields={sorted({*there, *fields})}"
+        )
+    out = []
+    for field in fields:
+        prefix = f"{there.index(field)}."
+        tensors = asset.state.tensors.items()
+        out.append({k.removeprefix(prefix): v for k, v in tensors if k.startswith(prefix)})
+    return out

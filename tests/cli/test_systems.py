@@ -236,7 +236,7 @@ def test_an_empty_record_is_redone_with_force(run: Bench, tmp_path: Path) -> Non
 
 
 BROKEN = """
-from benchmark.detector.base import Detector, Prediction
+from benchmark import Detector, Prediction
 
 class Broken(Detector):
     title = "Broken"

@@ -9,9 +9,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from benchmark.data.geometry import Geometry
+from benchmark import Context, Geometry
 from benchmark.data.loading import ImageSet
-from benchmark.detector.context import Context
 from benchmark.plugins.registry import Registry
 
 CnnDict: Any = Registry().method("cnn_dict")[0]
@@ -29,7 +28,7 @@ def test_a_pixel_gets_the_mean_over_the_patches_that_cover_it(side: int) -> None
     train, test = images(3, side=side), images(1, seed=1, side=side)
     detector = CnnDict(layer=2, patch=16, stride=8, size=32, samples=15, words=4, nearest=2)
     got = detector.fit(train, context).predict(test.batch([0]), context)
-    network = context.features_of.backbone("resnet18")
+    network = context.backbone("resnet18")
     image = F.pad(test.batch([0]).pixels, (0, 32 - side, 0, 32 - side), mode="replicate")
     total, covered = torch.zeros(32, 32), torch.zeros(32, 32)
     for top in (0, 8, 16):

@@ -9,10 +9,8 @@ import pytest
 import torch
 from sklearn.covariance import LedoitWolf
 
-from benchmark.data.geometry import Geometry
+from benchmark import Context, FeatureSpec, Geometry
 from benchmark.data.loading import ImageSet
-from benchmark.detector.context import Context
-from benchmark.features.cache import FeatureSpec
 from benchmark.plugins.registry import Registry
 
 GaussianAd: Any = Registry().method("gaussian_ad")[0]

@@ -12,13 +12,9 @@ from sklearn.decomposition import PCA
 from sklearn.svm import OneClassSVM
 from torch.nn import functional as F
 
-from benchmark.data.geometry import Geometry
+from benchmark import Context, FeatureSpec, Geometry, State
 from benchmark.data.loading import ImageSet
-from benchmark.detector import asset as assets_of
-from benchmark.detector.base import State
-from benchmark.detector.context import Context
 from benchmark.errors import SettingsError
-from benchmark.features.cache import FeatureSpec
 from benchmark.plugins.registry import Registry
 
 NAMES = ("one_nn", "k_means", "oc_svm")
@@ -89,13 +85,14 @@ def test_the_teacher_of_uninformed_students_can_describe_the_patches(
 ) -> None:
     cls, preset = Registry().method(f"{name}_teacher")
     detector: Any = cls(**{**preset, "field": 17, "samples": 50})
-    (asset,) = detector.assets()
+    (cls,) = detector.assets()
+    asset = cls()
     from benchmark.methods.uninformed_students.networks import patch_networks
 
     torch.manual_seed(0)
     networks = patch_networks(asset.fields)
     state = State({k: v.clone() for k, v in networks.state_dict().items()})
-    assets_of.save(asset, state, {}, tmp_path)
+    asset.save(state, {}, tmp_path)
     context = Context.alone(geometry=Geometry(resize=64), assets_dir=tmp_path)
     detector.fit(images(4), context)
     assert detector.needs() == []

@@ -9,10 +9,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from benchmark.data.geometry import Geometry
+from benchmark import Context, FeatureSpec, Geometry
 from benchmark.data.loading import ImageSet
-from benchmark.detector.context import Context, Quiet
-from benchmark.features.cache import FeatureSpec
+from benchmark.detector.context import Quiet
 from benchmark.methods import _coreset
 from benchmark.methods._neighbours import nearest_squared, searchable
 from benchmark.plugins.registry import Registry

@@ -11,9 +11,8 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import KernelDensity
 from sklearn.svm import OneClassSVM
 
-from benchmark.data.geometry import Geometry
+from benchmark import Context, Geometry
 from benchmark.data.loading import ImageSet
-from benchmark.detector.context import Context
 from benchmark.plugins.registry import Registry
 
 Kde: Any = Registry().method("kde_pixels")[0]

@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.data.geometry import Geometry
+from benchmark import Context, FeatureSpec, Geometry
 from benchmark.data.loading import ImageSet
-from benchmark.detector.context import Context
 from benchmark.errors import SettingsError
-from benchmark.features.cache import FeatureSpec
 from benchmark.methods._pca import Scatter, principal_axes, reduction
 from benchmark.plugins.registry import Registry
 

@@ -259,7 +259,7 @@ def test_teachers_come_from_the_asset(tmp_path: Path) -> None:
     detector.fit(images(3), place)
     for name, tensor in detector.teachers_[0].state_dict().items():
         assert torch.equal(tensor, state.tensors[f"1.{name}"]), name
-    with pytest.raises(SettingsError, match=r"fields=\[17, 33, 65\]"):
+    with pytest.raises(AssetError, match=r"fields=\[17, 33, 65\]"):
         UninformedStudents(**{**FAST, "teacher": "distilled", "fields": (65,)}).fit(
             images(3), place
         )

@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark.data.geometry import Geometry
+from benchmark import Context, Geometry
 from benchmark.data.loading import ImageSet, decode_samples, hash_category
-from benchmark.detector.context import Context, Quiet
+from benchmark.detector.context import Quiet
 from benchmark.features.backbones import WeightsFrom
 from benchmark.methods._coreset import farthest_first
 from benchmark.plugins.registry import Registry

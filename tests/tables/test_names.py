@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import benchmark
-from benchmark.data.geometry import Geometry
+from benchmark import Geometry
 from benchmark.plugins.registry import Registry
 from benchmark.reports.page import command
 from benchmark.runner.plan import MethodPlan
@@ -23,7 +23,6 @@ Bench = Callable[..., tuple[int, str]]
 GLOW = '''
 """Distance to the mean colour."""
 import torch
-from benchmark.detector.base import Detector, Prediction
 
 GAIN = 2.0
 RANGE = (0.0, 1.0)
