@@ -44,6 +44,7 @@ class KdePixels(Detector):
     ) -> None:
         self.variance = variance
         self.bandwidth = bandwidth
+        self.draws = bandwidth is None
         self.side = side
         if not 0 < (variance or 1) <= 1 or (bandwidth is not None and bandwidth <= 0) or side < 1:
             raise SettingsError(
