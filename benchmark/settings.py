@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Union, get_args, get_origin
 
 import yaml
@@ -16,26 +16,30 @@ import yaml
 from benchmark.errors import SettingsError, unknown
 
 
-def declared(cls: type) -> dict[str, tuple[Any, Any]]:
-    """Name -> (annotation, default) of a class's settings, in the order of its signature."""
+def declared(cls: Callable[..., object]) -> dict[str, tuple[Any, Any]]:
+    """Name -> (annotation, default) of a class's settings, in the order of its signature.
+
+    A data set's root is no setting: ``partial(cls, root)`` declares the rest.
+    """
+    title = getattr(cls, "__name__", "") or getattr(cls, "func", cls).__name__
     out: dict[str, tuple[Any, Any]] = {}
     for name, parameter in inspect.signature(cls, eval_str=True).parameters.items():
         if parameter.kind is not parameter.KEYWORD_ONLY or parameter.default is parameter.empty:
             raise SettingsError(
-                f"{cls.__name__}: setting {name!r} must be keyword-only and have a default "
+                f"{title}: setting {name!r} must be keyword-only and have a default "
                 f"(write `def __init__(self, *, {name}: int = 5)`)"
             )
         if parameter.annotation is parameter.empty:
-            raise SettingsError(f"{cls.__name__}: setting {name!r} has no type annotation")
+            raise SettingsError(f"{title}: setting {name!r} has no type annotation")
         out[name] = (parameter.annotation, parameter.default)
     return out
 
 
-def resolve(cls: type, given: Mapping[str, Any], owner: str) -> dict[str, Any]:
+def resolve(cls: Callable[..., object], given: Mapping[str, Any], owner: str) -> dict[str, Any]:
     """All settings of ``cls``: its defaults, overridden by ``given``.
 
     Args:
-        cls: a detector or an asset class.
+        cls: a detector or an asset class; ``partial(cls, root)`` of a data set.
         given: name -> value, from YAML, ``--set`` or Python. Lists become tuples.
         owner: what messages call it, for instance ``spade``.
 

@@ -12,13 +12,11 @@ anomaly detection, CVPR 2019. Read as it is unpacked, at any resolution, grey or
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import ClassVar
 
-from benchmark import Category, Dataset, Sample
-from benchmark.errors import DataError, unknown
+from benchmark.data.images import FileSource
 
-from ._files import lacking, pictures, require_images, sample, subfolders, usable_name
+from ._official import Tree
 
 # train, good test images, defective test images; in the row order of the RD4AD paper's tables
 TEXTURES = {
@@ -42,7 +40,7 @@ OBJECTS = {
 }
 
 
-class MvtecAD(Dataset):
+class MvtecAD(Tree):
     """MVTec AD: the official folder tree; the categories that are there are the ones that can be run."""
 
     title = "MVTec AD"
@@ -55,91 +53,19 @@ class MvtecAD(Dataset):
         "download it from https://www.mvtec.com/company/research/datasets/mvtec-ad (free for "
         "research) and unpack it"
     )
-    size = 256
+    archives = ("mvtec_anomaly_detection*",)
+    expected = """\
+bottle/train/good/000.png
+bottle/test/good/000.png
+bottle/test/broken_large/000.png
+bottle/ground_truth/broken_large/000_mask.png"""
+    ending = "_mask"
+    mask_source = FileSource
     groups: ClassVar[Mapping[str, Sequence[str]]] = {
         "Textures": tuple(TEXTURES),
         "Objects": tuple(OBJECTS),
     }
-    official: ClassVar[Mapping[str, Mapping[str, int]]] = {
+    official: Mapping[str, Mapping[str, int]] = {
         name: {"train": train, "good": good, "defective": defective}
         for name, (train, good, defective) in {**TEXTURES, **OBJECTS}.items()
     }
-
-    def categories(self) -> list[str]:
-        """The official categories found on disk, textures first.
-
-        Raises:
-            DataError: no folder, or none of the categories in it.
-        """
-        root = self._root()
-        present = [name for name in self.official if (root / name).is_dir()]
-        if not present:
-            found = ", ".join(path.name for path in subfolders(root)[:8]) or "no folders"
-            hint = ""
-            if (root / "train").is_dir() and root.resolve().name in self.official:
-                hint = f"\nThis is one category: name the folder above it, {root.resolve().parent}."
-            raise DataError(
-                f"{root}: none of the 15 categories of MVTec AD is here (found: {found}).{hint}\n"
-                f"{_EXPECTED}\nTo get it, {self.origin}; then pass its folder as --data-root. A "
-                "data set of your own runs as 'folder'."
-            )
-        return present
-
-    def category(self, name: str) -> Category:
-        """The samples of one category.
-
-        Raises:
-            DataError: unknown or empty category; a defective image without its mask.
-        """
-        category = self.listing(name)
-        folder = self._root() / name
-        require_images(name, category, folder / "train" / "good", folder / "test")
-        missing = [s for s in category.test if s.label and s.mask is None]
-        if missing:
-            images = [folder / s.id for s in missing]
-            pairs = (f"{path}\n    expected mask: {_mask_path(folder, path)}" for path in images)
-            raise DataError(
-                f"category {name!r}: {len(missing)} defective images have no mask:{lacking(pairs)}"
-                "\nUnpack the archive again; without masks the images run as data set 'folder'."
-            )
-        return category
-
-    def listing(self, name: str) -> Category:
-        if usable_name(name) not in self.official:
-            raise DataError(unknown("category", name, self.official))
-        folder = self._root() / name
-        if not folder.is_dir():
-            raise DataError(f"{folder}: no such folder; {self.origin}")
-        train = [sample(folder, path) for path in pictures(folder / "train" / "good")]
-        test: list[Sample] = []
-        for kind in subfolders(folder / "test"):
-            if kind.name == "good":
-                test += [sample(folder, path) for path in pictures(kind)]
-                continue
-            masks = {path.stem: path for path in pictures(folder / "ground_truth" / kind.name)}
-            for path in pictures(kind):
-                test.append(sample(folder, path, kind.name, masks.get(f"{path.stem}_mask")))
-        return Category(name, train, test)
-
-    def _root(self) -> Path:
-        if self.root is None or not self.root.is_dir():
-            where = (
-                "no data root was given" if self.root is None else f"{self.root}: no such folder"
-            )
-            raise DataError(
-                f"MVTec AD: {where}.\nTo get it, {self.origin}; then pass its folder as "
-                f"--data-root, or set BENCH_DATA.\n{_EXPECTED}"
-            )
-        return self.root
-
-
-_EXPECTED = """\
-Expected are folders of this form (png, jpg, bmp or tif, any resolution):
-  bottle/train/good/000.png
-  bottle/test/good/000.png
-  bottle/test/broken_large/000.png
-  bottle/ground_truth/broken_large/000_mask.png"""
-
-
-def _mask_path(folder: Path, image: Path) -> Path:
-    return folder / "ground_truth" / image.parent.name / f"{image.stem}_mask.png"

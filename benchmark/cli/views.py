@@ -120,10 +120,13 @@ def scores(given: Namespace) -> int:
         record = Stored(row)
         found, threshold = record.scores, record.threshold
         value = "" if threshold is None else repr(threshold)
-        images = zip(found.ids, found.labels, found.defects, found.scores, strict=True)
+        labels = [str(int(label)) for label in found.labels]
+        images = [*zip(found.ids, labels, found.defects, found.scores, strict=True)]
+        for name, score in zip(found.unlabelled_ids, found.unlabelled, strict=True):
+            images.append((name, "", "unknown", score))
         for name, label, defect, score in images:
             decision = "" if threshold is None else str(int(score > threshold))
-            image = [name, str(int(label)), defect, repr(float(score)), value, decision]
+            image = [name, label, defect, repr(float(score)), value, decision]
             lines.append([*map(str, row[head]), *image])
     csv.writer(sys.stdout, lineterminator="\n").writerows(lines)
     return 0

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +47,11 @@ class Sample:
         image: where its pixels come from.
         label: 0 good, 1 defective.
         defect: the defect type; ``good`` for label 0.
-        mask: ground truth of a defective image; None when good or when there is none.
+        mask: ground truth of a defective image; None when good or when there is none. A source
+            with ``may_be_empty = True`` may mark nothing (frames of a video).
+        group: what the image shares with others of its split: the clip of a frame, the part of
+            several views. Hold-out and bootstrap draw whole groups. Empty where images are
+            independent.
     """
 
     id: str
@@ -55,15 +59,67 @@ class Sample:
     label: int = 0
     defect: str = "good"
     mask: ImageSource | None = None
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Role:
+    """What one image file of a folder is to a data set.
+
+    Attributes:
+        kind: ``train``, ``good`` and ``defect`` are samples, ``mask`` belongs to one; ``validation``
+            and ``unused`` files are left out; ``unsettled``: none of these, or two of them.
+        of: the defect type of a ``defect``; the path of the image of a ``mask``.
+        why: what settled it, or what stands in the way.
+        settle: of an ``unsettled`` file: the pattern that the user can give a role.
+    """
+
+    kind: Literal["train", "good", "defect", "mask", "validation", "unused", "unsettled"]
+    of: str = ""
+    why: str = ""
+    settle: str = ""
 
 
 @dataclass(frozen=True)
 class Category:
-    """The two splits of one category. ``train`` holds normal samples only."""
+    """The splits of one category.
+
+    Attributes:
+        train: normal samples only.
+        test: labelled samples, which are measured.
+        validation: normal samples that the publisher set apart; where there are any they replace
+            the random hold-out.
+        unlabelled: test samples whose labels the publisher keeps: scored, never measured.
+    """
 
     name: str
     train: Sequence[Sample]
     test: Sequence[Sample]
+    validation: Sequence[Sample] = ()
+    unlabelled: Sequence[Sample] = ()
+
+    @property
+    def normal(self) -> list[Sample]:
+        """``train`` and then ``validation``: what is known to be normal."""
+        return [*self.train, *self.validation]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Numbers of images: ``train``, ``good`` and ``defective`` (both of the test split), and,
+        where there are any, ``validation``, ``unlabelled``, and ``train_groups``, ``test_groups``."""
+        defective = sum(bool(sample.label) for sample in self.test)
+        counts = {
+            "train": len(self.train),
+            "good": len(self.test) - defective,
+            "defective": defective,
+        }
+        further = {
+            "validation": len(self.validation),
+            "unlabelled": len(self.unlabelled),
+            "train_groups": len({s.group for s in self.train if s.group}),
+            "test_groups": len({s.group for s in self.test if s.group}),
+        }
+        return counts | {name: count for name, count in further.items() if count}
 
     @property
     def has_masks(self) -> bool:
@@ -92,12 +148,19 @@ class Dataset(ABC):
     """Whether its images are so small (28 or 32 pixels) that papers take them as they are: the paper
     protocol then reads them at native size instead of a method's published one."""
     holds_out: ClassVar[bool] = True
-    """Whether the standard protocol holds out normal training images (one-class sets: no)."""
+    """Whether the standard protocol holds out normal training images (one-class sets and those
+    with an official validation split: no)."""
     needs_root: ClassVar[bool] = True
     groups: ClassVar[Mapping[str, Sequence[str]]] = {}
     """Named groups of categories, in table order (MVTec AD: Textures, Objects)."""
-    official: ClassVar[Mapping[str, Mapping[str, int]]] = {}
-    """Per category the official numbers of images, for ``bench data``: train, good, defective."""
+    official: Mapping[str, Mapping[str, int]] = {}
+    """Per category the official numbers of images as far as they are known, by the names of
+    :attr:`Category.counts`. A class attribute; where a setting decides which categories there are,
+    ``__init__`` sets it."""
+
+    settings: Mapping[str, Any] = {}
+    """Those of its settings, the keyword-only parameters of ``__init__``, that differ from their
+    defaults; noted by whoever opens it."""
 
     def __init__(self, root: Path | None = None) -> None:
         self.root = root
@@ -114,6 +177,19 @@ class Dataset(ABC):
         """Like :meth:`category`, but without refusing a category whose masks are incomplete:
         ``bench data`` lists and counts what is wrong instead of stopping at it."""
         return self.category(name)
+
+    def roles(self, name: str) -> Mapping[str, Role]:
+        """The role of every image file below a category, by its path there: exactly one each.
+        Empty for a data set whose files have fixed places. Raises DataError."""
+        return {}
+
+    def unread(self) -> Sequence[str]:
+        """What lies beside the categories and belongs to none: a folder and why, one text each."""
+        return ()
+
+    def write_roles(self) -> Path:
+        """Write a file that says which role every file has, and return it. Raises DataError."""
+        raise DataError(f"{self.title}: its files have fixed places; there is nothing to write")
 
     def download(self) -> None:
         """Fetch the official files into the root, where their terms allow that. Raises DataError."""

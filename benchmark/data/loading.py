@@ -97,7 +97,8 @@ class Keys:
     """Content hashes of a category, and their fingerprint.
 
     Attributes:
-        train, test: one per sample.
+        train: one per normal sample, those of the validation split last.
+        test, unlabelled: one per sample.
         masks: one per test sample, ``-`` for none.
         fingerprint: 16 hexadecimal digits over ids, labels, defect types, images and masks: equal
             fingerprints mean the same data.
@@ -107,14 +108,16 @@ class Keys:
     test: list[str]
     fingerprint: str
     masks: list[str] = field(default_factory=list)
+    unlabelled: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """A category in one geometry."""
+    """A category in one geometry; ``train`` shows all normal samples, validation split last."""
 
     train: ImageSet
     test: ImageSet
+    unlabelled: ImageSet | None = None
 
 
 def hash_category(category: Category, threads: int) -> Keys:
@@ -126,15 +129,17 @@ def hash_category(category: Category, threads: int) -> Keys:
         )
     if not category.test:
         raise DataError(f"category {category.name!r} has no test images")
-    samples = [*category.train, *category.test]
+    samples = [*category.normal, *category.test, *category.unlabelled]
     ids = [sample.id for sample in samples]
     if len(set(ids)) != len(ids):
         twice = next(i for i in ids if ids.count(i) > 1)
         raise DataError(f"category {category.name!r}: two samples have the id {twice!r}")
     hashes = hash_files(samples, threads)
-    split = len(category.train)
     images, masks = [image for image, _ in hashes], [mask for _, mask in hashes]
-    return Keys(images[:split], images[split:], fingerprint_of(samples, hashes), masks[split:])
+    train = len(category.normal)
+    test = train + len(category.test)
+    fingerprint = fingerprint_of(samples, hashes)
+    return Keys(images[:train], images[train:test], fingerprint, masks[train:test], images[test:])
 
 
 def hash_samples(samples: Sequence[Sample], threads: int) -> tuple[list[str], str]:
@@ -165,17 +170,21 @@ def decode_category(
 ) -> dict[Geometry, Decoded]:
     """Decode every image once and bring it to each geometry."""
     out = {}
-    train = decode_samples(category.train, geometries, threads)
+    train = decode_samples(category.normal, geometries, threads)
     test = decode_samples(category.test, geometries, threads)
+    unlabelled = decode_samples(category.unlabelled, geometries, threads)
     for geometry in geometries:
         if train[geometry].shape[1:] != test[geometry].shape[1:]:
             raise DataError(
                 f"category {category.name!r}: train images are {train[geometry].shape[1:3]} and "
-                f"test images {test[geometry].shape[1:3]} after {geometry}; pass --image-size N to "
+                f"test images {test[geometry].shape[1:3]} after {geometry}; pass "
+                "--image-size N or HEIGHTxWIDTH, without --keep-aspect, to "
                 "bring all to one size"
             )
         out[geometry] = Decoded(
-            ImageSet(train[geometry], keys.train), ImageSet(test[geometry], keys.test)
+            ImageSet(train[geometry], keys.train),
+            ImageSet(test[geometry], keys.test),
+            ImageSet(unlabelled[geometry], keys.unlabelled) if unlabelled else None,
         )
     return out
 
@@ -218,7 +227,8 @@ def decode_samples(
                 raise DataError(
                     f"{samples[i].image.name()}: {view.shape[1]}×{view.shape[0]} pixels after "
                     f"resize and crop, the images before it {out[geometry].shape[2]}×"
-                    f"{out[geometry].shape[1]}; pass --image-size N to bring all to one size"
+                    f"{out[geometry].shape[1]}; pass --image-size N or "
+                    "HEIGHTxWIDTH, without --keep-aspect, to bring all to one size"
                 )
             out[geometry][i] = view
     return out

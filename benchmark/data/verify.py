@@ -7,107 +7,43 @@ right in one go.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmark.data.dataset import Category, Dataset, Sample
-from benchmark.data.images import EXTENSIONS, FileSource, MaskValuesError, check_mask, in_parallel
+from benchmark.data.dataset import Category, Dataset, ImageSource, Role, Sample, digest
+from benchmark.data.geometry import Geometry
+from benchmark.data.images import (
+    EXTENSIONS,
+    FileSource,
+    MaskValuesError,
+    check_mask,
+    in_parallel,
+)
+from benchmark.data.loading import Keys
+from benchmark.data.masks import RegionMasks
+from benchmark.data.report import REMEDIES, CategoryReport, Report
+from benchmark.data.survey import survey, with_threshold
 from benchmark.errors import DataError
 
 Progress = Callable[[int, int], None]
 """Called with the number of samples looked at and the number of all samples."""
 
-REMEDIES: Mapping[str, str] = {
-    "unreadable": "cannot be decoded; copy them again, or remove them",
-    "no mask": "defective images without a mask; add the masks, or remove all of the category",
-    "mask only": "masks without a defective image; put the image back, or remove the mask",
-    "other size": "masks of another size than their image; resize them with nearest neighbour",
-    "not binary": "masks with values other than 0 and 255 (or 0 and 1); threshold them, save as PNG",
-    "empty mask": "masks without a defective pixel; mark the defect, or move the image to good",
-}
-"""The kinds of problem a file can have, and what to do about each."""
 
-
-@dataclass(frozen=True)
-class CategoryReport:
-    """What was found in one category.
-
-    Attributes:
-        name: the category.
-        found: number of images: ``train``, ``good`` and ``defective`` (both of the test split);
-            empty when the category cannot be listed.
-        official: the same numbers as published; empty when there are none.
-        error: why a run would refuse the category; None when it would start.
-        problems: per kind, a key of REMEDIES, messages that name the file.
-        skipped: number of files in the category's folder that belong to no sample, hidden ones
-            included, without those counted as ``mask only``.
-    """
-
-    name: str
-    found: Mapping[str, int] = field(default_factory=dict)
-    official: Mapping[str, int] = field(default_factory=dict)
-    error: str | None = None
-    problems: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    skipped: int = 0
-
-    @property
-    def complete(self) -> bool:
-        """Whether the counts are the official ones, where there are any."""
-        return not self.official or dict(self.found) == dict(self.official)
-
-    @property
-    def ok(self) -> bool:
-        """Whether a run would start and find no bad file."""
-        return self.error is None and not any(self.problems.values())
-
-
-@dataclass(frozen=True)
-class Report:
-    """What was found in a data set.
-
-    Attributes:
-        title: its readable name.
-        root: its folder, None when it needs none.
-        categories: one report each, in table order.
-        absent: official categories that are not there.
-    """
-
-    title: str
-    root: Path | None
-    categories: Sequence[CategoryReport]
-    absent: Sequence[str] = ()
-
-    @property
-    def ok(self) -> bool:
-        """Whether every category that is there can be used. Counts that differ from the official
-        ones and absent categories are shown, but are no obstacle."""
-        return all(category.ok for category in self.categories)
-
-    def text(self, limit: int = 5) -> str:
-        """An aligned table, then every problem with at most ``limit`` files and a remedy."""
-        rows = [["category", "train", "good", "defective", "official", *REMEDIES, "skipped"]]
-        rows += [_row(category) for category in self.categories]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        lines = [f"{self.title} in {self.root}" if self.root else self.title]
-        for first, *others in rows:
-            cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
-            lines.append("  ".join([first.ljust(widths[0]), *cells]))
-        if self.absent:
-            lines.append(f"not there: {', '.join(self.absent)}")
-        for category in self.categories:
-            lines += _details(category, limit)
-        if self.ok:
-            lines += ["", "Every image and every mask can be used."]
-        return "\n".join(lines)
-
-
-def verify(dataset: Dataset, progress: Progress | None = None) -> Report:
+def verify(
+    dataset: Dataset,
+    progress: Progress | None = None,
+    windows: Mapping[str, Geometry] | None = None,
+    mask_threshold: int | None = None,
+) -> Report:
     """Reads every image and mask of a data set, in threads, a few at a time.
 
     Args:
         dataset: any; files that belong to no sample are seen where the samples are files.
         progress: called after every sample.
+        windows: names of methods and the geometries of their papers; defects that lie outside of
+            what these measure are counted.
+        mask_threshold: for grey masks, of 255; without it they are a problem.
 
     Raises:
         DataError: the data set is not there, or has no category at all.
@@ -115,98 +51,124 @@ def verify(dataset: Dataset, progress: Progress | None = None) -> Report:
     names = dataset.categories()
     listed: dict[str, Category] = {}
     errors: dict[str, str] = {}
+    roles: dict[str, Mapping[str, Role]] = {}
     for name in names:
         try:
-            listed[name] = dataset.listing(name)
+            roles[name] = dataset.roles(name)
+            listed[name] = with_threshold(dataset.listing(name), mask_threshold)
             dataset.category(name)
         except DataError as error:
             errors[name] = str(error)
 
-    problems: dict[str, dict[str, list[str]]] = {
-        name: {kind: [] for kind in REMEDIES} for name in names
-    }
-    skipped = dict.fromkeys(names, 0)
-    for name, category in listed.items():
-        problems[name]["no mask"] += _without_mask(category)
-        masks, skipped[name] = _left_over(category)
-        problems[name]["mask only"] += masks
-
-    todo = [(name, s) for name, c in listed.items() for s in (*c.train, *c.test)]
-    looks = in_parallel(lambda item: list(_look(item[1])), todo)
-    for done, ((name, _), found) in enumerate(zip(todo, looks, strict=True), 1):
-        for kind, message in found:
-            problems[name][kind].append(message)
+    todo = [(name, s) for name, c in listed.items() for s in (*c.normal, *c.test, *c.unlabelled)]
+    looks = in_parallel(lambda item: _look(item[1]), todo)
+    seen: dict[str, list[_Look]] = {name: [] for name in names}
+    for done, ((name, _), look) in enumerate(zip(todo, looks, strict=True), 1):
+        seen[name].append(look)
         if progress:
             progress(done, len(todo))
 
-    reports = [
-        CategoryReport(
+    reports = []
+    for name in names:
+        report = CategoryReport(
             name,
-            _count(listed[name]) if name in listed else {},
-            dataset.official.get(name, {}),
-            errors.get(name),
-            problems[name],
-            skipped[name],
+            official=dataset.official.get(name, {}),
+            error=errors.get(name),
+            roles=roles.get(name, {}),
         )
-        for name in names
-    ]
+        if name in listed:
+            report = _report(report, listed[name], seen[name], windows or {})
+        reports.append(report)
     absent = [name for name in dataset.official if name not in names]
-    return Report(dataset.title, dataset.root, reports, absent)
+    return Report(dataset.title, dataset.root, reports, absent, dataset.unread())
 
 
-def _count(category: Category) -> dict[str, int]:
-    defective = sum(sample.label for sample in category.test)
-    good = len(category.test) - defective
-    return {"train": len(category.train), "good": good, "defective": defective}
+def _report(
+    report: CategoryReport, category: Category, seen: list[_Look], windows: Mapping[str, Geometry]
+) -> CategoryReport:
+    """The report of a category whose files have been looked at."""
+    problems: dict[str, list[str]] = {kind: [] for kind in REMEDIES}
+    for look in seen:
+        for kind, message in look.problems:
+            problems[kind].append(message)
+    problems["no mask"] += _without_mask(category, report.roles)
+    masks, skipped = _left_over(category)
+    if report.roles:  # they know of every image file, and whether it is left out
+        skipped = sum(role.kind in ("unused", "validation") for role in report.roles.values())
+    else:
+        problems["mask only"] += masks
+    normal, tested = len(category.normal), len(category.normal) + len(category.test)
+    keys = Keys([s.key for s in seen[:normal]], [s.key for s in seen[normal:tested]], "")
+    found, _ = survey(category, keys, list(windows.values()))
+    lost = {name: found.outside[g] for name, g in windows.items() if found.outside[g]}
+    return replace(
+        report,
+        found=category.counts,
+        problems=problems,
+        survey=found,
+        outside=lost,
+        skipped=skipped,
+    )
 
 
-def _look(sample: Sample) -> Iterator[tuple[str, str]]:
-    """The problems of one sample's files: kind and message."""
+@dataclass(frozen=True)
+class _Look:
+    """One sample: the hash of its image, and kind and message of each problem."""
+
+    key: str
+    problems: list[tuple[str, str]]
+
+
+def _look(sample: Sample) -> _Look:
     shape = mask = None
+    problems: list[tuple[str, str]] = []
+    key = sample.id
     try:
+        key = digest(sample.image)
         shape = sample.image.pixels().shape
     except DataError as error:
-        yield "unreadable", str(error)
+        problems.append(("unreadable", str(error)))
     if sample.mask is None:
-        return
+        return _Look(key, problems)
     try:
         mask = sample.mask.mask()
-    except MaskValuesError as error:
-        yield "not binary", str(error)
-    except DataError as error:
-        yield "unreadable", str(error)
-    if mask is not None and not mask.any():
-        yield "empty mask", f"{sample.mask.name()}: no pixel is marked as defective"
-    if mask is not None and shape is not None:
-        try:
+        if shape is not None:
             check_mask(shape, mask.shape, sample.mask.name())
-        except DataError as error:
-            yield "other size", str(error)
+    except MaskValuesError as error:
+        problems.append(("not binary", str(error)))
+    except DataError as error:
+        problems.append(("unreadable" if mask is None else "other size", str(error)))
+    return _Look(key, problems)
 
 
-def _without_mask(category: Category) -> list[str]:
-    """Defective images without a mask, in a category where others have one."""
+def _without_mask(category: Category, roles: Mapping[str, Role]) -> list[str]:
+    """Defective images without a mask, in a category where there are masks."""
     defective = [sample for sample in category.test if sample.label]
     missing = [sample for sample in defective if sample.mask is None]
-    return [sample.image.name() for sample in missing] if len(missing) < len(defective) else []
+    masks = len(missing) < len(defective) or any(
+        role.kind == "unsettled" and "mask" in role.why for role in roles.values()
+    )
+    return [sample.image.name() for sample in missing] if masks else []
 
 
 def _left_over(category: Category) -> tuple[list[str], int]:
     """The masks without a defective image, and the number of other files without a sample."""
-    samples = (*category.train, *category.test)
+    samples = (*category.normal, *category.test, *category.unlabelled)
     images = {s.image.path for s in samples if isinstance(s.image, FileSource)}
-    masks = {s.mask.path for s in samples if isinstance(s.mask, FileSource)}
+    masks = {path for s in samples for path in _mask_files(s.mask)}
     if not images:
         return [], 0
     image_folders = {path.parent for path in images}
-    mask_folders = {path.parent for path in masks} - image_folders
+    # where normal frames of a clip have masks too, they lie among those of the abnormal ones
+    strict = (s.mask for s in samples if not getattr(s.mask, "may_be_empty", False))
+    mask_folders = {path.parent for m in strict for path in _mask_files(m)} - image_folders
     top = os.path.commonpath(image_folders)
     # links to folders are not followed by the walk, but those that hold samples are known
     folders = {Path(folder) for folder, _, _ in os.walk(top)} | image_folders | mask_folders
     lonely: list[str] = []
     skipped = 0
     for folder in sorted(folders):
-        for path in sorted(folder.iterdir()):
+        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
             if path in images or path in masks or path.is_dir():
                 continue
             picture = path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
@@ -217,34 +179,7 @@ def _left_over(category: Category) -> tuple[list[str], int]:
     return lonely, skipped
 
 
-def _row(category: CategoryReport) -> list[str]:
-    counts = [str(category.found.get(key, "-")) for key in ("train", "good", "defective")]
-    official = "/".join(map(str, category.official.values())) or "-"
-    if category.official and category.complete:
-        official = "same"
-    problems = [str(len(category.problems.get(kind, ())) or "-") for kind in REMEDIES]
-    return [category.name, *counts, official, *problems, str(category.skipped or "-")]
-
-
-def _details(category: CategoryReport, limit: int) -> list[str]:
-    lines: list[str] = []
-    if category.error:
-        lines += ["", f"{category.name}: a run would stop: {category.error}"]
-    if category.found and not category.complete:
-        found, official = (
-            "/".join(str(counts[key]) for key in ("train", "good", "defective"))
-            for counts in (category.found, category.official)
-        )
-        lines.append(
-            f"\n{category.name}: {found} images (train/good/defective), official are {official}; "
-            "its numbers do not compare with published ones"
-        )
-    for kind, messages in category.problems.items():
-        # the error above already lists the missing masks, with the paths where they belong
-        if not messages or (kind == "no mask" and category.error):
-            continue
-        lines += ["", f"{category.name}: {len(messages)} {REMEDIES[kind]}:"]
-        lines += [f"  {message}" for message in messages[:limit]]
-        if len(messages) > limit:
-            lines.append(f"  … and {len(messages) - limit} more")
-    return lines
+def _mask_files(mask: ImageSource | None) -> Sequence[Path]:
+    if isinstance(mask, RegionMasks):
+        return mask.paths
+    return [mask.path] if isinstance(mask, FileSource) else []

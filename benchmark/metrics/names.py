@@ -12,6 +12,11 @@ IMAGE_METRICS = (
     "image_recall_at_0_fpr",
     "image_recall_at_1_fpr",
 )
+GROUP_METRICS = {
+    "image_auroc_per_group": "no group has both good and defective images",
+    "group_auroc": "every group has a defective image",
+}
+"""Only where the data set's images come in groups; with the reason why one is undefined."""
 PIXEL_METRICS = (
     "pixel_auroc",
     "pixel_ap",
@@ -31,6 +36,8 @@ METRICS = {
     "image_balanced_accuracy_oracle": "the same at the best test threshold: an upper bound",
     "image_recall_at_0_fpr": "defects found without any false alarm",
     "image_recall_at_1_fpr": "defects found at 1 % false alarms",
+    "image_auroc_per_group": "mean over clips or parts of each one's own image AUROC (macro)",
+    "group_auroc": "AUROC of clips or parts, each as its highest image (Real-IAD's sample level)",
     "pixel_auroc": "area under the ROC curve over all test pixels",
     "pixel_ap": "average precision over all test pixels",
     "pro": "per-region overlap, area up to 30 % false positives (AUPRO)",

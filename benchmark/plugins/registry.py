@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchmark import places
+from benchmark import settings as settings_of
 from benchmark.errors import SettingsError, unknown
 
 if TYPE_CHECKING:
@@ -100,15 +101,27 @@ class Registry:
                 found |= {asset.name: asset for asset in self.method(name)[0]().assets()}
         return found
 
-    def open_dataset(self, name: str, root: str | Path | None = None) -> Dataset:
-        """A data set, found below ``root`` or ``BENCH_DATA``.
+    def open_dataset(
+        self,
+        name: str,
+        root: str | Path | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> Dataset:
+        """A data set, found below ``root`` or ``BENCH_DATA``, with these of its settings.
 
         Raises:
             DataError: its folder is not there.
+            SettingsError: a setting of another name or type.
         """
         cls = self.dataset(name)
+        declared = partial(cls, None)  # the root is no setting
+        defaults = settings_of.resolve(declared, {}, name)
+        given = settings_of.resolve(declared, settings or {}, name)
         folder = places.dataset_folder(places.data_root(root), name) if cls.needs_root else None
-        return cls(folder)
+        changed = {key: value for key, value in given.items() if value != defaults[key]}
+        dataset = cls(folder, **changed)
+        dataset.settings = changed
+        return dataset
 
     def _built_in(self, kind: Kind) -> None:
         package = importlib.import_module(_PACKAGE[kind])

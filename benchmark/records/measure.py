@@ -13,7 +13,8 @@ from benchmark.data.geometry import Geometry
 from benchmark.data.loading import load_masks
 from benchmark.errors import DataError
 from benchmark.metrics import PixelMeter, image_metrics, normal_threshold
-from benchmark.metrics.names import IMAGE_METRICS, PIXEL_METRICS
+from benchmark.metrics.groups import group_metrics
+from benchmark.metrics.names import GROUP_METRICS, IMAGE_METRICS, PIXEL_METRICS
 from benchmark.records.store import Scores
 
 Array = npt.NDArray[Any]
@@ -53,6 +54,12 @@ def measure(
     for name in IMAGE_METRICS:
         if values[name] is None:
             why[name] = one_sided or "the protocol holds out no normal images to set a threshold"
+    if scores.groups:
+        groups = group_metrics(scores.scores, labels, scores.units)
+        for name in GROUP_METRICS:
+            values[name] = getattr(groups, name)
+            if values[name] is None:
+                why[name] = one_sided or GROUP_METRICS[name]
     reason = _no_pixels(maps, category)
     if reason:
         return values, why | dict.fromkeys(PIXEL_METRICS, reason)

@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from benchmark.errors import SettingsError, StoreError, unknown
 from benchmark.metrics import image_metrics, normal_threshold, pixel_metrics
-from benchmark.metrics.names import IMAGE_METRICS, PIXEL_METRICS
+from benchmark.metrics.groups import group_metrics
+from benchmark.metrics.names import GROUP_METRICS, IMAGE_METRICS, PIXEL_METRICS
 from benchmark.metrics.regions import label_regions
 from benchmark.records.stored import Datasets, Stored
 
@@ -35,18 +36,38 @@ PER_IMAGE = ("pixel_auroc_per_image", "pro_per_image")
 class Draws:
     """Resamples of one test set.
 
+    Independent images are drawn by kind, as many good and as many defective ones as there are;
+    images in groups (clips, parts) are drawn a whole group at a time, since those of one group
+    resemble each other.
+
     Attributes:
         labels: whether each image is defective, in the order of their ids.
-        bad, good: positions of the images drawn, (R, P) and (R, N).
+        bad, good: positions of the images drawn, (R, P) and (R, N); both (R, 0) for groups.
+        groups: per image the number of its group, (M,); None for independent images.
+        drawn: numbers of the groups drawn, (R, G); None for independent images.
     """
 
     labels: Array
     bad: Array
     good: Array
+    groups: Array | None = None
+    drawn: Array | None = None
 
     @classmethod
-    def of(cls, labels: Array, resamples: int = RESAMPLES) -> Draws:
+    def of(
+        cls, labels: Array, resamples: int = RESAMPLES, units: Sequence[str] | None = None
+    ) -> Draws:
         random = np.random.default_rng(0)
+        if units is not None and len(set(units)) < len(units):
+            names, groups = np.unique(units, return_inverse=True)
+            if len(names) < 2:
+                raise StoreError(
+                    "all test images are of one group: resamples of a single one do not differ, so "
+                    "they say nothing about chance"
+                )
+            drawn = random.integers(len(names), size=(resamples, len(names)))
+            none = np.empty((resamples, 0), np.intp)
+            return cls(labels, none, none, groups, drawn)
         bad, good = np.flatnonzero(labels), np.flatnonzero(~labels)
         if min(len(bad), len(good)) < 2:
             raise StoreError(
@@ -61,10 +82,20 @@ class Draws:
     def weights(self, count: int) -> Iterator[Array]:
         """How often each of ``count`` images was drawn, float32 (≤ CHUNK, count) at a time."""
         both = np.concatenate([self.bad, self.good], axis=1)
+        if self.groups is not None and self.drawn is not None:
+            both, count = self.drawn, int(self.groups.max()) + 1
         for part in (both[i : i + CHUNK] for i in range(0, len(both), CHUNK)):
             table = np.zeros((len(part), count), np.float32)
             np.add.at(table, (np.arange(len(part))[:, None], part), 1)
-            yield table
+            yield table if self.groups is None else table[:, self.groups]
+
+    def samples(self) -> Iterator[tuple[Array, Array]]:
+        """For groups, per resample: positions of its images, and per image which draw it is of."""
+        assert self.groups is not None and self.drawn is not None
+        members = [np.flatnonzero(self.groups == i) for i in range(self.groups.max() + 1)]
+        for row in self.drawn:
+            parts = [members[group] for group in row]
+            yield np.concatenate(parts), np.repeat(np.arange(len(row)), list(map(len, parts)))
 
 
 @dataclass(frozen=True)
@@ -100,7 +131,8 @@ def interval(
         BenchError: scores or maps were not kept, other images, or a metric undefined on a resample.
     """
     first = a[0].scores
-    draws = Draws.of(_labels(first.ids, first.labels))
+    units = np.asarray(first.units)[np.argsort(first.ids)].tolist()
+    draws = Draws.of(_labels(first.ids, first.labels), units=units)
     for run in (*a, *b):
         same = sorted(run.scores.ids) == sorted(first.ids)
         if not same or not np.array_equal(_labels(run.scores.ids, run.scores.labels), draws.labels):
@@ -121,7 +153,7 @@ def _labels(ids: Sequence[str], labels: Array) -> Array:
 
 def _values(run: Stored, metric: str, draws: Draws, datasets: Datasets) -> Array:
     """The metric on every resample, float64 (R,)."""
-    if metric in IMAGE_METRICS:
+    if metric in IMAGE_METRICS or metric in GROUP_METRICS:
         scores = np.asarray(run.scores.scores)[np.argsort(run.scores.ids)]
         return image_values(scores, metric, draws, normal_threshold(run.scores.held_out))
     found = histograms(run, datasets)
@@ -135,6 +167,17 @@ def image_values(scores: Array, metric: str, draws: Draws, threshold: float | No
     Args:
         scores: (N,), in the order of the draws' positions.
     """
+    if draws.groups is not None:
+        labels = draws.labels
+        values = [
+            getattr(group_metrics(scores[at], labels[at], draw), metric)
+            if metric in GROUP_METRICS
+            else getattr(image_metrics(scores[at], labels[at], threshold=threshold), metric)
+            for at, draw in draws.samples()
+        ]
+        return np.array([np.nan if value is None else value for value in values])
+    if metric in GROUP_METRICS:
+        raise StoreError(f"{metric}: the data set's images do not come in groups")
     bad, good = scores[draws.bad], scores[draws.good]  # (R, P), (R, N)
     if metric == "image_auroc":
         out = np.empty(len(bad))

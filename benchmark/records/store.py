@@ -15,7 +15,7 @@ import secrets
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
@@ -197,10 +197,13 @@ class Scores:
     Attributes:
         ids, keys, labels, defects: one per test image.
         scores: float64 (N,).
-        held_out: float64 (M,) scores of the held-out normal training images.
+        held_out: float64 (M,) scores of the held-out normal images.
         held_out_keys: their content hashes.
         mask_keys: content hash of every test image's mask, ``-`` where it has none; None in files
             from before they were kept.
+        groups: per test image its group (a clip, a part); empty where images are independent.
+        unlabelled_ids, unlabelled: ids and float64 (K,) scores of the test images whose labels the
+            publisher keeps.
     """
 
     ids: Sequence[str]
@@ -211,6 +214,15 @@ class Scores:
     held_out: Array
     held_out_keys: Sequence[str]
     mask_keys: Sequence[str] | None = None
+    groups: Sequence[str] = ()
+    unlabelled_ids: Sequence[str] = ()
+    unlabelled: Array = field(default_factory=lambda: np.empty(0))
+
+    @property
+    def units(self) -> list[str]:
+        """Per test image what a bootstrap draws: its group, or its id where it has none."""
+        groups = self.groups or [""] * len(self.ids)
+        return [group or name for group, name in zip(groups, self.ids, strict=True)]
 
     def write(self, cell: CellPath) -> dict[str, str]:
         """Write the score file; returns its name and digest for the record."""
@@ -218,10 +230,15 @@ class Scores:
 
     def write_beside(self, record: Path) -> dict[str, str]:
         """As :meth:`write`, beside the record at this path."""
-        masks: dict[str, Any] = {}
-        if self.mask_keys is not None:
-            masks["mask_keys"] = np.array(self.mask_keys, str)
         buffer = io.BytesIO()
+        further: dict[str, Any] = {}
+        if self.mask_keys is not None:
+            further["mask_keys"] = np.array(self.mask_keys, str)
+        if self.groups:
+            further["groups"] = np.array(self.groups, str)
+        if self.unlabelled_ids:
+            further["unlabelled_ids"] = np.array(self.unlabelled_ids, str)
+            further["unlabelled"] = self.unlabelled.astype(np.float64)
         np.savez(
             buffer,
             ids=np.array(self.ids, str),
@@ -231,7 +248,7 @@ class Scores:
             scores=self.scores.astype(np.float64),
             held_out=self.held_out.astype(np.float64),
             held_out_keys=np.array(self.held_out_keys, str),
-            **masks,
+            **further,
         )
         data = buffer.getvalue()
         digest = hashlib.sha256(data).hexdigest()
@@ -259,6 +276,9 @@ class Scores:
                 file["held_out"],
                 file["held_out_keys"].tolist(),
                 file["mask_keys"].tolist() if "mask_keys" in file.files else None,
+                file["groups"].tolist() if "groups" in file.files else (),
+                file["unlabelled_ids"].tolist() if "unlabelled" in file.files else (),
+                file["unlabelled"] if "unlabelled" in file.files else np.empty(0),
             )
 
 

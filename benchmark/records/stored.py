@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from benchmark.data.dataset import Category, Dataset
 from benchmark.data.geometry import Geometry
+from benchmark.data.survey import with_threshold
 from benchmark.errors import OtherDataError, StoreError
 from benchmark.machine import cores
 from benchmark.plugins.registry import Registry
@@ -123,10 +125,11 @@ class Content:
 
         if scores.mask_keys is None or self._other_image(scores):
             return None
-        samples = [*self.category.train, *self.category.test]
+        before, after = self.category.normal, self.category.unlabelled
+        samples = [*before, *self.category.test, *after]
         then = dict(zip(scores.ids, scores.mask_keys, strict=True))
-        images = [*self.keys.train, *self.keys.test]
-        old = [*["-"] * len(self.keys.train), *(then[s.id] for s in self.category.test)]
+        images = [*self.keys.train, *self.keys.test, *self.keys.unlabelled]
+        old = [*["-"] * len(before), *(then[s.id] for s in self.category.test), *["-"] * len(after)]
         if fingerprint_of(samples, list(zip(images, old, strict=True))) != fingerprint:
             return None
         now = zip(self.category.test, self.keys.masks, strict=True)
@@ -161,20 +164,26 @@ class Datasets:
     ) -> None:
         self._root = str(data_root) if data_root else None
         self._registry = Registry([Path(p) for p in plugins])
-        self._datasets: dict[str, Dataset] = {}
-        self._known: dict[tuple[str, str], Content] = {}
+        self._datasets: dict[tuple[str, str], Dataset] = {}
+        self._known: dict[tuple[str, str, str], Content] = {}
         self.refused: list[str] = []
 
-    def content(self, source: str, name: str) -> Content:
+    def of(self, row: Mapping[str, Any] | pd.Series[Any]) -> Content:
+        """The category of a record, from its row or its key, hashed once. Raises DataError."""
+        return self.content(row["source"], row["category"], row.get("source_settings"))
+
+    def content(self, source: str, name: str, settings: Mapping[str, Any] | None = None) -> Content:
         """A category, hashed once. Raises DataError, saying where it was looked for."""
-        if (source, name) not in self._known:
+        which = (source, repr(sorted((settings or {}).items())))
+        if (*which, name) not in self._known:
             from benchmark.data.loading import hash_category
 
-            if source not in self._datasets:
-                self._datasets[source] = self._registry.open_dataset(source, self._root)
-            category = self._datasets[source].category(name)
-            self._known[source, name] = Content(category, hash_category(category, cores()))
-        return self._known[source, name]
+            if which not in self._datasets:
+                opened = self._registry.open_dataset(source, self._root, settings)
+                self._datasets[which] = opened
+            category = self._datasets[which].category(name)
+            self._known[*which, name] = Content(category, hash_category(category, cores()))
+        return self._known[*which, name]
 
     def scored(self, stored: Stored) -> Category:
         """The category that a record was made from.
@@ -184,14 +193,16 @@ class Datasets:
             OtherDataError: its images or masks are others now.
             StoreError: the record's scores are gone.
         """
-        content = self.content(stored.row["source"], stored.row["category"])
+        content = self.of(stored.row)
         try:
             content.check(stored.scores, stored.row["data"])
         except OtherDataError as error:
             if (text := f"{stored.path}: {error}") not in self.refused:
                 self.refused.append(text)
             raise
-        return content.in_order(stored.scores)
+        threshold = stored.row["mask_threshold"]
+        given = threshold is not None and not math.isnan(threshold)
+        return with_threshold(content.in_order(stored.scores), int(threshold) if given else None)
 
     def category(self, source: str, name: str) -> Category:
         """A category's samples. Raises DataError, saying where they were looked for."""

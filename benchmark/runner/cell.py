@@ -6,8 +6,9 @@ import os
 import shutil
 import time
 import traceback
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -19,7 +20,7 @@ import torch
 from benchmark import machine
 from benchmark.data.batch import Batch
 from benchmark.data.dataset import Category
-from benchmark.data.loading import PREDICT_BATCH, Decoded
+from benchmark.data.loading import PREDICT_BATCH, Decoded, ImageSet
 from benchmark.detector.base import Detector, check_prediction
 from benchmark.detector.context import Context, Meters, seed_of
 from benchmark.errors import BenchError, StoreError
@@ -40,13 +41,14 @@ class Inputs:
 
     Attributes:
         category, images: the samples, and their pixels in the method's geometry.
-        train, held_out: positions in the train split.
+        train, held_out: positions in the normal images.
         context: lent to the detector.
         features: the run's, which the context reads.
         keep_maps: whether the maps stay after they were measured.
         threads: for decoding masks and for the metrics.
         official: numbers of images the category should have, if there are any.
         mask_keys: content hashes of the test images' masks.
+        found: what the files gave away: warnings, sizes, defects outside of the window.
     """
 
     category: Category
@@ -59,17 +61,13 @@ class Inputs:
     threads: int
     official: Mapping[str, int] | None = None
     mask_keys: Sequence[str] | None = None
+    found: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[str, Any]:
         """Images of the category, and what its data set should have."""
-        defective = sum(bool(s.label) for s in self.category.test)
-        found = {
-            "train": len(self.category.train),
-            "good": len(self.category.test) - defective,
-            "defective": defective,
-        }
-        return {"found": found, "official": dict(self.official) if self.official else None}
+        official = dict(self.official) if self.official else None
+        return {"found": self.category.counts, "official": official}
 
 
 def run_cell(cell: Cell, given: Inputs) -> dict[str, Any]:
@@ -83,16 +81,17 @@ def run_cell(cell: Cell, given: Inputs) -> dict[str, Any]:
     detector = fit(cell, given, meter)
     files = score(cell, detector, given, meter)
     metrics, undefined, seconds = _measured(cell, given, files)
-    if files["maps"] and not given.keep_maps:
-        (cell.path.folder / files["maps"]["name"]).unlink()
-        files["maps"] = None
+    for name in ("maps", "unlabelled_maps"):
+        if (file := files.get(name)) and not given.keep_maps:
+            (cell.path.folder / file["name"]).unlink()
+            files[name] = None
     record = {
         "status": "ok",
         "key": cell.key,
         "settings": cell.method.recorded_settings(),
         "method": cell.method.description(),
         "facts": detector.facts(),
-        "provenance": {**cell.method.provenance, "images": given.counts},
+        "provenance": {**cell.method.provenance, "images": given.counts, "files": given.found},
         "metrics": metrics,
         "undefined": undefined,
         "cost": meter.finished(detector, given.images, given.train) | {"metric_seconds": seconds},
@@ -119,34 +118,34 @@ def fit(cell: Cell, given: Inputs, meter: cost.Meter) -> Detector:
 def score(
     cell: Cell, detector: Detector, given: Inputs, meter: cost.Meter
 ) -> dict[str, dict[str, str] | None]:
-    """Score the held-out and the test images into the cell's files; returns what to cite."""
+    """Score the held-out, the test and the unlabelled images into the cell's files; returns what
+    to cite."""
     train, tests, context = given.images.train, given.images.test, given.context
+    files: dict[str, dict[str, str] | None] = {}
     held_out = [
         _scored(detector, batch, context, cell.title)[0]
         for batch in train.subset(given.held_out).batches(PREDICT_BATCH)
     ]
-    steps = -(-len(tests) // PREDICT_BATCH)
-    scores = []
-    with _MapSink(cell.path, len(tests)) as sink:
-        for batch in context.progress.track(tests.batches(PREDICT_BATCH), "scoring", steps):
-            with meter.predicting():
-                found, maps = _scored(detector, batch, context, cell.title)
-            scores.append(found)
-            if maps is not None:
-                sink.add(maps)
-        cited_maps = sink.finish()
+    scores, files["maps"] = _with_maps(cell, detector, tests, context, meter.predicting)
+    unlabelled = np.empty(0)
+    if (secret := given.images.unlabelled) is not None:
+        found = _with_maps(cell, detector, secret, context, nullcontext)
+        unlabelled, files["unlabelled_maps"] = found
     samples = given.category.test
     stored = store.Scores(
         ids=[s.id for s in samples],
         keys=tests.keys,
         labels=np.array([s.label for s in samples], np.int8),
         defects=[s.defect for s in samples],
-        scores=np.concatenate(scores),
+        scores=scores,
         held_out=np.concatenate(held_out) if held_out else np.empty(0),
         held_out_keys=[train.all_keys[i] for i in given.held_out],
         mask_keys=given.mask_keys,
+        groups=[s.group for s in samples] if any(s.group for s in samples) else (),
+        unlabelled_ids=[s.id for s in given.category.unlabelled],
+        unlabelled=unlabelled,
     )
-    return {"maps": cited_maps, "scores": stored.write(cell.path)}
+    return files | {"scores": stored.write(cell.path)}
 
 
 def copy_cell(cell: Cell, record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -242,6 +241,26 @@ def _scored(
         prediction.scores.detach().double().cpu().numpy(),
         None if maps is None else maps.detach().float().cpu().numpy(),
     )
+
+
+def _with_maps(
+    cell: Cell,
+    detector: Detector,
+    images: ImageSet,
+    context: Context,
+    timed: Callable[[], AbstractContextManager[None]],
+) -> tuple[Array, dict[str, str] | None]:
+    """Scores (N,) of a whole split, and the file of its maps."""
+    steps = -(-len(images) // PREDICT_BATCH)
+    scores = []
+    with _MapSink(cell.path, len(images)) as sink:
+        for batch in context.progress.track(images.batches(PREDICT_BATCH), "scoring", steps):
+            with timed():
+                found, maps = _scored(detector, batch, context, cell.title)
+            scores.append(found)
+            if maps is not None:
+                sink.add(maps)
+        return np.concatenate(scores), sink.finish()
 
 
 def _measured(

@@ -18,6 +18,7 @@ from benchmark.records.store import read
 from benchmark.runner import cost
 from benchmark.runner.cell import fit
 from benchmark.runner.plan import Cell, Plan
+from benchmark.runner.remarks import look_at, remarks
 from benchmark.runner.run import extract, hashed, inputs, load, state_of
 
 T = TypeVar("T")
@@ -54,11 +55,15 @@ class FewSteps:
 
 def dry_run(plan: Plan) -> int:
     """Print the cells, their states and an estimate. Returns the exit status."""
-    rows, missing, problems = [], [], []
+    rows, missing, problems, notes = [], [], [], []
     found: dict[str, tuple[Category, Keys]] = {}
     for name in plan.categories:
         try:
-            found[name] = hashed(plan, name)
+            category, keys = hashed(plan, name)
+            usable = [method for method in plan.methods if not method.error]
+            seen = look_at(category, keys, usable, plan.threads)
+            notes += remarks(plan.dataset, name, seen, usable)
+            found[name] = category, keys
         except Exception as error:  # a data set plugin may fail in any way
             problems.append(f"{name}: {sentence(error)}")
         for cell in plan.cells(name):
@@ -79,6 +84,8 @@ def dry_run(plan: Plan) -> int:
             f"estimated time: {duration(total)} ({total / 3600:.2f} hours) on "
             f"{plan.features.device}: {', '.join(per_method)}"
         )
+    for note in notes:
+        print(note)
     for problem in problems:
         print(f"problem: {problem}")
     return 1 if problems else 0
@@ -106,7 +113,7 @@ def _estimate(
         mine = [cell for cell in missing if cell.method.name == name]
         if not mine[0].method.draws:  # its seeds share one fit
             mine = list({cell.category: cell for cell in mine}.values())
-        sizes = [len(c.train) + len(c.test) for c, _ in (found[cell.category] for cell in mine)]
+        sizes = [_count(found[cell.category][0]) for cell in mine]
         try:
             spent = _time_cell(plan, mine[0], *found[mine[0].category])
         except Exception as error:  # an estimate that fails is a problem to report, like any other
@@ -120,7 +127,7 @@ def _time_cell(plan: Plan, cell: Cell, category: Category, keys: Keys) -> float:
     """Seconds that one cell will take: the steps of a run, on few images and few iterations."""
     few = Category(category.name, category.train[:SAMPLE], category.test[:SAMPLE])
     few_keys = Keys(keys.train[:SAMPLE], keys.test[:SAMPLE], keys.fingerprint)
-    count = len(category.train) + len(category.test)
+    count = _count(category)
 
     start = time.perf_counter()
     loaded = load(plan, few, few_keys, [cell.method])
@@ -145,9 +152,14 @@ def _time_cell(plan: Plan, cell: Cell, category: Category, keys: Keys) -> float:
     detector.predict(batch, context)
     start = time.perf_counter()
     detector.predict(batch, context)
-    scoring = (time.perf_counter() - start) / len(batch) * len(category.test)
+    scored = len(category.validation) + len(category.test) + len(category.unlabelled)
+    scoring = (time.perf_counter() - start) / len(batch) * scored
     plan.features.clear()
     return before + fitting + scoring
+
+
+def _count(category: Category) -> int:
+    return len(category.normal) + len(category.test) + len(category.unlabelled)
 
 
 def _repeat(images: ImageSet, count: int) -> ImageSet:

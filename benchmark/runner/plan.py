@@ -77,7 +77,8 @@ class MethodPlan:
         )
 
     def description(self) -> dict[str, Any]:
-        """What the class says today, for the record: title, citation and all its defaults.
+        """What the class says today, for the record: title, citation, whether a seed changes
+        anything, and the defaults of all recorded settings.
 
         A class that has inherited its title is shown under its own name.
         """
@@ -148,8 +149,12 @@ class Plan:
 
     @property
     def label(self) -> str:
-        """The data set's name in results."""
-        return self.config.name or self.config.dataset
+        """The data set's name in results; settings other than its defaults are part of it.
+
+        They are other data, which is never put into one table with the default's.
+        """
+        changed = [f"-{name}{value}" for name, value in sorted(self.dataset.settings.items())]
+        return self.config.name or "".join([self.config.dataset, *changed])
 
     def cells(self, category: str) -> list[Cell]:
         """The cells of one category, those of one method side by side."""
@@ -175,11 +180,7 @@ class Plan:
             "category": category,
             "method": method.name,
             "seed": seed,
-            "protocol": {
-                "name": self.protocol.name,
-                "holdout": self.protocol.fraction(type(self.dataset)),
-                "image_size": self.protocol.image_size,
-            },
+            "protocol": self.protocol.as_json(type(self.dataset)),
             "geometry": method.geometry.as_json(),
             "data": None,
             "settings": settings_of.as_json(method.settings),
@@ -188,6 +189,10 @@ class Plan:
             "assets": method.assets,
             "precision": method.precision,
         }
+        if self.config.mask_threshold is not None:
+            key["mask_threshold"] = self.config.mask_threshold
+        if self.dataset.settings:
+            key["source_settings"] = settings_of.as_json(self.dataset.settings)
         return Cell(method, category, seed, path, key)
 
 
@@ -198,7 +203,8 @@ def prepare(config: RunConfig, registry: Registry, console: PlainConsole) -> Pla
         BenchError: something named is unknown, missing or unusable for the whole run. What only
             stops one method (its weights, its assets, its own code) is kept as that method's error.
     """
-    dataset = registry.open_dataset(config.dataset, config.data_root)
+    given = config.set.get(config.dataset, {})
+    dataset = registry.open_dataset(config.dataset, config.data_root, given)
     categories = dataset.categories()
     known = {shown_name(name): name for name in categories}
     for name in config.categories:
@@ -215,7 +221,7 @@ def prepare(config: RunConfig, registry: Registry, console: PlainConsole) -> Pla
         console,
         dataset,
         [known[shown_name(name)] for name in config.categories] or categories,
-        Protocol(config.protocol, config.holdout, config.image_size),
+        Protocol(config.protocol, config.holdout, config.image_size, config.keep_aspect),
         FrozenFeatures(weights, device),
         [],
         results_dir,
@@ -224,11 +230,12 @@ def prepare(config: RunConfig, registry: Registry, console: PlainConsole) -> Pla
     )
     for name in dict.fromkeys(config.methods):
         plan.methods.append(_method(plan, registry, name))
-    owners = {*config.methods, *(a for m in plan.methods for a in m.asset_settings)}
+    assets = (name for method in plan.methods for name in method.asset_settings)
+    owners = {*config.methods, config.dataset, *assets}
     if (stray := sorted(config.set.keys() - owners)) and not any(m.error for m in plan.methods):
         raise SettingsError(
             f"settings for {', '.join(stray)}, which this run does not include "
-            f"(methods and their assets: {', '.join(sorted(owners))})"
+            f"(methods, their assets and the data set: {', '.join(sorted(owners))})"
         )
     return plan
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import BenchError, SettingsError, StoreError
-from benchmark.metrics.names import IMAGE_METRICS, METRICS, PIXEL_METRICS
+from benchmark.metrics.names import IMAGE_METRICS, METRICS
 from benchmark.records.stored import Datasets, Stored
 from benchmark.tables.build import MEASURED
 from benchmark.tables.render import form_of, render
@@ -149,4 +149,4 @@ def measured(stored: Stored, datasets: Datasets) -> dict[str, Any]:
     from benchmark.records.measure import measure
 
     values, _ = measure(scores, maps, category, stored.geometry, cores())
-    return {name: values[name] for name in (*IMAGE_METRICS, *PIXEL_METRICS) if name in METRICS}
+    return {name: value for name, value in values.items() if name in METRICS}

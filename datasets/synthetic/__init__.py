@@ -68,7 +68,7 @@ class Synthetic(Dataset):
         "Textures": ("fabric", "plank", "stone"),
         "Objects": ("board", "tablet", "washer"),
     }
-    official: ClassVar[Mapping[str, Mapping[str, int]]] = {
+    official: Mapping[str, Mapping[str, int]] = {
         name: {"train": TRAIN, "good": GOOD, "defective": PER_DEFECT * len(defects)}
         for name, (_, defects) in _SCENES.items()
     }

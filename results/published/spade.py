@@ -39,6 +39,6 @@ SPADE_4 = Layout(
         Method("ITAE", "ITAE", "[19]"),
         Method("SPADE", "SPADE", reference=Reference("spade")),
     ),
-    slots=(Slot("AUROC", "mean", 1, ("image_auroc",), dataset="stc"),),
+    slots=(Slot("AUROC", "mean", 1, ("image_auroc",), "shanghaitech", published="stc"),),
     stub=("",),
 )

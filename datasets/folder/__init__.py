@@ -1,0 +1,211 @@
+"""A user's own images, in any of the layouts that people usually have.
+
+Per category, or without the category level, one of::
+
+    train/good/…   test/good/…   test/<defect>/…       (train/… may hold the images directly)
+    good/…   bad/…                                     (any other folders: one defect type each)
+
+with masks, if there are any, in ``ground_truth/``, ``masks/``, ``mask/`` or ``gt/`` (below it the
+same folders as the images have, or flat), or beside the images. ``good`` may also be called normal,
+ok and so on; upper and lower case are the same. Whatever lies below a good folder is good, however
+deep, and whatever lies below a defect folder is that defect.
+
+Every image file gets exactly one role (see ``_roles.py``). One that has none, or could have two, is
+named and stops a run; a line in ``folder.yaml`` beside the categories settles it (``_rules.py``).
+
+Without a test folder every fifth good image, in the order of the file names, is a test image and
+the others are for training. That order is the only rule: no image decides about another one.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchmark import Category, Dataset, Sample
+from benchmark.data.dataset import Role
+from benchmark.data.looks import annotates
+from benchmark.errors import DataError, unknown
+
+from .._files import image_files, pictures, sample, subfolders, usable_name
+from .layouts import holds_category
+from .propose import proposal
+from .refusals import require_images, require_masks, require_roles
+from .roles import assign, in_order
+from .rules import FILE, Rules, read_rules
+
+
+class FolderData(Dataset):
+    """A folder of images, with or without masks, with or without a category level."""
+
+    title = "Folder"
+    licence = "the user's own"
+    citation = "the user's own"
+    origin = "pass the folder that holds your images as --data-root, or set BENCH_DATA"
+    size = 256
+
+    def categories(self) -> list[str]:
+        """The folders that hold a category, or the folder itself, under its own name.
+
+        A name that no category can have is listed too, so that it is named and the others run.
+
+        Raises:
+            DataError: no folder, or none of the layouts; shows what was found and what fits.
+        """
+        return list(self._folders())
+
+    def category(self, name: str) -> Category:
+        """The samples of one category.
+
+        Without any mask in the category its samples have none, and pixel metrics are undefined.
+
+        Raises:
+            DataError: unknown or empty category, an image file without a role, or some masks missing.
+        """
+        roles = self.roles(name)
+        folder = self._folders()[_composed(name)]
+        require_roles(name, roles, self._rules(folder))
+        category = _category(name, folder, roles)
+        require_images(folder, category)
+        require_masks(folder, category, roles)
+        return category
+
+    def listing(self, name: str) -> Category:
+        roles = self.roles(name)
+        return _category(name, self._folders()[_composed(name)], roles)
+
+    def roles(self, name: str) -> Mapping[str, Role]:
+        """The role of every image file below a category, by its path there."""
+        return self._roles(name)
+
+    def unread(self) -> list[str]:
+        if self.root is None or self.root in self._folders().values():
+            return []
+        known = self._folders().values()
+        others = [path for path in subfolders(self.root) if path not in known]
+        counts = {path.name: len(image_files(path)) for path in others}
+        direct = [f"{path.name}: an image beside the categories" for path in pictures(self.root)]
+        return direct + [
+            f"{name}/: {count} images, and no folder for train, test or good images"
+            for name, count in counts.items()
+            if count
+        ]
+
+    def write_roles(self) -> Path:
+        """Write a folder.yaml that says how the files are read, for the user to change.
+
+        Raises:
+            DataError: there is one already, or it cannot be written.
+        """
+        folders = self._folders()
+        assert self.root is not None
+        file = self.root / FILE
+        text = proposal({name: self._roles(name, divide=False) for name in folders})
+        try:
+            with file.open("x", encoding="utf-8") as out:
+                out.write(text)
+        except FileExistsError:
+            raise DataError(
+                f"{file}: is there already; change it by hand, or move it away. It would be:\n{text}"
+            ) from None
+        except OSError as error:
+            raise DataError(f"{file}: cannot be written ({error.strerror})") from None
+        return file
+
+    def _roles(self, name: str, divide: bool = True) -> Mapping[str, Role]:
+        folders = self._folders()
+        name = usable_name(_composed(name))
+        if name not in folders:
+            raise DataError(unknown("category", name, folders))
+        folder = folders[name]
+
+        def look(path: str) -> bool | None:
+            return annotates(folder / path)
+
+        return assign(image_files(folder), self._rules(folder), look, divide)
+
+    def _rules(self, folder: Path) -> Rules:
+        """A category's own folder.yaml, or the one beside all categories."""
+        own = read_rules(folder)
+        return own if own.rules or self.root is None else read_rules(self.root)
+
+    def _folders(self) -> dict[str, Path]:
+        """Folder of every category."""
+        if self.root is None or not self.root.is_dir():
+            where = (
+                "no data root was given" if self.root is None else f"{self.root}: no such folder"
+            )
+            raise DataError(f"folder: {where}; {self.origin}.\n{_ACCEPTED}")
+        rules = read_rules(self.root)
+        if holds_category(self.root) or _stated(self.root, rules):
+            plain = self.root.name not in ("", "..")  # a link keeps its own name
+            return {_composed((self.root if plain else self.root.resolve()).name): self.root}
+        found: dict[str, Path] = {}
+        for path in subfolders(self.root):
+            if holds_category(path) or _stated(path, rules):
+                other = found.setdefault(_composed(path.name), path)
+                if other is not path:
+                    raise DataError(f"{other} and {path}: the same name; rename one of them")
+        if not found:
+            raise DataError(
+                f"{self.root}: not a layout that is known. Found:\n{_tree(self.root)}\n{_ACCEPTED}"
+            )
+        return found
+
+
+def _category(name: str, folder: Path, roles: Mapping[str, Role]) -> Category:
+    """The samples among files with roles; a mask that is missing is None."""
+    masks = {role.of: path for path, role in roles.items() if role.kind == "mask"}
+    train: list[Sample] = []
+    test: list[Sample] = []
+    validation: list[Sample] = []
+    for path in sorted(roles, key=in_order):
+        role = roles[path]
+        if role.kind == "train":
+            train.append(sample(folder, folder / path))
+        elif role.kind == "validation":
+            validation.append(sample(folder, folder / path))
+        elif role.kind == "good":
+            test.append(sample(folder, folder / path))
+        elif role.kind == "defect":
+            mask = folder / masks[path] if path in masks else None
+            test.append(sample(folder, folder / path, role.of, mask))
+    return Category(name, train, test, validation)
+
+
+def _stated(folder: Path, rules: Rules) -> bool:
+    """Whether a rule says that a folder holds good images."""
+    roles = {"train", "good"}
+    rules = Rules(rules.file, tuple(r for r in rules.rules if r.role in roles))
+    return bool(rules.rules) and any(rules.match(path) for path in image_files(folder))
+
+
+def _composed(name: str) -> str:
+    """A folder's name as a category's: composed Unicode; what cannot be shown is escaped, which
+    no usable name is."""
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return unicodedata.normalize("NFC", text)
+
+
+def _tree(folder: Path, limit: int = 12) -> str:
+    """The first two levels of a folder, for an error message."""
+    lines = []
+    for path in subfolders(folder):
+        lines.append(f"  {path.name}/ ({len(pictures(path))} images)")
+        lines += [f"    {p.name}/ ({len(pictures(p))} images)" for p in subfolders(path)]
+    if count := len(pictures(folder)):
+        lines.append(f"  {count} images directly in it")
+    more = [f"  … and {len(lines) - limit} more"] if len(lines) > limit else []
+    return "\n".join([*lines[:limit], *more]) or "  nothing"
+
+
+_ACCEPTED = """\
+Accepted are, with or without a folder per category above:
+  train/good/*.png                     good/*.png      (or normal, ok, …)
+  test/good/*.png               or     bad/*.png       (or scratch, dent, …)
+  test/scratch/*.png
+  ground_truth/scratch/*.png           masks/bad/*.png (if there are masks)
+Masks are named as their image, or with _mask or _gt after its name; folders masks, mask and gt fit
+as well as ground_truth. Anything else can be said in folder.yaml, such as good: ok/**"""
