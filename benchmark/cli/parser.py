@@ -306,7 +306,7 @@ def _scores(p: argparse.ArgumentParser) -> None:
 def _data(p: argparse.ArgumentParser) -> None:
     p.add_argument("name", help="see: bench list datasets")
     p.add_argument("--data-root", metavar="DIR")
-    p.add_argument("--set", nargs="+", default=[], metavar="NAME.SETTING=VALUE")
+    p.add_argument("--set", action="extend", nargs="+", default=[], metavar="NAME.SETTING=VALUE")
     p.add_argument("--download", action="store_true", help="fetch it first, where that is allowed")
     p.add_argument("--plugin", action=Several, nargs="+", default=[], metavar="FILE.py")
 
