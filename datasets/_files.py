@@ -26,15 +26,38 @@ def pictures(folder: Path) -> list[Path]:
     ]
 
 
+def image_files(folder: Path) -> list[str]:
+    """The paths of all image files below a folder, hidden ones included, links followed; with
+    forward slashes, sorted. Raises DataError when a folder cannot be listed."""
+    found: list[str] = []
+    todo = [(folder, "", frozenset([folder.resolve()]))]
+    while todo:
+        here, prefix, above = todo.pop()
+        try:
+            entries = list(here.iterdir())
+        except OSError as error:
+            raise _unlisted(here, error) from None
+        for path in entries:
+            if path.is_dir():
+                real = path.resolve()
+                if real not in above:  # a link to a folder around it would never end
+                    todo.append((path, f"{prefix}{path.name}/", above | {real}))
+            elif path.suffix.lower() in EXTENSIONS:
+                found.append(prefix + path.name)
+    return sorted(found)
+
+
 def _entries(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
-        raise DataError(
-            f"{folder}: cannot be listed ({error.strerror}); check that you may read it"
-        ) from None
+        raise _unlisted(folder, error) from None
+
+
+def _unlisted(folder: Path, error: OSError) -> DataError:
+    return DataError(f"{folder}: cannot be listed ({error.strerror}); check that you may read it")
 
 
 def usable_name(name: str) -> str:

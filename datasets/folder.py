@@ -7,7 +7,11 @@ Per category, or without the category level, one of::
 
 with masks, if there are any, in ``ground_truth/``, ``masks/``, ``mask/`` or ``gt/`` (below it the
 same folders as the images have, or flat), or beside the images. ``good`` may also be called normal,
-ok and so on; upper and lower case are the same.
+ok and so on; upper and lower case are the same. Whatever lies below a good folder is good, however
+deep, and whatever lies below a defect folder is that defect.
+
+Every image file gets exactly one role (see ``_roles.py``). One that has none, or could have two, is
+named and stops a run; a line in ``folder.yaml`` beside the categories settles it (``_rules.py``).
 
 Without a test folder every fifth good image, in the order of the file names, is a test image and
 the others are for training. That order is the only rule: no image decides about another one.
@@ -15,23 +19,22 @@ the others are for training. That order is the only rule: no image decides about
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+import unicodedata
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
 
 from benchmark import Category, Dataset, Sample
+from benchmark.data.dataset import Role
+from benchmark.data.images import EXTENSIONS
+from benchmark.data.looks import annotates
 from benchmark.errors import DataError, unknown
 
-from ._files import lacking, pictures, require_images, sample, subfolders, usable_name
-
-GOOD = frozenset(
-    ("good", "normal", "ok", "okay", "nominal", "healthy", "pass", "clean", "regular")
-    + ("defect_free", "defect-free", "no_defect", "anomaly_free", "anomaly-free")
-)
-TRAIN = frozenset(("train", "training"))
-TEST = frozenset(("test", "testing"))
-MASKS = frozenset(("ground_truth", "groundtruth", "ground truth", "masks", "mask", "gt"))
-ENDINGS = ("", "_mask", "_gt")
-EVERY = 5
+from ._files import image_files, lacking, pictures, sample, subfolders, usable_name
+from ._names import Meaning, meaning
+from ._propose import proposal
+from ._roles import SAYS_NOTHING, assign, in_order
+from ._rules import FILE, Rules, line, literal, read_rules
 
 
 class FolderData(Dataset):
@@ -46,6 +49,8 @@ class FolderData(Dataset):
     def categories(self) -> list[str]:
         """The folders that hold a category, or the folder itself, under its own name.
 
+        A name that no category can have is listed too, so that it is named and the others run.
+
         Raises:
             DataError: no folder, or none of the layouts; shows what was found and what fits.
         """
@@ -57,20 +62,74 @@ class FolderData(Dataset):
         Without any mask in the category its samples have none, and pixel metrics are undefined.
 
         Raises:
-            DataError: unknown or empty category, no test folder, some masks missing, or masks of
-                which none has an image's name.
+            DataError: unknown or empty category, an image file without a role, or some masks missing.
         """
-        category = self.listing(name)
-        layout = _Layout(self._folders()[name])
-        require_images(name, category, layout.training, layout.testing)
-        layout.check_masks(category)
+        roles = self.roles(name)
+        folder = self._folders()[_composed(name)]
+        _require_roles(name, roles, self._rules(folder))
+        category = _category(name, folder, roles)
+        _require_images(folder, category)
+        _require_masks(folder, category, roles)
         return category
 
     def listing(self, name: str) -> Category:
+        roles = self.roles(name)
+        return _category(name, self._folders()[_composed(name)], roles)
+
+    def roles(self, name: str) -> Mapping[str, Role]:
+        """The role of every image file below a category, by its path there."""
+        return self._roles(name)
+
+    def unread(self) -> list[str]:
+        if self.root is None or self.root in self._folders().values():
+            return []
+        known = self._folders().values()
+        others = [path for path in subfolders(self.root) if path not in known]
+        counts = {path.name: len(image_files(path)) for path in others}
+        direct = [f"{path.name}: an image beside the categories" for path in pictures(self.root)]
+        return direct + [
+            f"{name}/: {count} images, and no folder for train, test or good images"
+            for name, count in counts.items()
+            if count
+        ]
+
+    def write_roles(self) -> Path:
+        """Write a folder.yaml that says how the files are read, for the user to change.
+
+        Raises:
+            DataError: there is one already, or it cannot be written.
+        """
         folders = self._folders()
-        if usable_name(name) not in folders:
+        assert self.root is not None
+        file = self.root / FILE
+        text = proposal({name: self._roles(name, divide=False) for name in folders})
+        try:
+            with file.open("x", encoding="utf-8") as out:
+                out.write(text)
+        except FileExistsError:
+            raise DataError(
+                f"{file}: is there already; change it by hand, or move it away. It would be:\n{text}"
+            ) from None
+        except OSError as error:
+            raise DataError(f"{file}: cannot be written ({error.strerror})") from None
+        return file
+
+    def _roles(self, name: str, divide: bool = True) -> Mapping[str, Role]:
+        folders = self._folders()
+        name = usable_name(_composed(name))
+        if name not in folders:
             raise DataError(unknown("category", name, folders))
-        return _Layout(folders[name]).read(name)
+        folder = folders[name]
+
+        def look(path: str) -> bool | None:
+            return annotates(folder / path)
+
+        return assign(image_files(folder), self._rules(folder), look, divide)
+
+    def _rules(self, folder: Path) -> Rules:
+        """A category's own folder.yaml, or the one beside all categories."""
+        own = read_rules(folder)
+        return own if own.rules or self.root is None else read_rules(self.root)
 
     def _folders(self) -> dict[str, Path]:
         """Folder of every category."""
@@ -79,169 +138,179 @@ class FolderData(Dataset):
                 "no data root was given" if self.root is None else f"{self.root}: no such folder"
             )
             raise DataError(f"folder: {where}; {self.origin}.\n{_ACCEPTED}")
-        if _holds_category(self.root):
+        rules = read_rules(self.root)
+        if _holds_category(self.root) or _stated(self.root, rules):
             plain = self.root.name not in ("", "..")  # a link keeps its own name
-            return {usable_name((self.root if plain else self.root.resolve()).name): self.root}
-        found = {p.name: p for p in subfolders(self.root) if _holds_category(p)}
+            return {_composed((self.root if plain else self.root.resolve()).name): self.root}
+        found: dict[str, Path] = {}
+        for path in subfolders(self.root):
+            if _holds_category(path) or _stated(path, rules):
+                other = found.setdefault(_composed(path.name), path)
+                if other is not path:
+                    raise DataError(f"{other} and {path}: the same name; rename one of them")
         if not found:
             raise DataError(
                 f"{self.root}: not a layout that is known. Found:\n{_tree(self.root)}\n{_ACCEPTED}"
             )
-        return {usable_name(name): folder for name, folder in found.items()}
+        return found
 
 
-class _Layout:
-    """What is where in the folder of one category."""
+def _category(name: str, folder: Path, roles: Mapping[str, Role]) -> Category:
+    """The samples among files with roles; a mask that is missing is None."""
+    masks = {role.of: path for path, role in roles.items() if role.kind == "mask"}
+    train: list[Sample] = []
+    test: list[Sample] = []
+    for path in sorted(roles, key=in_order):
+        role = roles[path]
+        if role.kind == "train":
+            train.append(sample(folder, folder / path))
+        elif role.kind == "good":
+            test.append(sample(folder, folder / path))
+        elif role.kind == "defect":
+            mask = folder / masks[path] if path in masks else None
+            test.append(sample(folder, folder / path, role.of, mask))
+    return Category(name, train, test)
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        below = subfolders(folder)
-        train, test = (_named(below, names) for names in (TRAIN, TEST))
-        self.split = bool(train or test)
-        """Whether there are folders for training and test; else good images are divided."""
-        if self.split and not test:
+
+def _require_roles(name: str, roles: Mapping[str, Role], rules: Rules) -> None:
+    """Raises DataError for image files without a role, ending with the line that settles it."""
+    asked = {path: role for path, role in roles.items() if role.kind == "unsettled"}
+    if not asked:
+        return
+    whys: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for path, role in asked.items():
+        whys[role.why, role.settle if role.settle.endswith("/**") else ""].append(path)
+    said = [
+        f"{paths[0]}{f' and {len(paths) - 1} more' if len(paths) > 1 else ''}: {why}"
+        for (why, _), paths in whys.items()
+    ]
+    several = len(asked) > 1
+    lines = _settling(roles)
+    raise DataError(
+        f"category {name!r}: {len(asked)} image {'files have' if several else 'file has'} no role, "
+        f"or could have two:{lacking(said, 5)}\nWrite the role into {rules.file} (train, good, "
+        "defect, mask, validation or unused), for instance:\n" + "\n".join(lines)
+    )
+
+
+def _settling(roles: Mapping[str, Role]) -> list[str]:
+    """The lines that give all unsettled files a role: whole folders where nothing else is in them."""
+    patterns: dict[str, dict[str, None]] = defaultdict(dict)
+    settled = {p for path, r in roles.items() if r.kind != "unsettled" for p in _above(path)}
+    for path, role in roles.items():
+        if role.kind != "unsettled":
+            continue
+        name, _, pattern = role.settle.partition(":")
+        alone = [prefix for prefix in _above(path) if prefix not in settled]
+        if alone:
+            pattern = f"{literal(alone[0])}/**"
+        patterns[name][pattern] = None
+    return [line(name, listed) for name, listed in patterns.items()]
+
+
+def _above(path: str) -> list[str]:
+    """The folders above a file, the outermost first."""
+    parts = path.split("/")
+    return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
+
+
+def _require_images(folder: Path, category: Category) -> None:
+    """Raises DataError when a category has nothing to train on or nothing to test."""
+    normal = "put them into train/good"
+    test = (
+        "put good and defective ones, or only one kind, into test/good and test/<defect>; or name "
+        "two folders good and bad without train and test, then every fifth good image becomes a "
+        "test image"
+    )
+    for samples, missing, remedy in (
+        (category.train, "no normal images to train on", normal),
+        (category.test, "no images to test", test),
+    ):
+        if not samples:
             raise DataError(
-                f"{folder}: there is {train[0].name} but no test folder; put good and defective "
-                "test images, or only one kind, into test/good and test/<defect>, or name two "
-                "folders good and bad without train and test, then every fifth good image becomes "
-                "a test image"
+                f"category {category.name!r} is empty: {missing} below {folder} (looked for "
+                f"{', '.join(sorted(EXTENSIONS))}); {remedy}"
             )
-        if self.split and not train:
-            raise DataError(
-                f"{folder}: there is {test[0].name} but no train folder; put normal images into "
-                "train/good"
-            )
-        self.training = train[0] if train else _named(below, GOOD)[0]
-        self.testing = test[0] if test else folder
-        self.mask_roots = _named(below, MASKS)
-        if self.split:
-            self.mask_roots += _named(subfolders(self.testing), MASKS)
-
-    def read(self, name: str) -> Category:
-        """All samples; a mask that is missing is None."""
-        if self.split:
-            return Category(name, self._train(), list(self._test()))
-        good: list[Sample] = []
-        for place in _named(subfolders(self.folder), GOOD):
-            good += [sample(self.folder, path) for path in _images(place)]
-        test = [s for number, s in enumerate(good, 1) if number % EVERY == 0]
-        train = [s for number, s in enumerate(good, 1) if number % EVERY]
-        return Category(name, train, test + [s for s in self._test() if s.label])
-
-    def _train(self) -> list[Sample]:
-        folders = subfolders(self.training)
-        normal = [self.training, *_named(folders, GOOD)]
-        paths = [path for place in normal for path in _images(place)]
-        if not paths and any(pictures(place) for place in folders):
-            raise DataError(
-                f"{self.training}: its folders are {', '.join(p.name for p in folders)}, and none "
-                f"is known to hold normal images ({', '.join(sorted(GOOD))}); rename it to good"
-            )
-        return [sample(self.folder, path) for path in paths]
-
-    def _test(self) -> Iterator[Sample]:
-        if self.split and pictures(self.testing):
-            raise DataError(
-                f"{self.testing}: images directly in it ({pictures(self.testing)[0].name}, …) say "
-                "nothing about good or defective; move them to folders test/good and test/<defect>"
-            )
-        for place in subfolders(self.testing):
-            if place.name.lower() in MASKS:
-                continue
-            for kind in [place, *subfolders(place)]:  # bad/…, or bad/scratch/…
-                name = kind.name.lower()
-                if name in GOOD:
-                    yield from (sample(self.folder, path) for path in _images(kind))
-                elif name not in MASKS:
-                    index = self._masks(kind)
-                    for path in _images(kind):
-                        yield sample(self.folder, path, kind.name, _mask(index, path))
-
-    def _mask_folders(self, kind: Path) -> list[Path]:
-        """Where masks of a folder of defective images may lie, the closest match first."""
-        below = kind.relative_to(self.testing)
-        places: list[Path] = []
-        for root in self.mask_roots:
-            places += [root / below, root / self.testing.name / below, root / kind.name, root]
-        return [*places, *_named(subfolders(kind), MASKS)]
-
-    def _masks(self, kind: Path) -> dict[str, Path]:
-        """Masks by stem, for one folder of defective images."""
-        index: dict[str, Path] = {}
-        for place in self._mask_folders(kind):
-            for path in pictures(place):
-                index.setdefault(path.stem, path)
-        for path in pictures(kind):  # beside its image
-            if _annotates(path, {p.stem for p in pictures(kind)}):
-                index.setdefault(path.stem, path)
-        return index
-
-    def check_masks(self, category: Category) -> None:
-        """Raises DataError when masks are incomplete, ambiguous or named after nothing."""
-        defective = [s for s in category.test if s.label]
-        missing = [s for s in defective if s.mask is None]
-        owners: dict[str, Sample] = {}
-        for s in defective:
-            if s.mask is None:
-                continue
-            other = owners.setdefault(s.mask.name(), s)
-            if other is not s:
-                raise DataError(
-                    f"{s.mask.name()}: a mask for two images, {self.folder / other.id} and "
-                    f"{self.folder / s.id}; put masks into folders named like those of the images"
-                )
-        if not missing:
-            return
-        if owners:
-            stem = Path(next(iter(owners))).stem
-            ending = next(e for e in reversed(ENDINGS) if stem.endswith(e))
-            lines = [
-                f"{self.folder / s.id}\n    expected mask: {self._expected(s, ending)}"
-                for s in missing
-            ]
-            raise DataError(
-                f"category {category.name!r}: {len(missing)} of {len(defective)} defective images "
-                f"have no mask:{lacking(lines)}\nAdd them, or remove all masks to run without."
-            )
-        for root in self.mask_roots:
-            for place in (root, *subfolders(root)):
-                if pictures(place) and place.name.lower() not in GOOD:
-                    raise DataError(
-                        f"{place}: there are masks ({pictures(place)[0].name}, …), but none is "
-                        f"named after a defective image. For {self.folder / missing[0].id} it "
-                        f"would be {self._expected(missing[0])}; rename them, or remove the folder"
-                        " to run without masks"
-                    )
-
-    def _expected(self, s: Sample, ending: str = "") -> Path:
-        image = self.folder / s.id
-        places = self._mask_folders(image.parent)
-        place = next((p for p in places if p.is_dir()), image.parent)
-        return place / f"{image.stem}{ending or ('_mask' if place == image.parent else '')}.png"
 
 
-def _holds_category(folder: Path) -> bool:
-    return bool(_named(subfolders(folder), TRAIN | TEST | GOOD))
+def _require_masks(folder: Path, category: Category, roles: Mapping[str, Role]) -> None:
+    """Raises DataError when some defective images have a mask and others have none."""
+    defective = [s for s in category.test if s.label]
+    missing = [s for s in defective if s.mask is None]
+    if not missing or len(missing) == len(defective):
+        return
+    there = next(s for s in defective if s.mask is not None)
+    assert there.mask is not None
+    mask = Path(there.mask.name()).relative_to(folder)
+    lines = [
+        f"{folder / s.id}\n    expected mask: {_expected(folder, s, there, mask)}" for s in missing
+    ]
+    raise DataError(
+        f"category {category.name!r}: {len(missing)} of {len(defective)} defective images "
+        f"have no mask:{lacking(lines)}\nAdd them, or remove all masks to run without."
+    )
 
 
-def _named(folders: list[Path], names: frozenset[str]) -> list[Path]:
-    return [path for path in folders if path.name.lower() in names]
+def _expected(folder: Path, s: Sample, other: Sample, mask: Path) -> Path:
+    """Where the mask of a sample belongs, as ``mask`` belongs to ``other``."""
+    image, like = PurePosixPath(s.id), PurePosixPath(other.id)
+    place = mask.as_posix().replace(like.stem, image.stem)
+    return folder / place.replace(f"/{like.parent.name}/", f"/{image.parent.name}/")
 
 
-def _annotates(path: Path, stems: set[str]) -> bool:
-    """Whether a file is the mask of another one beside it: ``3_mask.png`` of ``3.jpg``."""
-    return any(e and path.stem.removesuffix(e) in stems - {path.stem} for e in ENDINGS)
+def _holds_category(folder: Path, depth: int = 2) -> bool:
+    """Whether the folders in a folder are those of one category.
+
+    Folders of images are looked into where folders of masks stand beside them, or further up.
+    """
+    below = subfolders(folder)
+    if any(_is_part(path, below) for path in below):
+        return True
+    masks = any("mask" in meaning(path.name).kinds for path in below)
+    wrappers = [p for p in below if meaning(p.name) == Meaning(frozenset({"image"}), False)]
+    # a folder images/ with train and test in it is a category of that name, unless masks/ or another
+    # folder of images is around it
+    return depth > 0 and any(
+        _holds_category(path, depth - 1) and (masks or depth == 1 or not _is_direct(path))
+        for path in wrappers
+    )
 
 
-def _images(folder: Path) -> list[Path]:
-    """The images in a folder, without masks that lie beside them."""
-    paths = pictures(folder)
-    stems = {path.stem for path in paths}
-    return [path for path in paths if not _annotates(path, stems)]
+def _is_part(path: Path, siblings: list[Path]) -> bool:
+    """Whether a folder is a split, or the good images, of the category around it; a category that
+    happens to be called regular or test is not."""
+    says = meaning(path.name)
+    if not (says.only("train", "test", "good", *SAYS_NOTHING) and says.kinds - set(SAYS_NOTHING)):
+        return False
+    kinds = [meaning(p.name).one_of("train", "test") for p in subfolders(path)]
+    if "train" in kinds and "test" in kinds:
+        return False
+    alike = [p for p in siblings if image_files(p) and not meaning(p.name).kinds & {"mask"}]
+    return says.kinds != {"good"} or not all(_is_direct(p) for p in alike)
 
 
-def _mask(index: dict[str, Path], image: Path) -> Path | None:
-    return next((index[image.stem + e] for e in ENDINGS if image.stem + e in index), None)
+def _is_direct(folder: Path) -> bool:
+    """Whether a folder of a folder is called train, test or good."""
+    return any(
+        meaning(p.name).only("train", "test", "good", *SAYS_NOTHING)
+        and meaning(p.name).one_of("train", "test", "good")
+        for p in subfolders(folder)
+    )
+
+
+def _stated(folder: Path, rules: Rules) -> bool:
+    """Whether a rule says that a folder holds good images."""
+    roles = {"train", "good"}
+    rules = Rules(rules.file, tuple(r for r in rules.rules if r.role in roles))
+    return bool(rules.rules) and any(rules.match(path) for path in image_files(folder))
+
+
+def _composed(name: str) -> str:
+    """A folder's name as a category's: composed Unicode; what cannot be shown is escaped, which
+    no usable name is."""
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return unicodedata.normalize("NFC", text)
 
 
 def _tree(folder: Path, limit: int = 12) -> str:
@@ -263,4 +332,4 @@ Accepted are, with or without a folder per category above:
   test/scratch/*.png
   ground_truth/scratch/*.png           masks/bad/*.png (if there are masks)
 Masks are named as their image, or with _mask or _gt after its name; folders masks, mask and gt fit
-as well as ground_truth."""
+as well as ground_truth. Anything else can be said in folder.yaml, such as good: ok/**"""

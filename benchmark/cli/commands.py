@@ -10,7 +10,7 @@ from typing import Any
 from tabulate import tabulate
 
 from benchmark.cli.views import compare, plot, report, scores, table
-from benchmark.errors import DataError, SettingsError, unknown
+from benchmark.errors import BenchError, DataError, SettingsError, unknown
 from benchmark.plugins.registry import Registry
 from benchmark.runner.config import RunConfig, settings_by_owner
 
@@ -28,7 +28,7 @@ def run(given: Namespace) -> int:
     if not isinstance(layout, Layout):  # the others are views of whatever has been run
         papers = [name for name, entry in TABLES.items() if isinstance(entry, Layout)]
         raise SettingsError(unknown("paper's table", given.table, papers))
-    fixed = ("methods", "dataset", "protocol", "holdout", "image_size", "set")
+    fixed = ("methods", "dataset", "protocol", "holdout", "image_size", "keep_aspect", "set")
     if stray := [f"--{name.replace('_', '-')}" for name in fixed if name in options]:
         raise SettingsError(f"--table {given.table} sets {', '.join(stray)} itself; leave it out")
     registry = Registry([Path(p) for p in given.plugin or ()])
@@ -119,10 +119,28 @@ def data(given: Namespace) -> int:
         print(f"  found    {folder}")
     settings = settings_by_owner(given.set).get(given.name, {})
     dataset = registry.open_dataset(given.name, folder, settings)
+    if given.write:
+        file = dataset.write_roles()
+        print(f"written: {file}; read it, and change what is not so")
+    windows = {} if cls.small else _windows(registry)
     with open_console() as console:
-        report = verify(dataset, console.fraction("checking"))
+        progress = console.fraction("checking")
+        report = verify(dataset, progress, windows, given.mask_threshold)
     print(report.text())
     return 0 if report.ok else 1
+
+
+def _windows(registry: Registry) -> dict[str, Any]:
+    """The papers' geometries, by the names of the methods that share one."""
+    names: dict[Any, list[str]] = {}
+    for name, entry in registry.entries["method"].items():
+        if entry.preset is not None:
+            continue
+        try:
+            names.setdefault(registry.method(name)[0].paper, []).append(name)
+        except BenchError:  # a method that cannot be imported says so when it is run
+            continue
+    return {", ".join(methods): geometry for geometry, methods in names.items()}
 
 
 def new(given: Namespace) -> int:

@@ -154,7 +154,24 @@ def _run(p: argparse.ArgumentParser) -> None:
         choices=["standard", "paper"],
         help="standard (default): same images and geometry for all; paper: each method's own",
     )
-    p.add_argument("--image-size", type=int, metavar="N", help="side of the square input")
+    p.add_argument(
+        "--image-size",
+        type=lambda text: int(text) if text.isdecimal() else text,
+        metavar="N|HxW",
+        help="side of the square input, or height x width, such as 640x256",
+    )
+    p.add_argument(
+        "--keep-aspect",
+        action="store_true",
+        default=None,
+        help="resize the shorter side to the image size, the other one in proportion",
+    )
+    p.add_argument(
+        "--mask-threshold",
+        type=int,
+        metavar="N",
+        help="grey masks: values above N of 255 are defective (default: refuse grey)",
+    )
     p.add_argument(
         "--holdout", type=float, metavar="F", help="fraction of normal training images held out"
     )
@@ -308,6 +325,10 @@ def _data(p: argparse.ArgumentParser) -> None:
     p.add_argument("--data-root", metavar="DIR")
     p.add_argument("--set", action="extend", nargs="+", default=[], metavar="NAME.SETTING=VALUE")
     p.add_argument("--download", action="store_true", help="fetch it first, where that is allowed")
+    p.add_argument(
+        "--write", action="store_true", help="write a folder.yaml that says how it is read now"
+    )
+    p.add_argument("--mask-threshold", type=int, metavar="N", help="as in bench run")
     p.add_argument("--plugin", action=Several, nargs="+", default=[], metavar="FILE.py")
 
 

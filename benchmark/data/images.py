@@ -42,7 +42,15 @@ _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 class MaskValuesError(DataError):
-    """A mask that can be read, but says neither good nor defective for some of its pixels."""
+    """A mask that can be read, but says neither good nor defective for some of its pixels.
+
+    Attributes:
+        pixels: how many.
+    """
+
+    def __init__(self, message: str, pixels: int = 0) -> None:
+        super().__init__(message)
+        self.pixels = pixels
 
 
 @dataclass(frozen=True)
@@ -51,9 +59,11 @@ class FileSource:
 
     Attributes:
         path: the file; it need not exist before it is read.
+        threshold: of a grey mask: values above it, of 255, are defective. None refuses grey.
     """
 
     path: Path
+    threshold: int | None = None
 
     def name(self) -> str:
         """The path, as error messages show it."""
@@ -78,7 +88,7 @@ class FileSource:
 
     def mask(self) -> Array:
         """bool (H, W). Raises DataError when it cannot be decoded or is not binary."""
-        return decode_mask(self.content(), self.name())
+        return decode_mask(self.content(), self.name(), self.threshold)
 
 
 def decode(data: bytes, name: str) -> Array:
@@ -94,7 +104,7 @@ def decode(data: bytes, name: str) -> Array:
     Raises:
         DataError: not an image, truncated, or values whose range is unknown.
     """
-    raw = _raw(data, name)
+    raw = raw_pixels(data, name)
     if raw.dtype == np.uint16:
         raw = ((raw.astype(np.uint32) + 128) // 257).astype(np.uint8)  # rounds exactly: 257 is odd
     elif raw.dtype.kind == "f":
@@ -112,7 +122,7 @@ def decode(data: bytes, name: str) -> Array:
     )  # a copy: Pillow's arrays are read-only, which torch warns about
 
 
-def decode_mask(data: bytes, name: str) -> Array:
+def decode_mask(data: bytes, name: str, threshold: int | None = None) -> Array:
     """A ground-truth mask: background 0, defect 255 or 1 (65535 in a 16-bit file).
 
     Colour files are taken when their channels are equal, palettes by the colours they show.
@@ -120,6 +130,8 @@ def decode_mask(data: bytes, name: str) -> Array:
     Args:
         data: the file's bytes.
         name: what error messages call it.
+        threshold: with it, other values (of colours the brightest channel) count as defective above
+            ``threshold`` of 255.
 
     Returns:
         bool (H, W), True where the image is defective.
@@ -129,7 +141,7 @@ def decode_mask(data: bytes, name: str) -> Array:
             colours, or a transparent part.
         DataError: not an image, or truncated.
     """
-    raw = _raw(data, name, alpha=True)
+    raw = raw_pixels(data, name, alpha=True)
     if raw.ndim == 3 and raw.shape[2] == 4:
         if (raw[..., 3] < 255).any():
             raise MaskValuesError(
@@ -138,21 +150,27 @@ def decode_mask(data: bytes, name: str) -> Array:
             )
         raw = raw[..., :3]
     if raw.ndim == 3:
-        if (raw != raw[..., :1]).any():
+        if (raw != raw[..., :1]).any() and threshold is None:
             raise MaskValuesError(
                 f"{name}: a coloured mask; save it as grey, 0 for background and 255 for defect"
             )
-        raw = raw[..., 0]
+        raw = raw.max(axis=2)
     values = np.unique(raw)
     white = values[-1]
-    if not (np.isin(values, (0, white)).all() and white in (0, 1, 255, 65535)):
-        shown = ", ".join(f"{value:g}" for value in values[:6])
-        more = ", …" if len(values) > 6 else ""
-        raise MaskValuesError(
-            f"{name}: a mask with {len(values)} values ({shown}{more}), allowed are 0 and 255, or "
-            "0 and 1; threshold it and save it as PNG (JPEG and smooth resizing blur the values)"
-        )
-    return raw > 0
+    if np.isin(values, (0, white)).all() and white in (0, 1, 255, 65535):
+        return raw > 0
+    if threshold is not None:
+        scale = {"f": 255.0, "u": 1 / 257 if raw.dtype == np.uint16 else 1.0}[raw.dtype.kind]
+        return raw * scale > threshold
+    shown = ", ".join(f"{value:g}" for value in values[:6])
+    more = ", …" if len(values) > 6 else ""
+    between = int(np.count_nonzero((raw != 0) & ~np.isin(raw, (1, 255, 65535))))
+    raise MaskValuesError(
+        f"{name}: a mask with {len(values)} values ({shown}{more}), allowed are 0 and 255, or 0 and "
+        "1; pass --mask-threshold 127, or threshold it and save it as PNG (JPEG and smooth resizing "
+        "blur the values)",
+        between,
+    )
 
 
 def check_mask(image_shape: tuple[int, ...], mask_shape: tuple[int, ...], name: str) -> None:
@@ -212,9 +230,9 @@ def in_parallel(
                 future.cancel()
 
 
-def _raw(data: bytes, name: str, alpha: bool = False) -> Array:
-    """uint8 (H, W, 3), or (H, W, 4) with ``alpha`` where the file has one; uint16 or floating
-    point (H, W) or (H, W, 3) as they stand in the file."""
+def raw_pixels(data: bytes, name: str, alpha: bool = False) -> Array:
+    """The values in a file: uint8 (H, W, 3), or (H, W, 4) with ``alpha`` where the file has one; uint16 or floating
+    point (H, W) or (H, W, 3) as they stand in the file. Raises DataError."""
     if not data:
         raise DataError(f"{name}: an empty file; copy it again")
     if data.startswith(b"version https://git-lfs"):

@@ -177,7 +177,8 @@ def decode_category(
         if train[geometry].shape[1:] != test[geometry].shape[1:]:
             raise DataError(
                 f"category {category.name!r}: train images are {train[geometry].shape[1:3]} and "
-                f"test images {test[geometry].shape[1:3]} after {geometry}; pass --image-size N to "
+                f"test images {test[geometry].shape[1:3]} after {geometry}; pass "
+                "--image-size N or HEIGHTxWIDTH, without --keep-aspect, to "
                 "bring all to one size"
             )
         out[geometry] = Decoded(
@@ -214,13 +215,7 @@ def decode_samples(
     def one(sample: Sample) -> list[Array]:
         pixels = sample.image.pixels()
         if sample.mask is not None:
-            mask = sample.mask.mask()
-            check_mask(pixels.shape, mask.shape, sample.mask.name())
-            if not mask.any() and not getattr(sample.mask, "may_be_empty", False):
-                raise DataError(
-                    f"{sample.mask.name()}: no pixel is marked as defective, but the image counts "
-                    "as defective; mark the defect, or move the image to the good ones"
-                )
+            check_mask(pixels.shape, sample.mask.mask().shape, sample.mask.name())
         return [geometry.image(pixels) for geometry in geometries]
 
     out: dict[Geometry, Array] = {}
@@ -232,7 +227,8 @@ def decode_samples(
                 raise DataError(
                     f"{samples[i].image.name()}: {view.shape[1]}×{view.shape[0]} pixels after "
                     f"resize and crop, the images before it {out[geometry].shape[2]}×"
-                    f"{out[geometry].shape[1]}; pass --image-size N to bring all to one size"
+                    f"{out[geometry].shape[1]}; pass --image-size N or "
+                    "HEIGHTxWIDTH, without --keep-aspect, to bring all to one size"
                 )
             out[geometry][i] = view
     return out

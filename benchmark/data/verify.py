@@ -7,13 +7,30 @@ right in one go.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from benchmark.data.dataset import Category, Dataset, ImageSource, Sample
-from benchmark.data.images import EXTENSIONS, FileSource, MaskValuesError, check_mask, in_parallel
+from benchmark.data.dataset import Category, Dataset, ImageSource, Role, Sample, digest
+from benchmark.data.geometry import Geometry
+from benchmark.data.images import (
+    EXTENSIONS,
+    FileSource,
+    MaskValuesError,
+    check_mask,
+    in_parallel,
+)
+from benchmark.data.loading import Keys
 from benchmark.data.masks import RegionMasks
+from benchmark.data.roles import roles_table
+from benchmark.data.survey import (
+    WARNINGS,
+    Survey,
+    sizes_text,
+    squashed,
+    survey,
+    with_threshold,
+)
 from benchmark.errors import DataError
 
 COUNTS = ("train", "good", "defective")
@@ -26,10 +43,10 @@ REMEDIES: Mapping[str, str] = {
     "no mask": "defective images without a mask; add the masks, or remove all of the category",
     "mask only": "masks without a defective image; put the image back, or remove the mask",
     "other size": "masks of another size than their image; resize them with nearest neighbour",
-    "not binary": "masks with values other than 0 and 255 (or 0 and 1); threshold them, save as PNG",
-    "empty mask": "masks without a defective pixel; mark the defect, or move the image to good",
+    "not binary": "masks with values other than 0 and 255 (or 0 and 1); run with --mask-threshold "
+    "127, or threshold them and save as PNG",
 }
-"""The kinds of problem a file can have, and what to do about each."""
+"""The kinds of problem that stop a run, and what to do about each."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +60,12 @@ class CategoryReport:
         official: those of the same numbers that are published; empty when there are none.
         error: why a run would refuse the category; None when it would start.
         problems: per kind, a key of REMEDIES, messages that name the file.
+        survey: what a run would go on with and say; None when the category cannot be listed.
+        outside: names of methods, and how many defects lie outside of what their paper measures.
+        roles: the role of every image file, where the data set gives roles.
         skipped: number of files in the category's folder that belong to no sample, hidden ones
-            included, without those counted as ``mask only``.
+            included, without those counted as ``mask only``; where there are roles, of image files
+            that are unused or for validation.
     """
 
     name: str
@@ -52,7 +73,17 @@ class CategoryReport:
     official: Mapping[str, int] = field(default_factory=dict)
     error: str | None = None
     problems: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    survey: Survey | None = None
+    outside: Mapping[str, int] = field(default_factory=dict)
+    roles: Mapping[str, Role] = field(default_factory=dict)
     skipped: int = 0
+
+    @property
+    def found_kinds(self) -> Mapping[str, Sequence[str]]:
+        """Problems and warnings by kind, those that there are."""
+        warnings = self.survey.warnings if self.survey else {}
+        both = {**self.problems, **{k: [f.text for f in found] for k, found in warnings.items()}}
+        return {kind: messages for kind, messages in both.items() if messages}
 
     @property
     def complete(self) -> bool:
@@ -74,12 +105,14 @@ class Report:
         root: its folder, None when it needs none.
         categories: one report each, in table order.
         absent: official categories that are not there.
+        unread: what lies beside the categories and belongs to none.
     """
 
     title: str
     root: Path | None
     categories: Sequence[CategoryReport]
     absent: Sequence[str] = ()
+    unread: Sequence[str] = ()
 
     @property
     def ok(self) -> bool:
@@ -88,11 +121,15 @@ class Report:
         return all(category.ok for category in self.categories)
 
     def text(self, limit: int = 5) -> str:
-        """An aligned table, then every problem with at most ``limit`` files and a remedy."""
+        """An aligned table, the roles of the files, then every problem and warning with at most
+        ``limit`` files and a remedy."""
+        kinds = [
+            k for k in (*REMEDIES, *WARNINGS) if any(k in c.found_kinds for c in self.categories)
+        ]
         counts = list(dict.fromkeys(name for c in self.categories for name in c.found)) or COUNTS
         titles = (name.replace("_", " ") for name in counts)
-        rows = [["category", *titles, "official", *REMEDIES, "skipped"]]
-        rows += [_row(category, counts) for category in self.categories]
+        rows = [["category", *titles, "official", *kinds, "skipped", "size"]]
+        rows += [_row(category, counts, kinds) for category in self.categories]
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         lines = [f"{self.title} in {self.root}" if self.root else self.title]
         for first, *others in rows:
@@ -100,19 +137,32 @@ class Report:
             lines.append("  ".join([first.ljust(widths[0]), *cells]))
         if self.absent:
             lines.append(f"not there: {', '.join(self.absent)}")
+        lines += [f"no category: {text}" for text in self.unread]
+        for category in self.categories:
+            lines += roles_table(category.name, category.roles)
         for category in self.categories:
             lines += _details(category, limit)
         if self.ok:
-            lines += ["", "Every image and every mask can be used."]
+            said = any(c.found_kinds or c.outside for c in self.categories)
+            but = "; a run goes on and repeats the warnings above." if said else "."
+            lines += ["", f"Every image and every mask can be {'read' if said else 'used'}{but}"]
         return "\n".join(lines)
 
 
-def verify(dataset: Dataset, progress: Progress | None = None) -> Report:
+def verify(
+    dataset: Dataset,
+    progress: Progress | None = None,
+    windows: Mapping[str, Geometry] | None = None,
+    mask_threshold: int | None = None,
+) -> Report:
     """Reads every image and mask of a data set, in threads, a few at a time.
 
     Args:
         dataset: any; files that belong to no sample are seen where the samples are files.
         progress: called after every sample.
+        windows: names of methods and the geometries of their papers; defects that lie outside of
+            what these measure are counted.
+        mask_threshold: for grey masks, of 255; without it they are a problem.
 
     Raises:
         DataError: the data set is not there, or has no category at all.
@@ -120,74 +170,105 @@ def verify(dataset: Dataset, progress: Progress | None = None) -> Report:
     names = dataset.categories()
     listed: dict[str, Category] = {}
     errors: dict[str, str] = {}
+    roles: dict[str, Mapping[str, Role]] = {}
     for name in names:
         try:
-            listed[name] = dataset.listing(name)
+            roles[name] = dataset.roles(name)
+            listed[name] = with_threshold(dataset.listing(name), mask_threshold)
             dataset.category(name)
         except DataError as error:
             errors[name] = str(error)
 
-    problems: dict[str, dict[str, list[str]]] = {
-        name: {kind: [] for kind in REMEDIES} for name in names
-    }
-    skipped = dict.fromkeys(names, 0)
-    for name, category in listed.items():
-        problems[name]["no mask"] += _without_mask(category)
-        masks, skipped[name] = _left_over(category)
-        problems[name]["mask only"] += masks
-
     todo = [(name, s) for name, c in listed.items() for s in (*c.normal, *c.test, *c.unlabelled)]
-    looks = in_parallel(lambda item: list(_look(item[1])), todo)
-    for done, ((name, _), found) in enumerate(zip(todo, looks, strict=True), 1):
-        for kind, message in found:
-            problems[name][kind].append(message)
+    looks = in_parallel(lambda item: _look(item[1]), todo)
+    seen: dict[str, list[_Look]] = {name: [] for name in names}
+    for done, ((name, _), look) in enumerate(zip(todo, looks, strict=True), 1):
+        seen[name].append(look)
         if progress:
             progress(done, len(todo))
 
-    reports = [
-        CategoryReport(
+    reports = []
+    for name in names:
+        report = CategoryReport(
             name,
-            listed[name].counts if name in listed else {},
-            dataset.official.get(name, {}),
-            errors.get(name),
-            problems[name],
-            skipped[name],
+            official=dataset.official.get(name, {}),
+            error=errors.get(name),
+            roles=roles.get(name, {}),
         )
-        for name in names
-    ]
+        if name in listed:
+            report = _report(report, listed[name], seen[name], windows or {})
+        reports.append(report)
     absent = [name for name in dataset.official if name not in names]
-    return Report(dataset.title, dataset.root, reports, absent)
+    return Report(dataset.title, dataset.root, reports, absent, dataset.unread())
 
 
-def _look(sample: Sample) -> Iterator[tuple[str, str]]:
-    """The problems of one sample's files: kind and message."""
+def _report(
+    report: CategoryReport, category: Category, seen: list[_Look], windows: Mapping[str, Geometry]
+) -> CategoryReport:
+    """The report of a category whose files have been looked at."""
+    problems: dict[str, list[str]] = {kind: [] for kind in REMEDIES}
+    for look in seen:
+        for kind, message in look.problems:
+            problems[kind].append(message)
+    problems["no mask"] += _without_mask(category, report.roles)
+    masks, skipped = _left_over(category)
+    if report.roles:  # they know of every image file, and whether it is left out
+        skipped = sum(role.kind in ("unused", "validation") for role in report.roles.values())
+    else:
+        problems["mask only"] += masks
+    train = len(category.normal)
+    test = train + len(category.test)
+    keys = Keys([s.key for s in seen[:train]], [s.key for s in seen[train:test]], "")
+    found, _ = survey(category, keys, list(windows.values()))
+    lost = {name: found.outside[g] for name, g in windows.items() if found.outside[g]}
+    return replace(
+        report,
+        found=category.counts,
+        problems=problems,
+        survey=found,
+        outside=lost,
+        skipped=skipped,
+    )
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One sample: the hash of its image, and kind and message of each problem."""
+
+    key: str
+    problems: list[tuple[str, str]]
+
+
+def _look(sample: Sample) -> _Look:
     shape = mask = None
+    problems: list[tuple[str, str]] = []
+    key = sample.id
     try:
+        key = digest(sample.image)
         shape = sample.image.pixels().shape
     except DataError as error:
-        yield "unreadable", str(error)
+        problems.append(("unreadable", str(error)))
     if sample.mask is None:
-        return
+        return _Look(key, problems)
     try:
         mask = sample.mask.mask()
-    except MaskValuesError as error:
-        yield "not binary", str(error)
-    except DataError as error:
-        yield "unreadable", str(error)
-    if mask is not None and not mask.any() and not getattr(sample.mask, "may_be_empty", False):
-        yield "empty mask", f"{sample.mask.name()}: no pixel is marked as defective"
-    if mask is not None and shape is not None:
-        try:
+        if shape is not None:
             check_mask(shape, mask.shape, sample.mask.name())
-        except DataError as error:
-            yield "other size", str(error)
+    except MaskValuesError as error:
+        problems.append(("not binary", str(error)))
+    except DataError as error:
+        problems.append(("unreadable" if mask is None else "other size", str(error)))
+    return _Look(key, problems)
 
 
-def _without_mask(category: Category) -> list[str]:
-    """Defective images without a mask, in a category where others have one."""
+def _without_mask(category: Category, roles: Mapping[str, Role]) -> list[str]:
+    """Defective images without a mask, in a category where there are masks."""
     defective = [sample for sample in category.test if sample.label]
     missing = [sample for sample in defective if sample.mask is None]
-    return [sample.image.name() for sample in missing] if len(missing) < len(defective) else []
+    masks = len(missing) < len(defective) or any(
+        role.kind == "unsettled" and "mask" in role.why for role in roles.values()
+    )
+    return [sample.image.name() for sample in missing] if masks else []
 
 
 def _left_over(category: Category) -> tuple[list[str], int]:
@@ -224,13 +305,14 @@ def _mask_files(mask: ImageSource | None) -> Sequence[Path]:
     return [mask.path] if isinstance(mask, FileSource) else []
 
 
-def _row(category: CategoryReport, names: Sequence[str]) -> list[str]:
+def _row(category: CategoryReport, names: Sequence[str], kinds: Sequence[str]) -> list[str]:
     counts = [str(category.found.get(key, "-")) for key in names]
     official = "/".join(map(str, category.official.values())) or "-"
     if category.official and category.complete:
         official = "same"
-    problems = [str(len(category.problems.get(kind, ())) or "-") for kind in REMEDIES]
-    return [category.name, *counts, official, *problems, str(category.skipped or "-")]
+    numbers = [str(len(category.found_kinds.get(kind, ())) or "-") for kind in kinds]
+    size = sizes_text(category.survey.sizes) if category.survey else "-"
+    return [category.name, *counts, official, *numbers, str(category.skipped or "-"), size]
 
 
 def _details(category: CategoryReport, limit: int) -> list[str]:
@@ -246,12 +328,25 @@ def _details(category: CategoryReport, limit: int) -> list[str]:
             f"\n{category.name}: {found} images ({'/'.join(category.official)}), official are "
             f"{official}; its numbers do not compare with published ones"
         )
-    for kind, messages in category.problems.items():
+    for kind, messages in category.found_kinds.items():
         # the error above already lists the missing masks, with the paths where they belong
-        if not messages or (kind == "no mask" and category.error):
+        if kind == "no mask" and category.error:
             continue
-        lines += ["", f"{category.name}: {len(messages)} {REMEDIES[kind]}:"]
+        remedy = REMEDIES.get(kind) or WARNINGS[kind]
+        lines += ["", f"{category.name}: {kind}: {len(messages)} {remedy}:"]
         lines += [f"  {message}" for message in messages[:limit]]
         if len(messages) > limit:
             lines.append(f"  … and {len(messages) - limit} more")
+    for name, count in category.outside.items():
+        assert category.survey is not None
+        lines.append(
+            f"\n{category.name}: {count} of {category.survey.defects} defects have no pixel in what "
+            f"--protocol paper measures with {name}"
+        )
+    if category.survey and (size := squashed(category.survey.sizes)):
+        lines.append(
+            f"\n{category.name}: {sizes_text(category.survey.sizes)} pixels (width × height): a "
+            f"square input squashes them; run with --keep-aspect or --image-size {size[0]}x{size[1]}"
+            " (height × width)"
+        )
     return lines

@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmark.console import open_console
 from benchmark.data.geometry import Geometry
+from benchmark.data.survey import with_threshold
 from benchmark.errors import DataError, OtherDataError, StoreError, sentence
 from benchmark.machine import cores
 from benchmark.metrics.names import PIXEL_METRICS
@@ -90,7 +91,8 @@ def _again(
     cited = record["files"]
     maps = store.read_maps(path.parent, cited["maps"]) if cited.get("maps") else None
     geometry = Geometry.from_json(record["key"]["geometry"])
-    metrics, undefined = measure(scores, maps, content.in_order(scores), geometry, threads)
+    category = with_threshold(content.in_order(scores), record["key"].get("mask_threshold"))
+    metrics, undefined = measure(scores, maps, category, geometry, threads)
     if maps is None:  # pixel metrics stay as they were measured before the maps were dropped
         for name in PIXEL_METRICS:
             metrics[name] = record["metrics"].get(name)

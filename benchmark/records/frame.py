@@ -42,6 +42,8 @@ COLUMNS = (
     "protocol_name",
     "holdout",
     "image_size",
+    "keep_aspect",
+    "mask_threshold",
     "settings",
     "title",
     "citation",
@@ -116,12 +118,14 @@ def _row(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "category": key["category"],
         "seed": key["seed"],
         "status": record["status"],
-        "window": window(key["geometry"]),
+        "window": window(key["geometry"], key.get("mask_threshold")),
         "geometry": key["geometry"],
         "protocol_name": key["protocol"]["name"],
         "holdout": key["protocol"]["holdout"],
         "image_size": key["protocol"]["image_size"],
-        "settings": key["settings"],
+        "keep_aspect": key["protocol"].get("keep_aspect", False),
+        "mask_threshold": key.get("mask_threshold"),
+        "settings": record.get("settings", key["settings"]),
         "title": method.get("title"),
         "citation": method.get("citation"),
         "defaults": method.get("defaults"),
@@ -151,7 +155,7 @@ def _random(weights: Iterable[Mapping[str, Any]], provenance: Mapping[str, Any])
     return "random" in sources
 
 
-def window(geometry: Mapping[str, Any]) -> str:
+def window(geometry: Mapping[str, Any], mask_threshold: int | None = None) -> str:
     """Which pixels are measured, in words. Numbers of different windows are never ranked together.
 
     >>> window({"resize": 256, "crop": 224, "eval_crop": None, "eval_size": None})
@@ -169,4 +173,6 @@ def window(geometry: Mapping[str, Any]) -> str:
         parts.append(f"measured on the central {geometry['eval_crop']}")
     if geometry["eval_size"]:
         parts.append(f"at {geometry['eval_size']}×{geometry['eval_size']}")
+    if mask_threshold is not None:
+        parts.append(f"masks above {mask_threshold}")
     return ", ".join(parts)

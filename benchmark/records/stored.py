@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from benchmark.data.dataset import Category, Dataset
 from benchmark.data.geometry import Geometry
+from benchmark.data.survey import with_threshold
 from benchmark.errors import OtherDataError, StoreError
 from benchmark.machine import cores
 from benchmark.plugins.registry import Registry
@@ -198,7 +200,9 @@ class Datasets:
             if (text := f"{stored.path}: {error}") not in self.refused:
                 self.refused.append(text)
             raise
-        return content.in_order(stored.scores)
+        threshold = stored.row["mask_threshold"]
+        given = threshold is not None and not math.isnan(threshold)
+        return with_threshold(content.in_order(stored.scores), int(threshold) if given else None)
 
     def category(self, source: str, name: str) -> Category:
         """A category's samples. Raises DataError, saying where they were looked for."""

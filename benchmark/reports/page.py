@@ -23,6 +23,7 @@ from benchmark.tables.build import build
 from benchmark.tables.grid import Grid
 from benchmark.tables.layout import Layout
 from benchmark.tables.live import RANDOM, over_seeds, summary, winners
+from benchmark.tables.match import image_size
 from benchmark.tables.render import latex, web
 
 if TYPE_CHECKING:
@@ -287,8 +288,12 @@ def command(rows: pd.DataFrame) -> str:
     parts += ["--categories", *sorted(set(rows["category"]))]
     parts += ["--seeds", *map(str, sorted(set(rows["seed"])))]
     parts += ["--protocol", str(row["protocol_name"])]
-    if row["image_size"] is not None and not math.isnan(row["image_size"]):
-        parts += ["--image-size", str(int(row["image_size"]))]
+    if size := image_size(row):
+        parts += ["--image-size", str(size)]
+    if row["keep_aspect"]:
+        parts.append("--keep-aspect")
+    if row["mask_threshold"] is not None and not math.isnan(row["mask_threshold"]):
+        parts += ["--mask-threshold", str(int(row["mask_threshold"]))]
     if "holdout" in str(row["protocol"]):
         parts += ["--holdout", f"{row['holdout']:g}"]
     if row["precision"] != "float32":
@@ -296,8 +301,13 @@ def command(rows: pd.DataFrame) -> str:
     if any(w["source"] == "random" for w in row["weights"]):
         parts += ["--weights", "random"]
     if changed := changed_settings(row):
-        parts += ["--set", *(f"{name}.{k}={_yaml(v)}" for k, v in sorted(changed.items()))]
+        parts += ["--set", *(f"{_owned(name, k)}={_yaml(v)}" for k, v in sorted(changed.items()))]
     return shlex.join(parts)
+
+
+def _owned(method: str, setting: str) -> str:
+    """A setting as ``--set`` names it: an asset's has its owner before it already."""
+    return setting if "." in setting else f"{method}.{setting}"
 
 
 def _yaml(value: Any) -> str:

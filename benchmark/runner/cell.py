@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -48,6 +48,7 @@ class Inputs:
         threads: for decoding masks and for the metrics.
         official: numbers of images the category should have, if there are any.
         mask_keys: content hashes of the test images' masks.
+        found: what the files gave away: warnings, sizes, defects outside of the window.
     """
 
     category: Category
@@ -60,6 +61,7 @@ class Inputs:
     threads: int
     official: Mapping[str, int] | None = None
     mask_keys: Sequence[str] | None = None
+    found: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[str, Any]:
@@ -89,7 +91,7 @@ def run_cell(cell: Cell, given: Inputs) -> dict[str, Any]:
         "settings": cell.method.recorded_settings(),
         "method": cell.method.description(),
         "facts": detector.facts(),
-        "provenance": {**cell.method.provenance, "images": given.counts},
+        "provenance": {**cell.method.provenance, "images": given.counts, "files": given.found},
         "metrics": metrics,
         "undefined": undefined,
         "cost": meter.finished(detector, given.images, given.train) | {"metric_seconds": seconds},

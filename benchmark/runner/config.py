@@ -24,8 +24,10 @@ class RunConfig:
     device: str = "auto"
     precision: Literal["float32", "bfloat16"] = "float32"
     protocol: Literal["standard", "paper"] = "standard"
-    image_size: int | None = None
+    image_size: int | str | None = None
+    keep_aspect: bool = False
     holdout: float | None = None
+    mask_threshold: int | None = None
     data_root: str | None = None
     weights_dir: str | None = None
     weights: Literal["auto", "random"] = "auto"
@@ -74,6 +76,8 @@ class RunConfig:
             )
         if len(set(config.seeds)) != len(config.seeds) or not config.seeds:
             raise SettingsError(f"seeds {list(config.seeds)}: give at least one, each once")
+        if config.mask_threshold is not None and not 0 <= config.mask_threshold < 255:
+            raise SettingsError(f"mask threshold {config.mask_threshold}: allowed are 0 to 254")
         return config
 
 

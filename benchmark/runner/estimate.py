@@ -18,6 +18,7 @@ from benchmark.records.store import read
 from benchmark.runner import cost
 from benchmark.runner.cell import fit
 from benchmark.runner.plan import Cell, Plan
+from benchmark.runner.remarks import look_at, remarks
 from benchmark.runner.run import extract, hashed, inputs, load, state_of
 
 T = TypeVar("T")
@@ -54,11 +55,15 @@ class FewSteps:
 
 def dry_run(plan: Plan) -> int:
     """Print the cells, their states and an estimate. Returns the exit status."""
-    rows, missing, problems = [], [], []
+    rows, missing, problems, notes = [], [], [], []
     found: dict[str, tuple[Category, Keys]] = {}
     for name in plan.categories:
         try:
-            found[name] = hashed(plan, name)
+            category, keys = hashed(plan, name)
+            usable = [method for method in plan.methods if not method.error]
+            seen = look_at(category, keys, usable, plan.threads)
+            notes += remarks(plan.dataset, name, seen, usable)
+            found[name] = category, keys
         except Exception as error:  # a data set plugin may fail in any way
             problems.append(f"{name}: {sentence(error)}")
         for cell in plan.cells(name):
@@ -79,6 +84,8 @@ def dry_run(plan: Plan) -> int:
             f"estimated time: {duration(total)} ({total / 3600:.2f} hours) on "
             f"{plan.features.device}: {', '.join(per_method)}"
         )
+    for note in notes:
+        print(note)
     for problem in problems:
         print(f"problem: {problem}")
     return 1 if problems else 0

@@ -77,7 +77,8 @@ class MethodPlan:
         )
 
     def description(self) -> dict[str, Any]:
-        """What the class says today, for the record: title, citation and all its defaults.
+        """What the class says today, for the record: title, citation, whether a seed changes
+        anything, and the defaults of all recorded settings.
 
         A class that has inherited its title is shown under its own name.
         """
@@ -179,11 +180,7 @@ class Plan:
             "category": category,
             "method": method.name,
             "seed": seed,
-            "protocol": {
-                "name": self.protocol.name,
-                "holdout": self.protocol.fraction(type(self.dataset)),
-                "image_size": self.protocol.image_size,
-            },
+            "protocol": self.protocol.as_json(type(self.dataset)),
             "geometry": method.geometry.as_json(),
             "data": None,
             "settings": settings_of.as_json(method.settings),
@@ -194,6 +191,8 @@ class Plan:
         }
         if self.dataset.settings:
             key["source_settings"] = settings_of.as_json(self.dataset.settings)
+        if self.config.mask_threshold is not None:
+            key["mask_threshold"] = self.config.mask_threshold
         return Cell(method, category, seed, path, key)
 
 
@@ -222,7 +221,7 @@ def prepare(config: RunConfig, registry: Registry, console: PlainConsole) -> Pla
         console,
         dataset,
         [known[shown_name(name)] for name in config.categories] or categories,
-        Protocol(config.protocol, config.holdout, config.image_size),
+        Protocol(config.protocol, config.holdout, config.image_size, config.keep_aspect),
         FrozenFeatures(weights, device),
         [],
         results_dir,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -26,21 +26,34 @@ class Protocol:
             held out, for published-against-measured comparisons only.
         holdout: fraction of the normal training images held out; None takes the protocol's own.
         image_size: side of the input instead of the data set's or, under ``paper``, the method's:
-            its own geometry is scaled to it, crops in proportion. A variant of the protocol with
-            records of its own.
+            its own geometry is scaled to it, crops in proportion. Under ``standard`` it may be a
+            text ``HEIGHTxWIDTH`` too. A variant of the protocol with records of its own.
+        keep_aspect: ``image_size``, or the data set's size, is that of the shorter side, and the
+            other one follows from the image. A variant, of ``standard`` alone.
     """
 
     name: Literal["standard", "paper"] = "standard"
     holdout: float | None = None
-    image_size: int | None = None
+    image_size: int | str | None = None
+    keep_aspect: bool = False
 
     def __post_init__(self) -> None:
         if self.name not in ("standard", "paper"):
             raise SettingsError(f"protocol {self.name!r}: allowed are standard and paper")
         if self.holdout is not None and not 0 <= self.holdout < 1:
             raise SettingsError(f"holdout {self.holdout}: allowed is a fraction from 0 to below 1")
-        if self.image_size is not None and self.image_size < 16:
+        sides = sides_of(self.image_size)
+        if min(sides, default=16) < 16:
             raise SettingsError(f"image size {self.image_size}: allowed are 16 pixels and more")
+        if self.name == "paper" and (self.keep_aspect or len(sides) == 2):
+            raise SettingsError(
+                f"{'keep aspect' if self.keep_aspect else f'image size {self.image_size}'}: goes with "
+                "the standard protocol; paper keeps each method's own geometry, scaled by one number"
+            )
+        if self.keep_aspect and len(sides) == 2:
+            raise SettingsError(
+                f"image size {self.image_size} with keep aspect: give one number, of the shorter side"
+            )
 
     @property
     def label(self) -> str:
@@ -48,24 +61,52 @@ class Protocol:
 
         >>> Protocol("paper", holdout=0.1).label, Protocol(image_size=128).label
         ('paper-holdout0.1', 'standard-128px')
+        >>> Protocol(image_size="640x256").label, Protocol(keep_aspect=True).label
+        ('standard-640x256px', 'standard-aspect')
         """
         size = f"-{self.image_size}px" if self.image_size else ""
+        size += "-aspect" if self.keep_aspect else ""
         return self.name + size + (f"-holdout{self.holdout:g}" if self.holdout is not None else "")
 
     def geometry(self, dataset: type[Dataset], paper: Geometry) -> Geometry:
         """The geometry of a method (``paper`` is its published one) on a data set."""
         if self.name == "paper" and not dataset.small:
-            return paper if self.image_size is None else paper.scaled(self.image_size)
+            return paper.scaled(sides_of(self.image_size)[0]) if self.image_size else paper
         if self.name == "paper" and self.image_size is None:
             return Geometry(resize=None)
-        side = self.image_size or dataset.size
-        return Geometry(resize=(side, side) if side else None)
+        sides = sides_of(self.image_size or dataset.size)
+        if not sides or self.keep_aspect:
+            return Geometry(resize=sides[0] if sides else None)
+        return Geometry(resize=(sides[0], sides[-1]))
+
+    def as_json(self, dataset: type[Dataset]) -> dict[str, Any]:
+        """Its part of a record's key."""
+        sides = sides_of(self.image_size)
+        size = "x".join(map(str, sides)) if len(sides) == 2 else sides[0] if sides else None
+        out = {"name": self.name, "holdout": self.fraction(dataset), "image_size": size}
+        return {**out, "keep_aspect": True} if self.keep_aspect else out
 
     def fraction(self, dataset: type[Dataset]) -> float:
         """The fraction of normal training images that is held out."""
         if self.holdout is not None:
             return self.holdout
         return STANDARD_HOLDOUT if self.name == "standard" and dataset.holds_out else 0.0
+
+
+def sides_of(size: int | str | None) -> tuple[int, ...]:
+    """One side or two of an image size: ``256``, ``"640x256"`` (height, then width), or none.
+
+    >>> sides_of(256), sides_of("640x256"), sides_of(None)
+    ((256,), (640, 256), ())
+    """
+    if size is None:
+        return ()
+    parts = str(size).lower().split("x")
+    if len(parts) > 2 or not all(part.isdecimal() for part in parts):
+        raise SettingsError(
+            f"image size {size!r}: write one number, or HEIGHTxWIDTH such as 640x256"
+        )
+    return tuple(int(part) for part in parts)
 
 
 def divide(category: Category, fraction: float, *purpose: str) -> tuple[list[int], list[int]]:

@@ -15,6 +15,7 @@ import torch
 from benchmark.data.dataset import Category
 from benchmark.data.geometry import Geometry
 from benchmark.data.loading import Decoded, Keys, decode_category, hash_category
+from benchmark.data.survey import Survey, with_threshold
 from benchmark.detector.context import Checkpoint, Context, Meters
 from benchmark.errors import AssetError, StoreError, WeightsError, in_words, sentence
 from benchmark.features.cache import EXTRACT_BATCH, union
@@ -22,6 +23,7 @@ from benchmark.records import store
 from benchmark.runner.cell import Inputs, copy_cell, run_cell, write_failure
 from benchmark.runner.plan import Cell, MethodPlan, Plan
 from benchmark.runner.protocol import divide
+from benchmark.runner.remarks import look_at, remarks
 
 CellState = Literal["done", "todo", "failed", "differs"]
 
@@ -45,6 +47,7 @@ class LoadedCategory:
         images: its pixels, per geometry.
         unusable: the geometries in which it cannot be had, and why.
         train, held_out: positions in the normal images.
+        found: what its files gave away.
         extracted: the geometries whose features are in the cache.
         records: what its cells have finished in this run.
     """
@@ -55,6 +58,7 @@ class LoadedCategory:
     unusable: dict[Geometry, Exception]
     train: list[int]
     held_out: list[int]
+    found: Survey
     extracted: set[Geometry] = field(default_factory=set)
     records: list[dict[str, Any]] = field(default_factory=list)
 
@@ -83,19 +87,20 @@ def state_of(cell: Cell, record: dict[str, Any] | None) -> CellState:
 def hashed(plan: Plan, name: str) -> tuple[Category, Keys]:
     """A category's samples and hashes. Raises DataError."""
     store.path_component(name, "category")
-    category = plan.dataset.category(name)
+    category = with_threshold(plan.dataset.category(name), plan.config.mask_threshold)
     return category, hash_category(category, plan.threads)
 
 
 def load(
     plan: Plan, category: Category, keys: Keys, methods: Sequence[MethodPlan]
 ) -> LoadedCategory:
-    """Decode a category's images for these methods, and split them."""
+    """Look at a category's files, decode its images for these methods, and split them."""
+    found = look_at(category, keys, methods, plan.threads)
     wanted = dict.fromkeys(method.geometry for method in methods)
     images, unusable = _decoded(plan, category, keys, list(wanted))
     fraction = plan.protocol.fraction(type(plan.dataset))
     train, held_out = divide(category, fraction, plan.config.dataset, category.name)
-    return LoadedCategory(category, keys, images, unusable, train, held_out)
+    return LoadedCategory(category, keys, images, unusable, train, held_out, found)
 
 
 def extract(plan: Plan, methods: Sequence[MethodPlan], geometry: Geometry, images: Decoded) -> None:
@@ -146,6 +151,7 @@ def inputs(plan: Plan, cell: Cell, loaded: LoadedCategory) -> Inputs:
         plan.threads,
         plan.dataset.official.get(cell.category),
         loaded.keys.masks or None,
+        loaded.found.as_json(method.geometry),
     )
 
 
@@ -188,6 +194,8 @@ def _category(plan: Plan, name: str) -> Iterator[Result]:
             return
         methods = list({cell.method.name: cell.method for cell in todo}.values())
         loaded = load(plan, category, keys, methods)
+        for line in remarks(plan.dataset, name, loaded.found, methods):
+            plan.console.say(line)
     except Exception as error:  # a data set plugin may fail in any way; other categories go on
         for cell in todo:
             yield _failed(plan, cell, error)

@@ -11,7 +11,7 @@ from benchmark.errors import StoreError
 from benchmark.metrics.names import METRICS
 from benchmark.records.select import few_images, rankable
 from benchmark.tables import published
-from benchmark.tables.grid import DASH, Grid, Part, Row, Text, cell
+from benchmark.tables.grid import DASH, Grid, Part, Row, Text, words
 from benchmark.tables.layout import Layout, Method, Slot
 from benchmark.tables.live import Value, over_seeds, seeds_text
 from benchmark.tables.match import Match, match
@@ -37,7 +37,7 @@ class Line:
     method: Method
     side: Side
     label: Text
-    cells: list[Text] = field(default_factory=list)
+    texts: list[Text] = field(default_factory=list)
 
 
 class Builder:
@@ -75,12 +75,12 @@ class Builder:
         return Grid(self._title(view), head, rows, self._notes(view), stub)
 
     def published(self, method: Method, slot: Slot, metric: str) -> published.Number | None:
-        """The printed number of a cell."""
+        """The printed number."""
         key = (method.name, method.setting, slot.published_as, slot.category, metric)
         return self.numbers.get(key)
 
     def value(self, method: Method, slot: Slot, metric: str, side: Side) -> float:
-        """A cell's number in the table's unit (NaN when there is none)."""
+        """A number in the table's unit (NaN when there is none)."""
         if side == "run":
             return self.run(method, slot, metric).mean
         number = self.published(method, slot, metric)
@@ -164,9 +164,9 @@ class Builder:
             "run": f"{method.head} here" if view == "both" else method.head,
             "difference": f"{method.head} Δ",
         }[side]
-        line = Line(method, side, cell(text, notes if side != "difference" else ()))
+        line = Line(method, side, words(text, notes if side != "difference" else ()))
         for slot in self.layout.slots:
-            line.cells.append(
+            line.texts.append(
                 Text(tuple(Part(self._text(method, slot, m, side)) for m in slot.metrics))
             )
         return line
@@ -216,9 +216,9 @@ class Builder:
             if len({w for line in own for w in self._windows(line.method, slot)}) == 1:
                 winners += self._highest(own, slot, metric, 0.0)
             for line in winners:
-                old = line.cells[index]
+                old = line.texts[index]
                 parts = [Part(p.text, p.best or i == j) for i, p in enumerate(old.parts)]
-                line.cells[index] = Text(tuple(parts), old.notes)
+                line.texts[index] = Text(tuple(parts), old.notes)
 
     def _rankable(self, method: Method, slot: Slot) -> bool:
         rows, over = self.match(method, slot).rows, self.over[slot.head + slot.category]
@@ -254,7 +254,9 @@ class Builder:
         found = {e.head: m.rows for (e, _), m in self.matches.items() if m.rows is not None}
         if view == "published" or not found:
             if view == "both" and self.ran:
-                notes.append("No record of its methods was found.")
+                notes.append(
+                    "No record of its methods was found; only published numbers are shown."
+                )
             return notes
         if self.layout.no_verdict:
             notes.append(f"No difference is given: {self.layout.no_verdict}.")
@@ -303,40 +305,40 @@ def build(
 
 def _columns(layout: Layout, lines: Sequence[Line]) -> tuple[list[list[Text]], list[Row], int]:
     """Methods as columns."""
-    stub = [cell(text) for text in layout.stub]
+    stub = [words(text) for text in layout.stub]
     head = [[*stub, *(line.label for line in lines)]]
     groups = [line.method.group for line in lines]
     if any(groups):
-        head.insert(0, [*[cell("")] * len(stub), *_spans(groups)])
+        head.insert(0, [*[words("")] * len(stub), *_spans(groups)])
     rows: list[Row] = []
     group = ""
     for i, slot in enumerate(layout.slots):
         if slot.group != group:
             group = slot.group
-            rows.append(Row((cell(group),), "group"))
+            rows.append(Row((words(group),), "group"))
         kind: Literal["row", "average"] = "average" if slot.average else "row"
-        rows.append(Row((cell(slot.head), *(line.cells[i] for line in lines)), kind))
+        rows.append(Row((words(slot.head), *(line.texts[i] for line in lines)), kind))
     return head, rows, len(stub)
 
 
 def _rows(layout: Layout, lines: Sequence[Line]) -> tuple[list[list[Text]], list[Row], int]:
     """Methods as rows."""
-    head = [[*(cell(t) for t in layout.stub), *(cell(s.head) for s in layout.slots)]]
+    head = [[*(words(t) for t in layout.stub), *(words(s.head) for s in layout.slots)]]
     rows: list[Row] = []
     group = ""
     for line in lines:
         if line.method.group != group:
             group = line.method.group
-            rows.append(Row((cell(group),), "group"))
+            rows.append(Row((words(group),), "group"))
         labels = [line.label]
         if line.method.labels:
             ticks = (
                 line.method.labels if line.side == "published" else ("",) * len(line.method.labels)
             )
-            labels = [*(cell(t) for t in ticks)]
+            labels = [*(words(t) for t in ticks)]
             if line.side != "published":
-                labels[0] = cell("here" if line.side == "run" else "Δ", line.label.notes)
-        rows.append(Row((*labels, *line.cells)))
+                labels[0] = words("here" if line.side == "run" else "Δ", line.label.notes)
+        rows.append(Row((*labels, *line.texts)))
     return head, rows, len(layout.stub)
 
 
@@ -347,4 +349,4 @@ def _spans(groups: Iterable[str]) -> list[Text]:
             out[-1] = (group, out[-1][1] + 1)
         else:
             out.append((group, 1))
-    return [cell(text, span=span) for text, span in out]
+    return [words(text, span=span) for text, span in out]

@@ -17,7 +17,7 @@ from benchmark.records.select import block_title, category_groups, choose, few_i
 from benchmark.records.stored import Datasets, Stored
 from benchmark.tables import TABLES
 from benchmark.tables.build import OTHER_HARDWARE, Builder
-from benchmark.tables.grid import DASH, Grid, Row, cell
+from benchmark.tables.grid import DASH, Grid, Row, words
 from benchmark.tables.layout import Layout, Method, Slot
 from benchmark.tables.live import Value, over_seeds
 
@@ -104,14 +104,14 @@ def two_runs(
             except BenchError as error:
                 notes.append(f"{category}: no interval, {str(error).splitlines()[0]}")
         shown = (one.text(), two.text(), _signed(difference), between)
-        rows.append(Row((cell(category), *map(cell, shown))))
+        rows.append(Row((words(category), *map(words, shown))))
     if len(differences) > 1:
         row = ("Average", DASH, DASH, _signed(float(np.mean(differences))), DASH)
-        rows.append(Row(tuple(map(cell, row)), "average"))
+        rows.append(Row(tuple(map(words, row)), "average"))
     both = pd.concat([a, b])
     notes += [_wilcoxon(differences), *few_images(both[both["category"].isin(shared)])]
     notes.append(f"Interval: 95 % of {RESAMPLES} resamples of the test images, seeds averaged.")
-    head = [[cell("Category"), *map(cell, (*names, "A − B", "95 % interval"))]]
+    head = [[words("Category"), *map(words, (*names, "A − B", "95 % interval"))]]
     title = f"{metric}: {names[0]} against {names[1]}, {block_title(a.iloc[0])}"
     return Grid(title, head, rows, notes)
 
@@ -224,14 +224,14 @@ def with_published(frame: pd.DataFrame, common: bool = False) -> Grid:
             found.rows["name"].iloc[0],
         )
         verdict = found.verdict or f"not comparable: {found.why}"
-        rows.append(Row(tuple(map(cell, (*labels, found.published, found.here, verdict)))))
+        rows.append(Row(tuple(map(words, (*labels, found.published, found.here, verdict)))))
     if not rows:
         raise StoreError(
             "no record stands for a published number; bench run --table NAME makes some"
         )
     heads = ("Table", "Column", "Category", "Metric", "Run", "Published", "Here", "Verdict")
     notes = [VERDICTS, *few_images(frame)]
-    return Grid("Published and run here", [[*map(cell, heads)]], rows, notes, stub=5)
+    return Grid("Published and run here", [[*map(words, heads)]], rows, notes, stub=5)
 
 
 def _compared(builder: Builder, method: Method, slot: Slot, metric: str) -> Iterator[Comparison]:

@@ -11,7 +11,7 @@ DASH = "–"
 
 @dataclass(frozen=True)
 class Part:
-    """One of the numbers of a cell (``97.5/92.1`` has two); ``best`` is set in bold."""
+    """One of the numbers at a place of a table (``97.5/92.1`` has two); ``best`` is set in bold."""
 
     text: str
     best: bool = False
@@ -19,7 +19,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Text:
-    r"""One cell.
+    r"""What stands at one place of a table.
 
     Attributes:
         parts: joined by a slash.
@@ -38,16 +38,16 @@ class Text:
         return "/".join(part.text for part in self.parts)
 
 
-def cell(text: str, notes: Iterable[str] = (), *, span: int = 1, best: bool = False) -> Text:
-    """A cell with one part."""
+def words(text: str, notes: Iterable[str] = (), *, span: int = 1, best: bool = False) -> Text:
+    """A text with one part."""
     return Text((Part(text, best),), tuple(notes), span)
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the body; a ``group`` has one cell, a heading over the lines that follow."""
+    """A line of the body; a ``group`` has one text, a heading over the lines that follow."""
 
-    cells: tuple[Text, ...]
+    texts: tuple[Text, ...]
     kind: Literal["row", "average", "group"] = "row"
 
 
@@ -57,7 +57,7 @@ class Grid:
 
     Attributes:
         title: its caption.
-        head: one or two heading lines; the last has one cell per column.
+        head: one or two heading lines; the last has one text per column.
         rows: the body.
         notes: sentences below the table.
         stub: how many columns at the left hold labels.
@@ -80,12 +80,12 @@ class Footnotes:
 
     texts: list[str] = field(default_factory=list)
 
-    def marks(self, cell: Text) -> str:
-        """The letters of a cell, such as ``a,c``."""
-        for note in cell.notes:
+    def marks(self, given: Text) -> str:
+        """The letters of a text, such as ``a,c``."""
+        for note in given.notes:
             if note not in self.texts:
                 self.texts.append(note)
-        return ",".join(_letter(self.texts.index(note)) for note in cell.notes)
+        return ",".join(_letter(self.texts.index(note)) for note in given.notes)
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return ((_letter(i), text) for i, text in enumerate(self.texts))

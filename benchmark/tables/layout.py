@@ -41,7 +41,7 @@ class Method:
         head: what the table calls it.
         cite: its reference in the paper, such as ``[7]``.
         group: heading it stands under, such as an image size.
-        labels: further label cells (rows only), such as the ticks of an ablation.
+        labels: further labels (rows only), such as the ticks of an ablation.
         reference: None for a method that this project does not have.
         variants: the table's name of a metric -> what is really computed; ``unknown`` if untold.
         competes: whether it can be marked as best.
@@ -71,9 +71,9 @@ class Slot:
     Attributes:
         head: what the table calls it.
         category: as in ``published.csv``.
-        over: the categories it averages (one for a plain cell); a number where the data set decides
+        over: the categories it averages (one for a plain number); a number where the data set decides
             which (all ten classes of CIFAR-10).
-        metrics: as the paper calls them; several make a cell ``a/b``.
+        metrics: as the paper calls them; several are printed ``a/b``.
         dataset: its name in records.
         published: its name in ``published.csv``, where that is another.
         group: heading it stands under, such as Textures.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from benchmark.errors import SettingsError, unknown
 from benchmark.metrics.names import METRICS
 from benchmark.records.select import blocks, category_groups, few_images, rankable
-from benchmark.tables.grid import DASH, Grid, Row, Text, cell
+from benchmark.tables.grid import DASH, Grid, Row, Text, words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,11 +77,11 @@ def per_category(
         for title, part in parts:
             names = list(part["name"].unique())
             groups = category_groups(part)
-            heads = [cell("Category"), *(cell(n, _notes(part, n)) for n in names)]
+            heads = [words("Category"), *(words(n, _notes(part, n)) for n in names)]
             rows = []
             for group, members in groups:
                 if group:
-                    rows.append(Row((cell(group),), "group"))
+                    rows.append(Row((words(group),), "group"))
                 rows += [_line(part, metric, names, [c], c) for c in members]
                 if group and len(groups) > 1 and len(members) > 1:
                     rows.append(_average(part, metric, names, members, common, "Average"))
@@ -113,11 +113,11 @@ def summary(
             columns.append([v if shared else Value(math.nan) for v in values])
             if shared != every:
                 notes.append(f"{metric}: over the {len(shared)} common categories only.")
-        heads = [cell("Method"), *(cell(m) for m in metrics)]
+        heads = [words("Method"), *(words(m) for m in metrics)]
         ranked = rankable(part, every)
         marked = [_mark(values, ranked) for values in columns]
         rows = [
-            Row((cell(n, _notes(part, n)), *(column[i] for column in marked)))
+            Row((words(n, _notes(part, n)), *(column[i] for column in marked)))
             for i, n in enumerate(names)
         ]
         missing = any(math.isnan(value.mean) for column in columns for value in column)
@@ -132,7 +132,7 @@ def _line(
     part: pd.DataFrame, metric: str, names: Iterable[str], over: Sequence[str], label: str
 ) -> Row:
     values = [over_seeds(part[part["name"] == n], metric, over) for n in names]
-    return Row((cell(label), *_mark(values, rankable(part, over))))
+    return Row((words(label), *_mark(values, rankable(part, over))))
 
 
 def _average(
@@ -145,10 +145,10 @@ def _average(
 ) -> Row:
     over = _shared(part, metric, names, members) if common else list(members)
     if not over:
-        return Row((cell(label, ["no category is common to all"]), *[cell(DASH)] * len(names)))
+        return Row((words(label, ["no category is common to all"]), *[words(DASH)] * len(names)))
     notes = [f"over the common ones only: {', '.join(over)}"] if len(over) < len(members) else []
     line = _line(part, metric, names, over, label)
-    return Row((cell(label, notes), *line.cells[1:]), "average")
+    return Row((words(label, notes), *line.texts[1:]), "average")
 
 
 def _shared(
@@ -161,7 +161,7 @@ def _shared(
 
 def _mark(values: Sequence[Value], ranked: bool) -> list[Text]:
     best = winners(values) if ranked else [False] * len(values)
-    return [cell(v.text(), best=b) for v, b in zip(values, best, strict=True)]
+    return [words(v.text(), best=b) for v, b in zip(values, best, strict=True)]
 
 
 def winners(values: Sequence[Value], decimals: int = 3) -> list[bool]:

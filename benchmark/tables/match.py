@@ -98,7 +98,9 @@ def differences(row: Mapping[str, Any] | pd.Series[Any], reference: Reference) -
             f"{row['holdout']:.0%} of the training images held out"
             + (f" instead of {reference.holdout:.0%}" if reference.holdout else "")
         )
-    size = None if _missing(row["image_size"]) else int(row["image_size"])
+    size = image_size(row)
+    if row["keep_aspect"]:
+        out.append("the images' own aspect")
     if size != reference.image_size:
         theirs = f"{reference.image_size} px" if reference.image_size else "the paper's size"
         out.append(f"{f'{size} px' if size else 'its own size'} instead of {theirs}")
@@ -191,8 +193,9 @@ def _frozen(reference: Reference) -> tuple[str, tuple[Any, ...], str, float, int
 def _same_protocol(found: Match, reference: Reference, dataset: str) -> bool:
     assert found.rows is not None
     row = found.rows.iloc[0]
-    size = None if _missing(row["image_size"]) else int(row["image_size"])
-    return (row["dataset"], row["protocol_name"], row["holdout"], size) == (
+    if row["keep_aspect"]:
+        return False
+    return (row["dataset"], row["protocol_name"], row["holdout"], image_size(row)) == (
         dataset,
         reference.protocol,
         reference.holdout,
@@ -200,8 +203,12 @@ def _same_protocol(found: Match, reference: Reference, dataset: str) -> bool:
     )
 
 
-def _missing(value: Any) -> bool:
-    return value is None or math.isnan(value)
+def image_size(row: Mapping[str, Any] | pd.Series[Any]) -> int | str | None:
+    """The --image-size of a record: one number, ``HEIGHTxWIDTH``, or none."""
+    value = row["image_size"]
+    if value is None or isinstance(value, str):
+        return value
+    return None if math.isnan(value) else int(value)
 
 
 def _several(layout: Layout, method: Method, tier: Sequence[Match]) -> str:

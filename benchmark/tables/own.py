@@ -3,7 +3,7 @@
 .. code-block:: yaml
 
     title: Localisation on two categories
-    metrics: [pixel_auroc, pro]     # several make a cell a/b
+    metrics: [pixel_auroc, pro]     # several are printed a/b
     categories: [bottle, screw]     # the rows; default: all categories of the runs
     average: true
     percent: true                   # default; false prints fractions
@@ -33,7 +33,7 @@ from benchmark.metrics.names import METRICS
 from benchmark.records.select import few_images, rankable
 from benchmark.settings import coerce_yaml
 from benchmark.tables import TABLES, published
-from benchmark.tables.grid import Grid, Part, Row, Text, cell
+from benchmark.tables.grid import Grid, Part, Row, Text, words
 from benchmark.tables.layout import Layout
 from benchmark.tables.live import RANDOM, Value, over_seeds, seeds_text, winners
 from benchmark.texts import read_yaml
@@ -125,10 +125,10 @@ def own_table(
     body = [_line(wanted, columns, (c,), str(wanted.names.get(c, c))) for c in categories]
     if wanted.average and len(categories) > 1:
         line = _line(wanted, columns, categories, f"Average over {len(categories)}")
-        body.append(Row(line.cells, "average"))
+        body.append(Row(line.texts, "average"))
     head = [
-        [cell(""), *(cell(column.origin) for column in columns)],
-        [cell("Category"), *(Text((Part(c.head),), c.notes, cite=c.cite) for c in columns)],
+        [words(""), *(words(column.origin) for column in columns)],
+        [words("Category"), *(Text((Part(c.head),), c.notes, cite=c.cite) for c in columns)],
     ]
     notes = [f"{'/'.join(wanted.metrics)}{' in percent' if wanted.percent else ''}."]
     if runs:
@@ -263,13 +263,13 @@ def _line(wanted: Description, columns: Sequence[Column], over: Sequence[str], l
         )
         for column in zip(*values, strict=True)
     ]
-    cells = [
+    texts = [
         Text(
             tuple(Part(v.text(wanted.decimals), ranked and best[j][i]) for j, v in enumerate(mine))
         )
         for i, mine in enumerate(values)
     ]
-    return Row((cell(label), *cells))
+    return Row((words(label), *texts))
 
 
 def _value(wanted: Description, column: Column, metric: str, over: Sequence[str]) -> Value:

@@ -59,9 +59,9 @@ def markdown(grid: Grid) -> str:
     """A pipe table; two heading lines become one, group headings a line in italics."""
     notes = Footnotes()
 
-    def show(cell: Text) -> str:
-        parts = [f"**{_md(p.text)}**" if p.best else _md(p.text) for p in cell.parts]
-        mark = notes.marks(cell)
+    def show(given: Text) -> str:
+        parts = [f"**{_md(p.text)}**" if p.best else _md(p.text) for p in given.parts]
+        mark = notes.marks(given)
         return "/".join(parts) + (f" [{mark}]" if mark else "")
 
     head = [show(c) for c in grid.head[-1]]
@@ -72,7 +72,7 @@ def markdown(grid: Grid) -> str:
         head = [f"{u}: {h}" if u else h for u, h in zip(marked, head, strict=True)]
     rows = []
     for row in grid.rows:
-        shown = [show(c) for c in row.cells]
+        shown = [show(c) for c in row.texts]
         if row.kind == "group" and not shown[0]:
             continue
         if row.kind == "group":
@@ -91,10 +91,10 @@ def latex(grid: Grid) -> str:
     """A table environment for booktabs, shrunk to the line's width where it is wider."""
     notes = Footnotes()
 
-    def show(cell: Text) -> str:
-        parts = [rf"\textbf{{{tex(p.text)}}}" if p.best else tex(p.text) for p in cell.parts]
-        mark = notes.marks(cell)
-        cite = rf"~\cite{{{cell.cite}}}" if CITE_KEY.fullmatch(cell.cite) else ""
+    def show(given: Text) -> str:
+        parts = [rf"\textbf{{{tex(p.text)}}}" if p.best else tex(p.text) for p in given.parts]
+        mark = notes.marks(given)
+        cite = rf"~\cite{{{given.cite}}}" if CITE_KEY.fullmatch(given.cite) else ""
         return "/".join(parts) + cite + (rf"\textsuperscript{{{mark}}}" if mark else "")
 
     lines = [
@@ -107,16 +107,16 @@ def latex(grid: Grid) -> str:
         r"\toprule",
     ]
     if len(grid.head) > 1:
-        cells, rules, at = [], [], 1
+        texts, rules, at = [], [], 1
         for c in grid.head[0]:
-            cells.append(rf"\multicolumn{{{c.span}}}{{c}}{{{show(c)}}}" if c.span > 1 else show(c))
+            texts.append(rf"\multicolumn{{{c.span}}}{{c}}{{{show(c)}}}" if c.span > 1 else show(c))
             if c.text:
                 rules.append(rf"\cmidrule(lr){{{at}-{at + c.span - 1}}}")
             at += c.span
-        lines += [" & ".join(cells) + r" \\", "".join(rules)]
+        lines += [" & ".join(texts) + r" \\", "".join(rules)]
     lines += [" & ".join(show(c) for c in grid.head[-1]) + r" \\", r"\midrule"]
     for i, row in enumerate(grid.rows):
-        shown = [show(c) for c in row.cells]
+        shown = [show(c) for c in row.texts]
         if row.kind == "group":
             lines += [r"\midrule"] if i else []
             if not shown[0]:
@@ -138,10 +138,10 @@ def latex(grid: Grid) -> str:
 
 
 def comma_separated(grid: Grid) -> str:
-    """CSV: the table alone, best ones unmarked; footnotes stand in brackets after their cell."""
+    """CSV: the table alone, best ones unmarked; footnotes stand in brackets behind their text."""
 
-    def show(cell: Text) -> str:
-        return cell.text + (f" [{'; '.join(cell.notes)}]" if cell.notes else "")
+    def show(given: Text) -> str:
+        return given.text + (f" [{'; '.join(given.notes)}]" if given.notes else "")
 
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -154,9 +154,9 @@ def comma_separated(grid: Grid) -> str:
     current = ""
     for row in grid.rows:
         if row.kind == "group":
-            current = row.cells[0].text
+            current = row.texts[0].text
             continue
-        shown = [show(c) for c in row.cells]
+        shown = [show(c) for c in row.texts]
         writer.writerow([current, *shown] if group else shown)
     return out.getvalue().rstrip("\n")
 
@@ -165,32 +165,32 @@ def web(grid: Grid) -> str:
     """An HTML table; its look is the page's."""
     notes = Footnotes()
 
-    def show(cell: Text) -> str:
+    def show(given: Text) -> str:
         parts = [
-            f"<b>{html.escape(p.text)}</b>" if p.best else html.escape(p.text) for p in cell.parts
+            f"<b>{html.escape(p.text)}</b>" if p.best else html.escape(p.text) for p in given.parts
         ]
-        mark = notes.marks(cell)
+        mark = notes.marks(given)
         return "/".join(parts) + (f"<sup>{mark}</sup>" if mark else "")
 
     lines = [f"<table>\n<caption>{html.escape(grid.title)}</caption>", "<thead>"]
     for line in grid.head:
-        cells = "".join(
+        texts = "".join(
             f'<th scope="col"{f" colspan={c.span}" if c.span > 1 else ""}>{show(c)}</th>'
             for c in line
         )
-        lines.append(f"<tr>{cells}</tr>")
+        lines.append(f"<tr>{texts}</tr>")
     lines += ["</thead>", "<tbody>"]
     for row in grid.rows:
-        if row.kind == "group" and not row.cells[0].text:
+        if row.kind == "group" and not row.texts[0].text:
             continue
         if row.kind == "group":
             lines.append(
                 f'<tr class="group"><th colspan={grid.width} scope="rowgroup">'
-                f"{show(row.cells[0])}</th></tr>"
+                f"{show(row.texts[0])}</th></tr>"
             )
             continue
-        labels = "".join(f'<th scope="row">{show(c)}</th>' for c in row.cells[: grid.stub])
-        values = "".join(f"<td>{show(c)}</td>" for c in row.cells[grid.stub :])
+        labels = "".join(f'<th scope="row">{show(c)}</th>' for c in row.texts[: grid.stub])
+        values = "".join(f"<td>{show(c)}</td>" for c in row.texts[grid.stub :])
         lines.append(f'<tr class="{row.kind}">{labels}{values}</tr>')
     lines += ["</tbody>", "</table>"]
     lines += [f"<p><sup>{mark}</sup> {html.escape(text)}</p>" for mark, text in notes]
@@ -236,7 +236,7 @@ def tex(text: str) -> str:
 
 
 def _md(text: str) -> str:
-    """Text for a Markdown cell: nothing in it can end the cell, open a tag or become emphasis."""
+    """Text for a Markdown table: nothing in it can end a column, open a tag or become emphasis."""
     text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = re.sub(r"([\\`*|\[\]])", r"\\\1", text)
     return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\_", text)

@@ -1,4 +1,5 @@
-"""The papers' ten tables from our own records: python docs/tables/gallery.py (or make tables).
+"""The papers' ten tables and docs/fidelity.md from our own records: python docs/tables/gallery.py
+(or make tables).
 
 Writes one Markdown file per table beside this one.
 """
@@ -8,13 +9,23 @@ from __future__ import annotations
 from pathlib import Path
 
 import benchmark
+from benchmark.records.select import choose
 from benchmark.tables import TABLES, make
+from benchmark.tables.fidelity import fidelity
 from benchmark.tables.layout import Layout
+from benchmark.tables.render import render
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parents[1] / "results" / "reference"
 AVOIDED = ("mobilenetv2_100",)
 """Where a method was run with several backbones, not these: the papers' are nearer to a ResNet."""
+
+INTRODUCTION = """# How near our own runs come to the published numbers
+
+Made by `make tables` from the records in [results/reference](../results/reference) and the numbers in
+[results/published](../results/published), third parties' reimplementations among them. Every
+published number that one of our configurations stands for has a line; a verdict is given where
+nothing differs from what was published, and the footnote says why where none is."""
 
 
 def shown() -> list[str]:
@@ -31,7 +42,13 @@ def shown() -> list[str]:
     return list(names)
 
 
+def near_and_far() -> str:
+    """docs/fidelity.md."""
+    return f"{INTRODUCTION}\n\n{render(fidelity(choose(benchmark.load_results(RESULTS))), 'markdown')}\n"
+
+
 def main() -> None:
+    (HERE.parent / "fidelity.md").write_text(near_and_far())
     methods = shown()
     for name, table in TABLES.items():
         if isinstance(table, Layout) and table.table:  # a paper's, not a third party's

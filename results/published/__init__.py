@@ -1,4 +1,4 @@
-"""Published numbers as facts, one per row: the papers' tables, and well-known reimplementations.
+"""Published numbers as facts, one per row, and the layouts of the tables that print them.
 
 ``published.csv`` holds every number of the ten tables that ``bench list tables`` names;
 ``third_party.csv`` has the same columns, with the source in the place of the paper:
@@ -13,5 +13,6 @@
   reimplementation's number); selection: ``best_on_test…`` where the epoch was chosen on the test set;
 - note.
 
-Read them with :func:`benchmark.tables.published.load`.
+Read them with :func:`benchmark.tables.published.load`. Every other file here holds layouts: those of one
+paper, or of the third parties. ``bench list tables`` finds them by listing this folder.
 """

@@ -32,7 +32,7 @@ def mvtec_slots(
     """One slot per category in the order of print, then the average.
 
     Args:
-        metrics: of every cell.
+        metrics: of every slot.
         order: the categories.
         average: its heading, its name in ``published.csv`` and what it averages.
         group: heading that they stand under.

@@ -58,10 +58,12 @@ def test_a_run_writes_whole_records_and_prints_a_table(run: Bench, tmp_path: Pat
             assert (folder / file["name"]).exists()
         assert record["metrics"]["held_out_images"] == 1
         found_here = {"train": 10, "good": 4, "defective": 4}
+        files = record["provenance"].pop("files")
         assert record["provenance"] == {
             "published_weights": True,
             "images": {"found": found_here, "official": None},
         }
+        assert files["sizes"]["most"] == [[48, 48, 18]] and not files["warnings"]
 
 
 def test_finished_cells_are_kept_and_force_redoes_them(run: Bench, tmp_path: Path) -> None:

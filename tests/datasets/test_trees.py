@@ -72,7 +72,7 @@ def test_visa_names_a_missing_image_and_a_missing_mask(draw: Draw, data: Data) -
     (draw.root / "candle/Data/Masks/Anomaly/0011.png").unlink()
     status, text = data("visa")
     assert status == 1
-    assert "candle: 98 cannot be decoded" in text and "Normal/0016.JPG: no such file" in text
+    assert "candle: unreadable: 98 cannot be decoded" in text and "Normal/0016.JPG: no such file" in text
     assert "expected mask: " in text and "Masks/Anomaly/0011.png" in text
     assert "2/100/2 images (train/good/defective), official are 900/100/100" in text
     assert "CC BY 4.0" in text

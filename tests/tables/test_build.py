@@ -26,7 +26,7 @@ def layout(name: str) -> Layout:
 
 def heads(results: Path, table: Layout, common: bool = False) -> list[str]:
     grid = build(table, benchmark.load_results(results), common=common)
-    return [c.text for c in grid.head[-1]] + [row.cells[0].text for row in grid.rows]
+    return [c.text for c in grid.head[-1]] + [row.texts[0].text for row in grid.rows]
 
 
 def test_another_variant_of_the_metric_gets_no_difference(record: Record, results: Path) -> None:
@@ -41,7 +41,7 @@ def test_times_on_other_hardware_get_no_difference(record: Record, results: Path
     for category in ALL:
         record(category, 0.9)
     grid = build(layout("rd4ad-3"), benchmark.load_results(results))
-    rows = {row.cells[0].text: [c.text for c in row.cells[1:]] for row in grid.rows}
+    rows = {row.texts[0].text: [c.text for c in row.texts[1:]] for row in grid.rows}
     assert rows["SPADE (WResNet50) here"] == ["0.50", "2", "90.0/90.0/90.0"]
     assert rows["SPADE (WResNet50) Δ"] == ["–", "−1398", "+4.5/−6.5/−1.7"]
 
@@ -59,7 +59,7 @@ def test_a_table_with_an_unpublished_rule_has_no_difference_and_an_oracle_column
     grid = build(layout("igd-2"), benchmark.load_results(results))
     names = [c.text for c in grid.head[-1]]
     assert names[-3:] == ["Ours", "Ours here", "Ours, oracle here"]
-    assert [c.text for c in grid.rows[0].cells[-3:]] == ["0.96", "0.80", "0.95"]
+    assert [c.text for c in grid.rows[0].texts[-3:]] == ["0.96", "0.80", "0.95"]
     assert "upper bound" in grid.head[-1][-1].notes[0]
     assert any("rule unpublished" in note for note in grid.notes)
 
@@ -72,8 +72,8 @@ def test_own_numbers_are_ranked_on_the_same_pixels_only(
     record("bottle", 0.90, method="padim", geometry={"crop": crop})
     grid = build(layout("rd4ad-2"), benchmark.load_results(results))
     at = [c.text for c in grid.head[-1]].index("SPADE here")
-    bottle = next(row for row in grid.rows if row.cells[0].text == "Bottle")
-    assert [p.best for p in bottle.cells[at].parts] == [bold, bold]
+    bottle = next(row for row in grid.rows if row.texts[0].text == "Bottle")
+    assert [p.best for p in bottle.texts[at].parts] == [bold, bold]
     assert bold or any("not ranked" in note for note in grid.notes)
 
 
@@ -90,8 +90,8 @@ def test_image_sizes_have_columns_of_their_own(record: Record, results: Path) ->
     grid = build(layout("rd4ad-2"), benchmark.load_results(results))
     names = [c.text for c in grid.head[-1]]
     first, second = (i for i, n in enumerate(names) if n == "Ours here")
-    bottle = next(row for row in grid.rows if row.cells[0].text == "Bottle")
-    assert [bottle.cells[i].text for i in (first, second)] == ["80.0/80.0", "90.0/90.0"]
+    bottle = next(row for row in grid.rows if row.texts[0].text == "Bottle")
+    assert [bottle.texts[i].text for i in (first, second)] == ["80.0/80.0", "90.0/90.0"]
     assert sum(c.span for c in grid.head[0]) == grid.width
 
 

@@ -23,6 +23,7 @@ Bench = Callable[..., tuple[int, str]]
 GLOW = '''
 """Distance to the mean colour."""
 import torch
+from benchmark import Detector, Prediction
 
 GAIN = 2.0
 RANGE = (0.0, 1.0)
@@ -59,7 +60,8 @@ class Mine(Padim):
 
 def described(name: str, *plugins: Path) -> dict[str, object]:
     cls, preset = Registry(plugins).method(name)
-    plan = MethodPlan(name, cls, resolve(cls, preset, name), Geometry())
+    settings = resolve(cls, preset, name)
+    plan = MethodPlan(name, cls, settings, Geometry(), asset_classes=cls(**settings).assets())
     return plan.description()
 
 
@@ -69,7 +71,12 @@ def test_what_a_record_keeps_names_every_setting_of_its_method(name: str) -> Non
     kept = described(name)
     assert kept["title"] and kept["citation"]
     defaults = kept["defaults"]
-    assert isinstance(defaults, dict) and defaults.keys() == declared(cls).keys()
+    assert isinstance(defaults, dict)
+    assert {k for k in defaults if "." not in k} == declared(cls).keys()
+    assets = [
+        f"{a.name}.{k}" for a in cls(**resolve(cls, preset, name)).assets() for k in declared(a)
+    ]
+    assert {k for k in defaults if "." in k} == set(assets)
     assert as_json(preset).items() == {k: defaults[k] for k in preset}.items()
 
 

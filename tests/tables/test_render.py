@@ -12,18 +12,18 @@ from pathlib import Path
 import pytest
 
 from benchmark.tables import TABLES, make
-from benchmark.tables.grid import Grid, Part, Row, Text, cell
+from benchmark.tables.grid import Grid, Part, Row, Text, words
 from benchmark.tables.layout import Layout
 from benchmark.tables.render import render
 
 HOSTILE = "<script>alert(1)</script> 50%_$x$ {a} \\input{b} | `c` **d** #1 ~^"
 GRID = Grid(
     HOSTILE,
-    [[cell(""), cell("top", span=2)], [cell("Category"), cell("a_b"), cell("c & d", ["why"])]],
+    [[words(""), words("top", span=2)], [words("Category"), words("a_b"), words("c & d", ["why"])]],
     [
-        Row((cell("Objects"),), "group"),
-        Row((cell("metal_nut"), cell("0.9", best=True), Text((Part("1.0", True), Part("–"))))),
-        Row((cell(HOSTILE), cell("0.8", ["why", "and"]), cell("2")), "average"),
+        Row((words("Objects"),), "group"),
+        Row((words("metal_nut"), words("0.9", best=True), Text((Part("1.0", True), Part("–"))))),
+        Row((words(HOSTILE), words("0.8", ["why", "and"]), words("2")), "average"),
     ],
     ["A note & more."],
 )

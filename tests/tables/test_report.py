@@ -73,7 +73,7 @@ def test_the_command_of_a_run_names_what_differs(record: Record, results: Path) 
     )
 
 
-ROWS = "[...{}.tBodies[0].rows].filter((r) => !r.hidden).map((r) => r.cells[0].textContent)"
+ROWS = "[...{}.tBodies[0].rows].filter((r) => !r.hidden).map((r) => r.texts[0].textContent)"
 BOARD = """[...document.querySelectorAll("table.sortable")]
   .find((t) => t.caption && t.caption.textContent.startsWith("mvtec"))"""
 
@@ -108,7 +108,7 @@ def test_it_works_in_a_browser(report: Path, tmp_path: Path, width: int) -> None
         assert set(page.value(f"{shown}.map((b) => b.dataset.dataset)")) == {"toy"}
         choose(page, "dataset", "")
         choose(page, "metric", "pro")
-        heads = f"[...{BOARD}.tHead.rows[0].cells].filter((c) => !c.hidden)"
+        heads = f"[...{BOARD}.tHead.rows[0].texts].filter((c) => !c.hidden)"
         assert page.value(f"{heads}.map((c) => c.textContent)") == ["Method", "pro"]
         choose(page, "metric", "")
 

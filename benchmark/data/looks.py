@@ -1,0 +1,93 @@
+"""What a picture says about itself before it is used: its kind, its size, its rotation, its range."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmark.data.dataset import ArraySource, ImageSource
+from benchmark.data.images import FileSource, raw_pixels
+from benchmark.errors import DataError
+
+FLAT_COLOURS = 12
+"""A picture with at most so many different colours is no photograph."""
+ORIENTATION = 274
+"""The EXIF tag."""
+BITS = 258
+"""The TIFF tag: bits of each channel."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an image file says before its pixels.
+
+    Attributes:
+        width, height: as displayed, upright.
+        orientation: EXIF, 1 to 8; 1 is upright.
+        wide: whether its values have 16 bits.
+    """
+
+    width: int
+    height: int
+    orientation: int = 1
+    wide: bool = False
+
+
+def header(source: ImageSource) -> Header | None:
+    """Reads the header of an image; None when it has none that can be read."""
+    if isinstance(source, ArraySource):
+        return Header(source.array.shape[1], source.array.shape[0])
+    if not isinstance(source, FileSource):
+        return None
+    try:
+        with Image.open(source.path) as file:
+            orientation = int(file.getexif().get(ORIENTATION, 1))
+            width, height = file.size if orientation < 5 else file.size[::-1]
+            return Header(width, height, orientation, _wide(file, source.path))
+    except Exception:  # decoders raise nearly anything; reading the pixels says what is wrong
+        return None
+
+
+def highest(source: ImageSource) -> int:
+    """The largest value in a file of 16-bit integers. Raises DataError."""
+    raw = raw_pixels(source.content(), source.name())
+    # of 16-bit colour only the high byte is read
+    return int(raw.max()) if raw.dtype == np.uint16 else int(raw.max()) << 8 | 255
+
+
+def _wide(file: Image.Image, path: Path) -> bool:
+    """Whether the values in a file have 16 bits."""
+    if file.format == "PNG":
+        with path.open("rb") as png:
+            return png.read(25)[24] == 16  # the bit depth, in the first chunk
+    if file.format == "TIFF":
+        return 16 in file.tag_v2.get(BITS, ())  # type: ignore[attr-defined]
+    return file.mode.startswith("I;16") or (file.format == "PPM" and file.mode == "I")
+
+
+def annotates(source: Path) -> bool | None:
+    """Whether a picture has two values, or a few flat colours, as masks have.
+
+    Returns:
+        True for a mask, also one that JPEG blurred at its edges; False for a photograph; None when
+        it may be either, or cannot be read.
+    """
+    try:
+        raw = raw_pixels(source.read_bytes(), str(source))
+    except (OSError, DataError):
+        return None
+    flat = raw.reshape(-1, raw.shape[2]) if raw.ndim == 3 else raw.reshape(-1, 1)
+    values, counts = np.unique(flat, axis=0, return_counts=True)  # (n, channels), (n,)
+    if len(values) <= FLAT_COLOURS:
+        return (
+            True if len(values) > 1 or not values.any() else None if values.min() == 255 else False
+        )
+    common = np.sort(counts)[-2:].sum() / len(flat)
+    grey = flat.max(axis=1).astype(np.float64)
+    extreme = np.mean((grey <= 0.12 * grey.max()) | (grey >= 0.88 * grey.max()))
+    if common >= 0.6 and extreme >= 0.95:
+        return True
+    return None if common >= 0.25 else False
