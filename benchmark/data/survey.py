@@ -188,7 +188,7 @@ def _of_masks(samples: Sequence[Sample], seen: Sequence[_Seen]) -> Iterable[tupl
         if sample.mask is None or found.share is None:
             continue
         name = sample.mask.name()
-        if not found.share:
+        if not found.share and not getattr(sample.mask, "may_be_empty", False):
             yield "empty mask", Found((sample.id,), f"{name}: no pixel is marked as defective")
         elif found.share > 0.5:
             yield "mostly marked", Found((sample.id,), f"{name}: {found.share:.0%} of it")

@@ -189,10 +189,10 @@ class Plan:
             "assets": method.assets,
             "precision": method.precision,
         }
-        if self.dataset.settings:
-            key["source_settings"] = settings_of.as_json(self.dataset.settings)
         if self.config.mask_threshold is not None:
             key["mask_threshold"] = self.config.mask_threshold
+        if self.dataset.settings:
+            key["source_settings"] = settings_of.as_json(self.dataset.settings)
         return Cell(method, category, seed, path, key)
 
 

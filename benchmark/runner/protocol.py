@@ -92,6 +92,28 @@ class Protocol:
             return self.holdout
         return STANDARD_HOLDOUT if self.name == "standard" and dataset.holds_out else 0.0
 
+    def divide(
+        self, category: Category, dataset: type[Dataset], *purpose: str
+    ) -> tuple[list[int], list[int]]:
+        """Positions, in a category's normal images, of those to train on and of those held out.
+
+        A validation split is what is held out where there is one; else a random fraction of the
+        groups, or of the images where they have none.
+
+        Raises:
+            SettingsError: a fraction is asked for, but there is a validation split.
+        """
+        count = len(category.train)
+        if not category.validation:
+            units = [s.group or s.id for s in category.train]
+            return split(units, self.fraction(dataset), *purpose)
+        if self.holdout:
+            raise SettingsError(
+                f"category {category.name!r} has a validation split of {len(category.validation)} "
+                "normal images, which sets thresholds; leave --holdout out"
+            )
+        return list(range(count)), list(range(count, len(category.normal)))
+
 
 def sides_of(size: int | str | None) -> tuple[int, ...]:
     """One side or two of an image size: ``256``, ``"640x256"`` (height, then width), or none.
@@ -107,26 +129,6 @@ def sides_of(size: int | str | None) -> tuple[int, ...]:
             f"image size {size!r}: write one number, or HEIGHTxWIDTH such as 640x256"
         )
     return tuple(int(part) for part in parts)
-
-
-def divide(category: Category, fraction: float, *purpose: str) -> tuple[list[int], list[int]]:
-    """Positions, in a category's normal images, of those to train on and of those held out.
-
-    An official validation split is what is held out; else a random fraction of the groups, or of
-    the images where they have none.
-
-    Raises:
-        SettingsError: a fraction is asked for, but there is an official validation split.
-    """
-    count = len(category.train)
-    if not category.validation:
-        return split([s.group or s.id for s in category.train], fraction, *purpose)
-    if fraction:
-        raise SettingsError(
-            f"category {category.name!r} has an official validation split of "
-            f"{len(category.validation)} normal images, which sets thresholds; leave --holdout out"
-        )
-    return list(range(count)), list(range(count, len(category.normal)))
 
 
 def split(units: Sequence[str], fraction: float, *purpose: str) -> tuple[list[int], list[int]]:

@@ -22,7 +22,6 @@ from benchmark.features.cache import EXTRACT_BATCH, union
 from benchmark.records import store
 from benchmark.runner.cell import Inputs, copy_cell, run_cell, write_failure
 from benchmark.runner.plan import Cell, MethodPlan, Plan
-from benchmark.runner.protocol import divide
 from benchmark.runner.remarks import look_at, remarks
 
 CellState = Literal["done", "todo", "failed", "differs"]
@@ -98,8 +97,9 @@ def load(
     found = look_at(category, keys, methods, plan.threads)
     wanted = dict.fromkeys(method.geometry for method in methods)
     images, unusable = _decoded(plan, category, keys, list(wanted))
-    fraction = plan.protocol.fraction(type(plan.dataset))
-    train, held_out = divide(category, fraction, plan.config.dataset, category.name)
+    train, held_out = plan.protocol.divide(
+        category, type(plan.dataset), plan.config.dataset, category.name
+    )
     return LoadedCategory(category, keys, images, unusable, train, held_out, found)
 
 

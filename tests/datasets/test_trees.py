@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmark.data.dataset import Sample
+from benchmark import Sample
 from benchmark.datasets.btad import Btad
 from benchmark.datasets.kolektor_sdd import KolektorSdd
 from benchmark.datasets.kolektor_sdd2 import KolektorSdd2
@@ -72,7 +72,7 @@ def test_visa_names_a_missing_image_and_a_missing_mask(draw: Draw, data: Data) -
     (draw.root / "candle/Data/Masks/Anomaly/0011.png").unlink()
     status, text = data("visa")
     assert status == 1
-    assert "candle: unreadable: 98 cannot be decoded" in text and "Normal/0016.JPG: no such file" in text
+    assert "candle: unreadable: 98" in text and "Normal/0016.JPG: no such file" in text
     assert "expected mask: " in text and "Masks/Anomaly/0011.png" in text
     assert "2/100/2 images (train/good/defective), official are 900/100/100" in text
     assert "CC BY 4.0" in text
@@ -88,14 +88,14 @@ def test_visa_prepared_tree(draw: Draw, top: str) -> None:
     keeps_contract(dataset)
 
 
-def test_an_empty_mask_is_refused_by_name_when_a_run_reads_it(
+def test_an_empty_mask_is_said_by_name_when_a_run_reads_it(
     draw: Draw, bench: Callable[..., tuple[int, str]]
 ) -> None:
     prepared_visa(draw, "")
     draw.mask("candle/ground_truth/bad/000.png")
     run = ("--methods", "padim", "--weights", "random", "--set", "padim.backbone=resnet18")
-    status, text = bench("run", "--dataset", "visa", "--data-root", draw.root, *run)
-    assert status == 1
+    _, text = bench("run", "--dataset", "visa", "--data-root", draw.root, *run)
+    assert "candle: warning: empty mask: 1" in text
     assert "ground_truth/bad/000.png: no pixel is marked as defective" in text
 
 

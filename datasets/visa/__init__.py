@@ -22,10 +22,10 @@ from typing import ClassVar
 from benchmark import Category, Sample
 from benchmark.data.masks import DefectMask
 
-from ._download import Archive
-from ._files import pictures, sample
-from ._official import Tree, by_stem, defective
-from ._visa_split import TEST_NORMAL
+from .._download import Archive
+from .._files import pictures, sample
+from .._official import Tree, by_stem, defective
+from .split import TEST_NORMAL
 
 # train, good test images; 100 defective ones each
 COUNTS = {

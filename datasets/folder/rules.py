@@ -24,7 +24,7 @@ import yaml
 
 from benchmark.errors import SettingsError, unknown
 
-from ._names import is_system
+from .names import is_system
 
 FILE = "folder.yaml"
 ROLES = ("train", "good", "defect", "validation", "mask", "unused")

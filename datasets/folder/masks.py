@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from benchmark.data.dataset import Role
 
-from ._names import bare, composed, has_word, stem_of, suffix_of
-from ._rules import literal
+from .names import bare, composed, has_word, stem_of, suffix_of
+from .rules import literal
 
 Look = Callable[[str], bool | None]
 """Whether the picture at a path has two values: True a mask, False a photograph, None unclear."""
@@ -128,7 +128,7 @@ class Beside:
             elif not all_seen or self._looks.seen[path] is None:
                 what = "made of it" if doubtful else "its mask"
                 why = f"another image, or {what}? It is named like {_name(image)}"
-                self.roles[path] = unused(why, literal(path))
+                self.roles[path] = unused(why, _like(path, image))
 
     def _strays(self, images: Sequence[str]) -> None:
         """Two-valued pictures of another file format than the images around them."""
@@ -252,6 +252,16 @@ def _within(below: Sequence[str], image: str) -> bool:
 
 def _folders(path: str) -> tuple[str, ...]:
     return tuple(composed(part) for part in path.split("/")[:-1])
+
+
+def _like(path: str, image: str) -> str:
+    """A pattern for all pictures that are named after an image as this one is."""
+    folder, _, name = path.rpartition("/")
+    stem = stem_of(image)
+    if name.count(stem) != 1 or stem_of(path) == stem:
+        return literal(path)
+    before, after = (literal(part) for part in name.split(stem))
+    return f"{literal(folder)}/{before}*{after}".lstrip("/")
 
 
 def _name(path: str) -> str:

@@ -8,8 +8,8 @@ from pathlib import PurePosixPath
 
 from benchmark.data.dataset import Role
 
-from ._names import composed, is_system
-from ._rules import line, literal
+from .names import composed, is_system
+from .rules import line, literal
 
 Said = tuple[str, str]
 """A role and a pattern."""

@@ -20,21 +20,20 @@ the others are for training. That order is the only rule: no image decides about
 from __future__ import annotations
 
 import unicodedata
-from collections import defaultdict
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from benchmark import Category, Dataset, Sample
 from benchmark.data.dataset import Role
-from benchmark.data.images import EXTENSIONS
 from benchmark.data.looks import annotates
 from benchmark.errors import DataError, unknown
 
-from ._files import image_files, lacking, pictures, sample, subfolders, usable_name
-from ._names import Meaning, meaning
-from ._propose import proposal
-from ._roles import SAYS_NOTHING, assign, in_order
-from ._rules import FILE, Rules, line, literal, read_rules
+from .._files import image_files, pictures, sample, subfolders, usable_name
+from .layouts import holds_category
+from .propose import proposal
+from .refusals import require_images, require_masks, require_roles
+from .roles import assign, in_order
+from .rules import FILE, Rules, read_rules
 
 
 class FolderData(Dataset):
@@ -66,10 +65,10 @@ class FolderData(Dataset):
         """
         roles = self.roles(name)
         folder = self._folders()[_composed(name)]
-        _require_roles(name, roles, self._rules(folder))
+        require_roles(name, roles, self._rules(folder))
         category = _category(name, folder, roles)
-        _require_images(folder, category)
-        _require_masks(folder, category, roles)
+        require_images(folder, category)
+        require_masks(folder, category, roles)
         return category
 
     def listing(self, name: str) -> Category:
@@ -139,12 +138,12 @@ class FolderData(Dataset):
             )
             raise DataError(f"folder: {where}; {self.origin}.\n{_ACCEPTED}")
         rules = read_rules(self.root)
-        if _holds_category(self.root) or _stated(self.root, rules):
+        if holds_category(self.root) or _stated(self.root, rules):
             plain = self.root.name not in ("", "..")  # a link keeps its own name
             return {_composed((self.root if plain else self.root.resolve()).name): self.root}
         found: dict[str, Path] = {}
         for path in subfolders(self.root):
-            if _holds_category(path) or _stated(path, rules):
+            if holds_category(path) or _stated(path, rules):
                 other = found.setdefault(_composed(path.name), path)
                 if other is not path:
                     raise DataError(f"{other} and {path}: the same name; rename one of them")
@@ -160,142 +159,19 @@ def _category(name: str, folder: Path, roles: Mapping[str, Role]) -> Category:
     masks = {role.of: path for path, role in roles.items() if role.kind == "mask"}
     train: list[Sample] = []
     test: list[Sample] = []
+    validation: list[Sample] = []
     for path in sorted(roles, key=in_order):
         role = roles[path]
         if role.kind == "train":
             train.append(sample(folder, folder / path))
+        elif role.kind == "validation":
+            validation.append(sample(folder, folder / path))
         elif role.kind == "good":
             test.append(sample(folder, folder / path))
         elif role.kind == "defect":
             mask = folder / masks[path] if path in masks else None
             test.append(sample(folder, folder / path, role.of, mask))
-    return Category(name, train, test)
-
-
-def _require_roles(name: str, roles: Mapping[str, Role], rules: Rules) -> None:
-    """Raises DataError for image files without a role, ending with the line that settles it."""
-    asked = {path: role for path, role in roles.items() if role.kind == "unsettled"}
-    if not asked:
-        return
-    whys: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for path, role in asked.items():
-        whys[role.why, role.settle if role.settle.endswith("/**") else ""].append(path)
-    said = [
-        f"{paths[0]}{f' and {len(paths) - 1} more' if len(paths) > 1 else ''}: {why}"
-        for (why, _), paths in whys.items()
-    ]
-    several = len(asked) > 1
-    lines = _settling(roles)
-    raise DataError(
-        f"category {name!r}: {len(asked)} image {'files have' if several else 'file has'} no role, "
-        f"or could have two:{lacking(said, 5)}\nWrite the role into {rules.file} (train, good, "
-        "defect, mask, validation or unused), for instance:\n" + "\n".join(lines)
-    )
-
-
-def _settling(roles: Mapping[str, Role]) -> list[str]:
-    """The lines that give all unsettled files a role: whole folders where nothing else is in them."""
-    patterns: dict[str, dict[str, None]] = defaultdict(dict)
-    settled = {p for path, r in roles.items() if r.kind != "unsettled" for p in _above(path)}
-    for path, role in roles.items():
-        if role.kind != "unsettled":
-            continue
-        name, _, pattern = role.settle.partition(":")
-        alone = [prefix for prefix in _above(path) if prefix not in settled]
-        if alone:
-            pattern = f"{literal(alone[0])}/**"
-        patterns[name][pattern] = None
-    return [line(name, listed) for name, listed in patterns.items()]
-
-
-def _above(path: str) -> list[str]:
-    """The folders above a file, the outermost first."""
-    parts = path.split("/")
-    return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
-
-
-def _require_images(folder: Path, category: Category) -> None:
-    """Raises DataError when a category has nothing to train on or nothing to test."""
-    normal = "put them into train/good"
-    test = (
-        "put good and defective ones, or only one kind, into test/good and test/<defect>; or name "
-        "two folders good and bad without train and test, then every fifth good image becomes a "
-        "test image"
-    )
-    for samples, missing, remedy in (
-        (category.train, "no normal images to train on", normal),
-        (category.test, "no images to test", test),
-    ):
-        if not samples:
-            raise DataError(
-                f"category {category.name!r} is empty: {missing} below {folder} (looked for "
-                f"{', '.join(sorted(EXTENSIONS))}); {remedy}"
-            )
-
-
-def _require_masks(folder: Path, category: Category, roles: Mapping[str, Role]) -> None:
-    """Raises DataError when some defective images have a mask and others have none."""
-    defective = [s for s in category.test if s.label]
-    missing = [s for s in defective if s.mask is None]
-    if not missing or len(missing) == len(defective):
-        return
-    there = next(s for s in defective if s.mask is not None)
-    assert there.mask is not None
-    mask = Path(there.mask.name()).relative_to(folder)
-    lines = [
-        f"{folder / s.id}\n    expected mask: {_expected(folder, s, there, mask)}" for s in missing
-    ]
-    raise DataError(
-        f"category {category.name!r}: {len(missing)} of {len(defective)} defective images "
-        f"have no mask:{lacking(lines)}\nAdd them, or remove all masks to run without."
-    )
-
-
-def _expected(folder: Path, s: Sample, other: Sample, mask: Path) -> Path:
-    """Where the mask of a sample belongs, as ``mask`` belongs to ``other``."""
-    image, like = PurePosixPath(s.id), PurePosixPath(other.id)
-    place = mask.as_posix().replace(like.stem, image.stem)
-    return folder / place.replace(f"/{like.parent.name}/", f"/{image.parent.name}/")
-
-
-def _holds_category(folder: Path, depth: int = 2) -> bool:
-    """Whether the folders in a folder are those of one category.
-
-    Folders of images are looked into where folders of masks stand beside them, or further up.
-    """
-    below = subfolders(folder)
-    if any(_is_part(path, below) for path in below):
-        return True
-    masks = any("mask" in meaning(path.name).kinds for path in below)
-    wrappers = [p for p in below if meaning(p.name) == Meaning(frozenset({"image"}), False)]
-    # a folder images/ with train and test in it is a category of that name, unless masks/ or another
-    # folder of images is around it
-    return depth > 0 and any(
-        _holds_category(path, depth - 1) and (masks or depth == 1 or not _is_direct(path))
-        for path in wrappers
-    )
-
-
-def _is_part(path: Path, siblings: list[Path]) -> bool:
-    """Whether a folder is a split, or the good images, of the category around it; a category that
-    happens to be called regular or test is not."""
-    says = meaning(path.name)
-    if not (says.only("train", "test", "good", *SAYS_NOTHING) and says.kinds - set(SAYS_NOTHING)):
-        return False
-    kinds = [meaning(p.name).one_of("train", "test") for p in subfolders(path)]
-    if "train" in kinds and "test" in kinds:
-        return False
-    alike = [p for p in siblings if image_files(p) and not meaning(p.name).kinds & {"mask"}]
-    return says.kinds != {"good"} or not all(_is_direct(p) for p in alike)
-
-
-def _is_direct(folder: Path) -> bool:
-    """Whether a folder of a folder is called train, test or good."""
-    return any(
-        meaning(p.name).only("train", "test", "good", *SAYS_NOTHING)
-        and meaning(p.name).one_of("train", "test", "good")
-        for p in subfolders(folder)
-    )
+    return Category(name, train, test, validation)
 
 
 def _stated(folder: Path, rules: Rules) -> bool:
