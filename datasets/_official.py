@@ -13,7 +13,7 @@ from typing import ClassVar
 from benchmark import Category, Dataset, Sample
 from benchmark.data.dataset import ImageSource
 from benchmark.data.images import FileSource
-from benchmark.data.masks import PositiveMask
+from benchmark.data.masks import DefectMask
 from benchmark.errors import DataError, unknown
 
 from ._download import Archive, fetch, unpack
@@ -142,7 +142,7 @@ class Tree(Official):
     """Name of the folder of good test images."""
     ending: ClassVar[str] = ""
     """What a mask's name has after the image's stem."""
-    mask_source: ClassVar[type[FileSource]] = PositiveMask
+    mask_source: ClassVar[type[FileSource]] = DefectMask
 
     def holds(self, folder: Path) -> list[str]:
         parts = (self.training.split("/")[0], self.testing)

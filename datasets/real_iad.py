@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from benchmark import Category, Sample
 from benchmark.data.images import FileSource
-from benchmark.data.masks import PositiveMask
+from benchmark.data.masks import DefectMask
 from benchmark.errors import DataError, unknown
 
 from ._files import lacking, require_images, usable_name
@@ -190,4 +190,4 @@ def _sample(folder: Path, row: Mapping[str, Any]) -> Sample:
     group = image.rpartition("/")[0]
     if kind == "OK" or not mask:
         return Sample(image, FileSource(folder / image), group=group)
-    return Sample(image, FileSource(folder / image), 1, kind, PositiveMask(folder / mask), group)
+    return Sample(image, FileSource(folder / image), 1, kind, DefectMask(folder / mask), group)

@@ -121,11 +121,11 @@ def data(given: Namespace) -> int:
             cls(root).download()
         folder = places.dataset_folder(root, given.name)
         print(f"  found    {folder}")
-    if given.write:
-        file = cls(folder).write_roles()
-        print(f"written: {file}; read it, and change what is not so")
     settings = settings_by_owner(given.set).get(given.name, {})
     dataset = registry.open_dataset(given.name, folder, settings)
+    if given.write:
+        file = dataset.write_roles()
+        print(f"written: {file}; read it, and change what is not so")
     windows = {} if cls.small else _windows(registry)
     with open_console() as console:
         progress = console.fraction("checking")

@@ -74,6 +74,20 @@ class PositiveMask(FileSource):
         return marked
 
 
+class DefectMask(PositiveMask):
+    """A defective image's mask in a published data set: one that marks nothing is an error."""
+
+    def mask(self) -> Array:
+        """bool (H, W). Raises DataError when it cannot be read or marks nothing."""
+        marked = super().mask()
+        if not marked.any():
+            raise DataError(
+                f"{self.path}: no pixel is marked as defective, but its image counts as defective; "
+                "get the file again, or remove the image"
+            )
+        return marked
+
+
 @dataclass(frozen=True)
 class RegionMasks:
     """A mask of several files, one per defect; each holds 0 and the value of its kind.

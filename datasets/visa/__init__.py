@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from benchmark import Category, Sample
-from benchmark.data.masks import PositiveMask
+from benchmark.data.masks import DefectMask
 
 from .._download import Archive
 from .._files import pictures, sample
@@ -99,7 +99,7 @@ or 1cls/candle/{train/good,test/good,test/bad,ground_truth/bad}/…"""
         masks = by_stem(folder / "Data" / "Masks" / "Anomaly")
         for path in pictures(images / "Anomaly"):
             mask = masks.get(path.stem)
-            test.append(defective(folder, path, "bad", PositiveMask(mask) if mask else None))
+            test.append(defective(folder, path, "bad", DefectMask(mask) if mask else None))
         return Category(name, train, test)
 
     def mask_path(self, folder: Path, image: Path) -> Path:
