@@ -1,7 +1,7 @@
 """Ground truth beyond one binary file per image: class ids, and several files whose union counts.
 
 A mask source may also know its defects one by one: then it has ``regions()``, a sequence of
-:class:`Region`, for metrics that saturate; every other metric reads ``mask()``, the union.
+:class:`AnnotatedDefect`, for metrics that saturate; every other metric reads ``mask()``, the union.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Region:
+class AnnotatedDefect:
     """One annotated defect.
 
     Attributes:
@@ -119,13 +119,13 @@ class RegionMasks:
         union: Array = np.logical_or.reduce([region.mask for region in self.regions()])
         return union
 
-    def regions(self) -> list[Region]:
+    def regions(self) -> list[AnnotatedDefect]:
         """Read the defects, in the order of the files.
 
         Raises:
             DataError: unreadable, of different sizes, or a value that ``kinds`` does not know.
         """
-        out: list[Region] = []
+        out: list[AnnotatedDefect] = []
         for path in self.paths:
             values = values_of(FileSource(path).content(), str(path))
             found = [int(value) for value in np.unique(values) if value]
@@ -144,7 +144,7 @@ class RegionMasks:
                     f"{out[0].mask.shape[1]}×{out[0].mask.shape[0]}; get the files again"
                 )
             kind = self.kinds[found[0]]
-            out.append(Region(marked, kind.area(int(marked.sum())), kind.defect))
+            out.append(AnnotatedDefect(marked, kind.area(int(marked.sum())), kind.defect))
         return out
 
 

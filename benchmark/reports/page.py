@@ -70,7 +70,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Block:
+class Section:
     """The results that may be ranked together."""
 
     title: str
@@ -117,7 +117,7 @@ def page(frame: pd.DataFrame, datasets: Datasets | None) -> str:
     )
 
 
-def _block(title: str, part: pd.DataFrame) -> Block:
+def _block(title: str, part: pd.DataFrame) -> Section:
     every = [c for _, g in category_groups(part) for c in g]
     names = list(part["name"].unique())
     metrics = [m for m in METRICS if part[m].notna().any()]
@@ -131,7 +131,7 @@ def _block(title: str, part: pd.DataFrame) -> Block:
             for v, (_, _, _, decimals) in zip(means, COSTS, strict=True)
         ]
         costs.append((str(name), str(device), texts))
-    return Block(
+    return Section(
         title,
         str(part["dataset"].iloc[0]),
         str(part["protocol"].iloc[0]),

@@ -76,10 +76,10 @@ def run_cell(cell: Cell, given: Inputs) -> dict[str, Any]:
     Returns:
         The record as written.
     """
-    meter = cost.Meter(given.features, given.context)
+    clock = cost.Clock(given.features, given.context)
     cell.path.sweep(keep=_standing(cell))
-    detector = fit(cell, given, meter)
-    files = score(cell, detector, given, meter)
+    detector = fit(cell, given, clock)
+    files = score(cell, detector, given, clock)
     metrics, undefined, seconds = _measured(cell, given, files)
     for name in ("maps", "unlabelled_maps"):
         if (file := files.get(name)) and not given.keep_maps:
@@ -94,7 +94,7 @@ def run_cell(cell: Cell, given: Inputs) -> dict[str, Any]:
         "provenance": {**cell.method.provenance, "images": given.counts, "files": given.found},
         "metrics": metrics,
         "undefined": undefined,
-        "cost": meter.finished(detector, given.images, given.train) | {"metric_seconds": seconds},
+        "cost": clock.finished(detector, given.images, given.train) | {"metric_seconds": seconds},
         "curves": _thin(given.context.meters),
         "environment": _environment(given.context),
         "files": files,
@@ -105,18 +105,18 @@ def run_cell(cell: Cell, given: Inputs) -> dict[str, Any]:
     return record
 
 
-def fit(cell: Cell, given: Inputs, meter: cost.Meter) -> Detector:
+def fit(cell: Cell, given: Inputs, clock: cost.Clock) -> Detector:
     """Fit the cell's detector."""
     detector = cell.method.new()
     # methods draw from context.rng; a library that draws from the global state repeats itself too
     torch.manual_seed(seed_of(*given.context.purpose, "global") >> 1)
-    with meter.fitting():
+    with clock.fitting():
         detector.fit(given.images.train.subset(given.train), given.context)
     return detector
 
 
 def score(
-    cell: Cell, detector: Detector, given: Inputs, meter: cost.Meter
+    cell: Cell, detector: Detector, given: Inputs, clock: cost.Clock
 ) -> dict[str, dict[str, str] | None]:
     """Score the held-out, the test and the unlabelled images into the cell's files; returns what
     to cite."""
@@ -126,7 +126,7 @@ def score(
         _scored(detector, batch, context, cell.title)[0]
         for batch in train.subset(given.held_out).batches(PREDICT_BATCH)
     ]
-    scores, files["maps"] = _with_maps(cell, detector, tests, context, meter.predicting)
+    scores, files["maps"] = _with_maps(cell, detector, tests, context, clock.predicting)
     unlabelled = np.empty(0)
     if (secret := given.images.unlabelled) is not None:
         found = _with_maps(cell, detector, secret, context, nullcontext)

@@ -27,7 +27,7 @@ PROBE_SECONDS = 20.0
 """Single-image probes stop after this long; three are the least."""
 
 
-class Meter:
+class Clock:
     """Clocks of one cell, started when it is made.
 
     Attributes:

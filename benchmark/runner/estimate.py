@@ -146,7 +146,7 @@ def _time_cell(plan: Plan, cell: Cell, category: Category, keys: Keys) -> float:
     context = replace(given.context, progress=progress, checkpoint=Checkpoint())
     given = replace(given, context=context, train=list(range(len(many))))
     start = time.perf_counter()
-    detector = fit(cell, given, cost.Meter(plan.features, context))
+    detector = fit(cell, given, cost.Clock(plan.features, context))
     fitting = time.perf_counter() - start + progress.rest
     batch = images.test.batch(range(len(images.test)))
     detector.predict(batch, context)
