@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from benchmark.detector.training import Training as Training
     from benchmark.detector.training import seeded as seeded
     from benchmark.detector.training import split_off as split_off
+    from benchmark.features.spec import CLS as CLS
     from benchmark.features.spec import POOLED as POOLED
     from benchmark.features.spec import FeatureSpec as FeatureSpec
     from benchmark.records.frame import load_results as load_results
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "CLS": "features.spec",
     "Asset": "detector.asset",
     "Batch": "data.batch",
     "Category": "data.dataset",

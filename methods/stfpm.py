@@ -23,7 +23,7 @@ from benchmark import (
     upsample,
 )
 from benchmark.errors import SettingsError
-from benchmark.features.backbones import layer_names, untrained
+from benchmark.features.networks import layer_names, untrained
 
 from ._distillation import ImageNetInput, cosine_gap
 

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from benchmark.data.verify import CategoryReport, verify
 from benchmark.datasets.folder import FolderData
 from benchmark.errors import DataError, SettingsError
-from benchmark.features.backbones import untrained
+from benchmark.features.networks import untrained
 
 Bench = Callable[..., tuple[int, str]]
 RUN = ("--weights", "random", "--methods", "padim", "--set", "padim.backbone=resnet18")

@@ -13,8 +13,9 @@ import torchvision
 from benchmark import FeatureSpec, Geometry
 from benchmark.data.loading import ImageSet
 from benchmark.errors import WeightsError
-from benchmark.features.backbones import PUBLISHED, SUFFIXES, Backbone, WeightsFrom
+from benchmark.features.backbones import Backbone
 from benchmark.features.cache import FrozenFeatures, union
+from benchmark.features.weights import PUBLISHED, SUFFIXES, WeightsFrom
 
 CPU = torch.device("cpu")
 RANDOM = WeightsFrom(mode="random")
