@@ -104,13 +104,12 @@ class Backbone:
             SettingsError: the network does not take images of this size; names sizes that suit.
             WeightsError: a module gives no feature map.
         """
-        x = pixels.to(self.device)
-        if normalise:
-            x = (x - self._mean) / self._std
-        x = x.contiguous(memory_format=torch.channels_last)
-        with torch.set_grad_enabled(gradients), self._sized(x):
-            found = self._run(x, layers)
-        return [found[name].float().contiguous() for name in layers]
+        with torch.set_grad_enabled(gradients), self._sized(pixels):
+            x = pixels.to(self.device)
+            if normalise:
+                x = (x - self._mean) / self._std
+            found = self._run(x.contiguous(memory_format=torch.channels_last), layers)
+            return [found[name].float().contiguous() for name in layers]
 
     def identity(self, layers: Sequence[str]) -> str:
         """SHA-256 over the tensors that these layers' outputs depend on: 16 hexadecimal digits.
