@@ -6,11 +6,11 @@ DEMO = results/demo
 
 .PHONY: demo test reference tables lint clean
 
-demo: $(VENV)/.installed
+demo: $(VENV)/.installed-demo
 	$(BIN)/bench run --config docs/demo.yaml --results $(DEMO)
 	$(BIN)/bench table summary --results $(DEMO)
-	$(BIN)/bench plot gallery --results $(DEMO) --out $(DEMO)/pictures
-	@echo "pictures: $(DEMO)/pictures"
+	$(BIN)/bench report --results $(DEMO)
+	@echo "Open it: the pictures start with the defects that each method scored lowest (outlined in green)."
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
@@ -31,8 +31,12 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --editable . --constraint constraints.txt
 	touch $@
 
+$(VENV)/.installed-demo: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable ".[demo]" --constraint constraints.txt
+	touch $@
+
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --editable ".[test]" --constraint constraints.txt
+	$(BIN)/python -m pip install --quiet --editable ".[test,demo]" --constraint constraints.txt
 	touch $@
 
 clean:
