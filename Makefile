@@ -9,8 +9,9 @@ DEMO = results/demo
 demo: $(VENV)/.installed-demo
 	$(BIN)/bench run --config docs/demo.yaml --results $(DEMO)
 	$(BIN)/bench table summary --results $(DEMO)
+	$(BIN)/bench plot gallery --results $(DEMO) --categories washer --count 12 --out $(DEMO)/pictures
 	$(BIN)/bench report --results $(DEMO)
-	@echo "Open it: the pictures start with the defects that each method scored lowest (outlined in green)."
+	@echo "Look at the washers in $(DEMO)/pictures, hardest first: a defect is found where the map is bright inside the green outline."
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
