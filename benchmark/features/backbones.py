@@ -254,10 +254,12 @@ class Backbone:
                     f"{below} and {below + step} (--image-size {below})"
                 ) from error
             if self._own_size and (height, width) != self._own_size:
-                own = "×".join(map(str, self._own_size))
+                own_height, own_width = self._own_size
+                given = own_height if own_height == own_width else f"{own_height}x{own_width}"
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
                 raise SettingsError(
-                    f"{text} ({str(error).splitlines()[0]}); it is made for {own} "
-                    f"(--image-size {own})"
+                    f"{text} ({reason}); it is made for {own_height}×{own_width} "
+                    f"(--image-size {given})"
                 ) from error
             raise
 

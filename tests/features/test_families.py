@@ -154,7 +154,9 @@ def test_what_is_no_map_is_refused_with_what_is() -> None:
 
 
 def test_a_size_that_does_not_suit_is_answered_with_the_nearest_that_do() -> None:
-    with pytest.raises(SettingsError, match=r"64×64 pixels .*made for 224×224 \(--image-size 224"):
+    with pytest.raises(
+        SettingsError, match=r"64×64 pixels .*made for 224×224 \(--image-size 224\)"
+    ):
         backbone_of("levit_128s")(torch.rand(1, 3, 64, 64), ["stages.0"])
     with pytest.raises(SettingsError, match=r"256×256 .* 14 pixels wide.* are 252 and 266 \(--"):
         backbone_of("vit_small_patch14_dinov2")(torch.rand(1, 3, 256, 256), ["blocks.0"])
