@@ -62,8 +62,8 @@ class Igd(Detector):
     to 32 × 32, which that code does not cover.
 
     In neither: the official scripts log the best epoch on test images; here the last one counts.
-    The global encoder is the pre-trained network itself, as in the code; the paper distils that,
-    too. The code's iteration counts and drop-last rules are kept to within one batch per epoch.
+    The global encoder is the pre-trained network itself, as in the code; the paper distils it. The
+    code's iteration counts and drop-last rules are kept to within one batch per epoch.
 
     A prediction's ``parts`` are ``reconstruction_global``, ``description_global``,
     ``reconstruction_local`` and ``description_local``, as far as there are such.
@@ -74,9 +74,9 @@ class Igd(Detector):
         backbone: the global encoder. The local one's teacher is a setting of its asset,
             ``igd-encoder.backbone``.
         encoder: the local encoder's body: ``distilled`` on natural images (``bench pretrain
-            igd-encoder``), ``distilled_on_train`` on the training images as eq. 10 says, for as
-            long as that and ``steps`` allow, ``learned`` with the decoder from scratch (no
-            distillation), or ``random``: frozen as initialised, to try things out.
+            igd-encoder``), ``distilled_on_train`` on the training images as eq. 10 says, for at
+            most ``steps``, ``learned`` with the decoder from scratch, or ``random``: frozen as
+            initialised, to try things out.
         descriptor: ``gsvdd``, ``soft_boundary`` Deep SVDD, or ``none`` (Table 5).
         interpolate: whether there are interpolation and critic (Table 5).
         epochs: None is 256, or 128 for images up to 32 × 32.
@@ -86,8 +86,7 @@ class Igd(Detector):
         flips: random mirroring in training, which only the code has; None is yes, but not for
             images up to 32 × 32, where a mirrored digit may be another one.
         learning_rate: of Adam, at the start.
-        e_steps: E-steps in a training, evenly spread, the first before it. The paper does not say;
-            the code has one every 10 epochs.
+        e_steps: E-steps, evenly spread, the first before training. The code's come every 10 epochs.
         kappa, floor: of the estimate of σ².
         beta: share of the global model in eq. 8 and 12.
         xi: share of the reconstruction in eq. 11.
