@@ -8,6 +8,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from benchmark.api import Results as Results
+    from benchmark.api import compare as compare
+    from benchmark.api import measure as measure
+    from benchmark.api import report as report
+    from benchmark.api import run as run
+    from benchmark.api import table as table
     from benchmark.data.batch import Batch as Batch
     from benchmark.data.batch import Images as Images
     from benchmark.data.dataset import Category as Category
@@ -27,12 +33,20 @@ if TYPE_CHECKING:
     from benchmark.detector.training import split_off as split_off
     from benchmark.features.spec import POOLED as POOLED
     from benchmark.features.spec import FeatureSpec as FeatureSpec
+    from benchmark.records.evaluate import evaluate as evaluate
     from benchmark.records.frame import load_results as load_results
 
 __version__ = "0.1.0"
 
 _HOME = {
     "Asset": "detector.asset",
+    "Results": "api",
+    "compare": "api",
+    "evaluate": "records.evaluate",
+    "measure": "api",
+    "report": "api",
+    "run": "api",
+    "table": "api",
     "Batch": "data.batch",
     "Category": "data.dataset",
     "Context": "detector.context",
@@ -56,7 +70,7 @@ _HOME = {
 
 
 def __getattr__(name: str) -> object:
-    """A public name, imported when it is first asked for."""
+    """Import a public name when it is first asked for."""
     if name not in _HOME:
         raise AttributeError(f"module 'benchmark' has no attribute {name!r}")
     return getattr(import_module(f"benchmark.{_HOME[name]}"), name)

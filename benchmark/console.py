@@ -17,7 +17,7 @@ PLAIN_EVERY_S = 30.0
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people.
+    """Write seconds for people.
 
     >>> duration(8), duration(75), duration(7300)
     ('8 s', '1 min 15 s', '2 h 01 min')
@@ -64,7 +64,8 @@ class PlainConsole:
         self.say(f"[{self._count}/{self._total}] {text}{note}")
 
     def fraction(self, title: str) -> Callable[[int, int], None]:
-        """A callback (done, total) for work that is not a loop here; call it with rising counts."""
+        """Return a callback (done, total) for work that is not a loop here; call it with rising
+        counts."""
         steps: Iterator[int] | None = None
 
         def show(done: int, total: int) -> None:
@@ -154,7 +155,7 @@ class RichConsole(PlainConsole):
 
 
 def open_console() -> PlainConsole:
-    """Bars when standard output is a terminal, lines otherwise."""
+    """Choose bars when standard output is a terminal, lines otherwise."""
     return RichConsole() if sys.stdout.isatty() else PlainConsole()
 
 

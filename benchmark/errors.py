@@ -49,7 +49,7 @@ class NotFittedError(DetectorError):
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """The one wording for an unknown name, with the nearest known one.
+    """Word the message for an unknown name, the same everywhere, with the nearest known one.
 
     >>> unknown("method", "spad", ["padim", "spade"])
     "unknown method 'spad', did you mean 'spade'? known: padim, spade"
@@ -102,7 +102,7 @@ def in_words(error: BaseException) -> BaseException:
 
 
 def sentence(error: BaseException) -> str:
-    """An error as the one sentence that a user is shown."""
+    """Put an error into the one sentence that a user is shown."""
     error = in_words(error)
     if isinstance(error, BenchError):
         return str(error)

@@ -21,7 +21,7 @@ PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "faiss-cpu", "pill
 
 
 def choose_device(name: str) -> torch.device:
-    """``auto`` takes CUDA when there is one; any other name is torch's own.
+    """Find a device: ``auto`` takes CUDA when there is one; any other name is torch's own.
 
     Raises:
         SettingsError: no such device here.
@@ -42,7 +42,8 @@ def choose_device(name: str) -> torch.device:
 
 
 def cores() -> int:
-    """Threads to use: ``OMP_NUM_THREADS`` where it is set, else the cores this process may use.
+    """Count the threads to use: ``OMP_NUM_THREADS`` where it is set, else the cores this process
+    may use.
 
     These are the cores it is bound to, but no more than the processor time that a container's limit
     grants, rounded: half a second per second is one core, 2.5 are two.
@@ -58,7 +59,8 @@ def cores() -> int:
 
 
 def memory() -> int:
-    """Bytes of memory that this process may use: the machine's, or a container's limit."""
+    """Return the bytes of memory that this process may use: the machine's, or a container's
+    limit."""
     try:
         whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (OSError, ValueError):
@@ -67,7 +69,8 @@ def memory() -> int:
 
 
 def _processor_limit(root: Path = Path("/")) -> float:
-    """Cores' worth of time that control groups grant; the whole of the machine when none does."""
+    """Return the cores' worth of time that control groups grant; all cores when none sets a
+    limit."""
     found = [float(os.cpu_count() or 1)]
     for folder in _control_groups("cpu", root):
         match _words(folder / "cpu.max"):  # version 2: quota and period in microseconds
@@ -80,7 +83,8 @@ def _processor_limit(root: Path = Path("/")) -> float:
 
 
 def _memory_limit(root: Path = Path("/")) -> int:
-    """Bytes that control groups grant; a number beyond any machine when none sets a limit."""
+    """Return the bytes that control groups grant; more than any machine has when none sets a
+    limit."""
     found = [1 << 63]
     for folder in _control_groups("memory", root):
         for name in ("memory.max", "memory.limit_in_bytes"):  # version 2, version 1
@@ -89,7 +93,7 @@ def _memory_limit(root: Path = Path("/")) -> int:
 
 
 def _control_groups(controller: str, root: Path) -> Iterator[Path]:
-    """Folders of the control groups that this process is in, and of those around them.
+    """List the folders of the control groups that this process is in, and of those around them.
 
     Inside a container the path in ``/proc/self/cgroup`` may be that of the host, while the
     container's own group is mounted at the top: folders that are not there do no harm.
@@ -121,7 +125,7 @@ def _words(file: Path) -> list[str]:
 
 @lru_cache(maxsize=4)
 def describe(device: torch.device) -> dict[str, Any]:
-    """The environment block of a record."""
+    """Collect the environment block of a record."""
     import torch
 
     packages = {}
@@ -142,7 +146,7 @@ def describe(device: torch.device) -> dict[str, Any]:
 
 
 def device_name(device: torch.device) -> str:
-    """The accelerator's or processor's own name."""
+    """Return the accelerator's or processor's own name."""
     if device.type == "cuda":
         import torch
 
@@ -169,7 +173,8 @@ def reset_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory(device: torch.device) -> dict[str, int | None]:
-    """Bytes of the process's peak since the reset, and of the GPU's; None where not known."""
+    """Return the bytes of the process's peak since the reset, and of the GPU's; None where not
+    known."""
     out: dict[str, int | None] = {"peak_bytes": None, "peak_gpu_bytes": None}
     try:
         status = Path("/proc/self/status").read_text().splitlines()
@@ -185,7 +190,7 @@ def peak_memory(device: torch.device) -> dict[str, int | None]:
 
 
 def _commit() -> str | None:
-    """The checkout's commit, with ``+`` when it has uncommitted changes; None when installed."""
+    """Return the checkout's commit, with ``+`` for uncommitted changes; None when installed."""
     root = Path(__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return None

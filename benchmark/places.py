@@ -12,7 +12,7 @@ RESULTS = "results/runs"
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """A path with a leading ``~`` or ``~user`` replaced by the home folder.
+    """Replace a leading ``~`` or ``~user`` of a path by the home folder.
 
     Raises:
         SettingsError: no such user, or no home folder is known.
@@ -29,22 +29,23 @@ def expanded(path: str | os.PathLike[str]) -> Path:
 
 
 def data_root(option: str | Path | None = None) -> Path | None:
-    """A data set's folder, or the one above it; ``BENCH_DATA`` where no option says it."""
+    """Return a data set's folder, or the one above it; ``BENCH_DATA`` where no option says it."""
     return _place(option, DATA)
 
 
 def weights_dir(option: str | Path | None = None) -> Path | None:
-    """Files of pre-trained weights; ``BENCH_WEIGHTS`` where no option says it."""
+    """Return the folder of pre-trained weights; ``BENCH_WEIGHTS`` where no option says it."""
     return _place(option, WEIGHTS)
 
 
 def assets_dir(option: str | Path | None = None) -> Path | None:
-    """What ``bench pretrain`` built; ``BENCH_ASSETS`` where no option says it."""
+    """Return the folder of what ``bench pretrain`` built; ``BENCH_ASSETS`` where no option says
+    it."""
     return _place(option, ASSETS)
 
 
 def dataset_folder(root: Path | None, name: str) -> Path:
-    """A data set's own folder: ``root`` itself, or the folder in it with the data set's name.
+    """Find a data set's own folder: ``root`` itself, or the folder in it with the data set's name.
 
     Raises:
         DataError: no root given, or it does not exist.

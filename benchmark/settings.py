@@ -18,7 +18,7 @@ from benchmark.errors import SettingsError, unknown
 
 
 def declared(cls: Callable[..., object]) -> dict[str, tuple[Any, Any]]:
-    """Name -> (annotation, default) of a class's settings, in the order of its signature.
+    """Return name -> (annotation, default) of a class's settings, in the order of its signature.
 
     A data set's root is no setting: ``partial(cls, root)`` declares the rest.
     """
@@ -37,7 +37,7 @@ def declared(cls: Callable[..., object]) -> dict[str, tuple[Any, Any]]:
 
 
 def resolve(cls: Callable[..., object], given: Mapping[str, Any], owner: str) -> dict[str, Any]:
-    """All settings of ``cls``: its defaults, overridden by ``given``.
+    """Return all settings of ``cls``: its defaults, overridden by ``given``.
 
     Args:
         cls: a detector or an asset class; ``partial(cls, root)`` of a data set.
@@ -57,8 +57,8 @@ def resolve(cls: Callable[..., object], given: Mapping[str, Any], owner: str) ->
 
 
 def coerce(value: Any, annotation: Any, name: str) -> Any:
-    """``value`` as the annotated type, without guessing: an int is a fine float, ``"5"`` is no int.
-    ``1e-5`` is a float, which YAML reads as a text for want of a point.
+    """Turn a value into the annotated type, without guessing: an int is a fine float, ``"5"`` is no
+    int. ``1e-5`` is a float, which YAML reads as a text for want of a point.
 
     >>> coerce([1, 2], tuple[int, ...], "spade.layers")
     (1, 2)
@@ -78,8 +78,8 @@ def coerce(value: Any, annotation: Any, name: str) -> Any:
 
 
 def coerce_yaml(value: Any, written: Any, annotation: Any, name: str) -> Any:
-    """As :func:`coerce`, of a YAML file's value; where a text is wanted and YAML made a number or a
-    truth value of it (``01``, ``on``), as it is written.
+    """Turn a YAML file's value into the annotated type as :func:`coerce` does; where a text is
+    wanted and YAML made a number or a truth value of it (``01``, ``on``), take it as it is written.
 
     >>> coerce_yaml([1, True], ["01", "on"], tuple[str, ...], "categories")
     ('01', 'on')
@@ -94,7 +94,7 @@ def coerce_yaml(value: Any, written: Any, annotation: Any, name: str) -> Any:
 
 
 def _words(annotation: Any) -> bool:
-    """Whether a text may be meant."""
+    """Tell whether a text may be meant."""
     return annotation is str or any(isinstance(a, str) or _words(a) for a in get_args(annotation))
 
 
@@ -131,7 +131,7 @@ def _fit(value: Any, annotation: Any) -> tuple[bool, Any]:
 
 
 def describe(annotation: Any) -> str:
-    """A type in words.
+    """Describe a type in words.
 
     >>> describe(int | None), describe(Literal["mean", "concat"]), describe(tuple[int, ...])
     ('int or none', "'mean' or 'concat'", 'a list of int')
@@ -151,7 +151,7 @@ def describe(annotation: Any) -> str:
 
 
 def parse_assignment(text: str) -> tuple[str, str, Any]:
-    """``spade.k=5`` -> ("spade", "k", 5); the value is read as YAML.
+    """Split ``spade.k=5`` into ("spade", "k", 5); the value is read as YAML.
 
     >>> parse_assignment("spade.layers=[1, 2]")
     ('spade', 'layers', [1, 2])
@@ -167,7 +167,7 @@ def parse_assignment(text: str) -> tuple[str, str, Any]:
 
 
 def as_json(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as a record holds them: tuples become lists."""
+    """Return settings as a record holds them: tuples become lists."""
     return {k: _plain(v) for k, v in settings.items()}
 
 

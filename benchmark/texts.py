@@ -13,7 +13,7 @@ _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def read_text(file: Path, kind: type[BenchError] = SettingsError, what: str = "") -> str:
-    """The text of a file in UTF-8, or in UTF-16 with its mark, without the mark.
+    """Read a file's text in UTF-8, or in UTF-16 with its mark, without the mark.
 
     Args:
         file: which.
@@ -37,7 +37,7 @@ def read_text(file: Path, kind: type[BenchError] = SettingsError, what: str = ""
 
 
 def read_yaml(file: Path, what: str = "") -> tuple[Any, Any]:
-    """The values of a YAML file, and the same with every word left as it is written.
+    """Read the values of a YAML file, and the same with every word left as it is written.
 
     YAML reads ``01`` as the number 1 and ``on`` as true; where a name is meant the second counts.
 
@@ -55,7 +55,7 @@ def read_yaml(file: Path, what: str = "") -> tuple[Any, Any]:
 
 
 def shown_name(name: str) -> str:
-    r"""The name of a file or folder as a text that can be printed, stored and compared.
+    r"""Write the name of a file or folder as a text that can be printed, stored and compared.
 
     Letters with accents are composed (a Mac may store them as letter and accent), and bytes that
     are not UTF-8 are written as ``\xff``.

@@ -46,7 +46,8 @@ class Digits(OneClass):
 
 
 def read_idx(path: Path) -> Array:
-    """The uint8 array of an idx file (LeCun's format: magic number, sizes, values), maybe packed.
+    """Read the uint8 array of an idx file (LeCun's format: magic number, sizes, values), maybe
+    packed.
 
     Raises:
         DataError: unreadable, or not such a file.

@@ -12,12 +12,12 @@ from benchmark.texts import shown_name
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """The folders in a folder, sorted by name, links followed, hidden ones left out."""
+    """List the folders in a folder, sorted by name, links followed, hidden ones left out."""
     return [path for path in _entries(folder) if path.is_dir()]
 
 
 def pictures(folder: Path) -> list[Path]:
-    """The image files directly in a folder, sorted by name; hidden and other files left out.
+    """List the image files directly in a folder, sorted by name; hidden and other files left out.
 
     A link to a file that is gone is listed: reading it then says so.
     """
@@ -27,7 +27,7 @@ def pictures(folder: Path) -> list[Path]:
 
 
 def image_files(folder: Path) -> list[str]:
-    """The paths of all image files below a folder, hidden ones included, links followed; with
+    """List the paths of all image files below a folder, hidden ones included, links followed; with
     forward slashes, sorted. Raises DataError when a folder cannot be listed."""
     found: list[str] = []
     todo = [(folder, "", frozenset([folder.resolve()]))]
@@ -61,7 +61,7 @@ def _unlisted(folder: Path, error: OSError) -> DataError:
 
 
 def usable_name(name: str) -> str:
-    """The name, when it can serve as a category and so as part of a file's name.
+    """Return the name, when it can serve as a category and so as part of a file's name.
 
     >>> usable_name("metal nut")
     'metal nut'
@@ -80,7 +80,8 @@ def usable_name(name: str) -> str:
 
 
 def sample(root: Path, path: Path, defect: str = "good", mask: Path | None = None) -> Sample:
-    """One file as a sample: its id is the path below ``root``, with forward slashes, as a text."""
+    """Make a sample of one file: its id is the path below ``root``, with forward slashes, as a
+    text."""
     return Sample(
         id=shown_name(path.relative_to(root).as_posix()),
         image=FileSource(path),
@@ -102,7 +103,7 @@ def require_images(name: str, category: Category, train: Path, test: Path) -> No
 
 
 def lacking(lines: Iterable[str], limit: int = 3) -> str:
-    """The first few lines, and how many more there are."""
+    """Write the first few lines, and how many more there are."""
     lines = list(lines)
     more = f"\n  … and {len(lines) - limit} more" if len(lines) > limit else ""
     return "".join(f"\n  {line}" for line in lines[:limit]) + more

@@ -13,7 +13,7 @@ from typing import ClassVar
 from benchmark import Category, Dataset, Sample
 from benchmark.data.dataset import ImageSource
 from benchmark.data.images import FileSource
-from benchmark.data.masks import PositiveMask
+from benchmark.data.masks import DefectMask
 from benchmark.errors import DataError, unknown
 
 from ._download import Archive, fetch, unpack
@@ -33,7 +33,7 @@ class Official(Dataset):
 
     @abstractmethod
     def holds(self, folder: Path) -> list[str]:
-        """The categories that a folder holds in the official layout, in table order."""
+        """List the categories that a folder holds in the official layout, in table order."""
 
     @property
     def name(self) -> str:
@@ -41,7 +41,7 @@ class Official(Dataset):
         return type(self).__module__.rpartition(".")[2]
 
     def categories(self) -> list[str]:
-        """The official categories found on disk, in table order.
+        """List the official categories found on disk, in table order.
 
         Raises:
             DataError: no folder, or none of the categories in it; says where they seem to be.
@@ -60,7 +60,7 @@ class Official(Dataset):
         )
 
     def place(self) -> Path:
-        """The root. Raises DataError when there is none."""
+        """Return the root. Raises DataError when there is none."""
         if self.root is None or not self.root.is_dir():
             where = (
                 "no data root was given" if self.root is None else f"{self.root}: no such folder"
@@ -78,7 +78,7 @@ class Official(Dataset):
         return f"Expected are folders of this form:\n{lines}"
 
     def known(self, name: str) -> str:
-        """The name of a category that is here. Raises DataError."""
+        """Return the name of a category that is here. Raises DataError."""
         if usable_name(name) not in self.categories():
             if name in self.official:
                 raise DataError(f"{self.place() / name}: no such folder; {self.origin}")
@@ -110,7 +110,7 @@ class Official(Dataset):
         )
 
     def _elsewhere(self, root: Path) -> str:
-        """What the folder seems to be instead, with the command to go on."""
+        """Say what the folder seems to be instead, with the command to go on."""
         above = root.resolve().parent
         if root.resolve().name in self.holds(above):
             return f"\nThis is one category: name the folder above it, {above}."
@@ -142,14 +142,14 @@ class Tree(Official):
     """Name of the folder of good test images."""
     ending: ClassVar[str] = ""
     """What a mask's name has after the image's stem."""
-    mask_source: ClassVar[type[FileSource]] = PositiveMask
+    mask_source: ClassVar[type[FileSource]] = DefectMask
 
     def holds(self, folder: Path) -> list[str]:
         parts = (self.training.split("/")[0], self.testing)
         return [name for name in self.official if any((folder / name / p).is_dir() for p in parts)]
 
     def category(self, name: str) -> Category:
-        """The samples of one category.
+        """List the samples of one category.
 
         Raises:
             DataError: unknown or empty category; a defective image without its mask.
@@ -166,7 +166,7 @@ class Tree(Official):
         return Category(name, train, self.tests(folder))
 
     def tests(self, folder: Path) -> list[Sample]:
-        """The labelled test images of a category's folder, by kind."""
+        """List the labelled test images of a category's folder, by kind."""
         out: list[Sample] = []
         for kind in subfolders(folder / self.testing):
             if kind == folder / self.truth:
@@ -180,7 +180,7 @@ class Tree(Official):
         return out
 
     def folder(self, name: str) -> Path:
-        """The folder of a category. Raises DataError for an unknown or absent one."""
+        """Return the folder of a category. Raises DataError for an unknown or absent one."""
         if usable_name(name) not in self.official:
             raise DataError(unknown("category", name, self.official))
         folder = self.place() / name
@@ -189,7 +189,7 @@ class Tree(Official):
         return folder
 
     def masks(self, folder: Path, kind: Path) -> dict[str, ImageSource]:
-        """Masks of a folder of defective images, by the image's stem."""
+        """Find the masks of a folder of defective images, by the image's stem."""
         found = by_stem(folder / self.truth / kind.name)
         return {
             stem.removesuffix(self.ending): self.mask_source(path)
@@ -198,17 +198,19 @@ class Tree(Official):
         }
 
     def mask_path(self, folder: Path, image: Path) -> Path:
-        """Where an image's mask is expected."""
+        """Return the path at which an image's mask is expected."""
         return folder / self.truth / image.parent.name / f"{image.stem}{self.ending}.png"
 
 
 def defective(root: Path, path: Path, defect: str, mask: ImageSource | None) -> Sample:
-    """A defective image as a sample: its id is the path below ``root``, with forward slashes."""
+    """Make a sample of a defective image: its id is the path below ``root``, with forward
+    slashes."""
     return Sample(path.relative_to(root).as_posix(), FileSource(path), 1, defect, mask)
 
 
 def by_stem(folder: Path) -> dict[str, Path]:
-    """The images in a folder by their names without ending. Raises DataError when two share one."""
+    """Map the images in a folder by their names without ending. Raises DataError when two share
+    one."""
     out: dict[str, Path] = {}
     for path in pictures(folder):
         other = out.setdefault(path.stem, path)
@@ -234,7 +236,7 @@ def require_masks(category: Category, folder: Path, expected: Callable[[Path], P
 
 
 def unpack_command(path: Path) -> str:
-    """How to unpack an archive where it lies.
+    """Write the command that unpacks an archive where it lies.
 
     >>> unpack_command(Path("/data/a b.zip"))
     "python -m zipfile -e '/data/a b.zip' /data"

@@ -65,12 +65,13 @@ class OneClass(Dataset):
         self._arrays: Arrays | None = None
 
     def categories(self) -> list[str]:
-        """All classes, in the order of their labels. Raises DataError when no files are there."""
+        """List all classes, in the order of their labels. Raises DataError when no files are
+        there."""
         self.arrays()
         return list(self.classes)
 
     def category(self, name: str) -> Category:
-        """One class as the normal one.
+        """List the samples with one class as the normal one.
 
         Raises:
             DataError: unknown class; files that are missing, damaged or not the official ones.
@@ -87,7 +88,7 @@ class OneClass(Dataset):
         return Category(name, train, test)
 
     def arrays(self) -> Arrays:
-        """The set's arrays, read on first use and checked."""
+        """Return the set's arrays, read on first use and checked."""
         if self._arrays is None:
             self._arrays = self._find()
         return self._arrays
@@ -105,7 +106,7 @@ class OneClass(Dataset):
 
     @abstractmethod
     def original(self, folder: Path) -> Arrays | None:
-        """The arrays from the original files in a folder; None when they are not all there."""
+        """Read the arrays from the original files in a folder; None when they are not all there."""
 
     def check(self, arrays: Arrays, place: Path) -> None:
         """Raises DataError when the arrays are not the official ones, as far as can be known."""
@@ -126,7 +127,7 @@ class OneClass(Dataset):
                 )
 
     def places(self) -> Iterator[Path]:
-        """The folders that are looked into, those of torchvision included."""
+        """Yield the folders that are looked into, those of torchvision included."""
         if self.root is None:
             raise DataError(f"{self.title}: no data root was given; {self.origin}")
         yield self.root
@@ -158,7 +159,7 @@ class OneClass(Dataset):
 def per_class(
     classes: Sequence[str], counts: tuple[Sequence[int], Sequence[int]]
 ) -> Mapping[str, Mapping[str, int]]:
-    """Official numbers of images of each category.
+    """Count the official images of each category.
 
     >>> per_class(["a", "b"], ([3, 4], [1, 2]))["b"]
     {'train': 4, 'good': 2, 'defective': 1}
@@ -171,7 +172,7 @@ def per_class(
 
 
 def sha256(array: Array) -> str:
-    """Of an array's values, in order."""
+    """Hash an array's values, in order."""
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
 
 

@@ -50,12 +50,12 @@ class Video(Official):
         self.decoder = Decoder()
 
     def training_frames(self, clip: Path) -> list[Sample]:
-        """Every ``stride``-th frame of a clip, all normal."""
+        """List every ``stride``-th frame of a clip, all normal."""
         frames = self.frames(clip)[:: self.stride]
         return [Sample(name, source, group=clip.stem) for name, source in frames]
 
     def frames(self, clip: Path) -> list[tuple[str, ImageSource]]:
-        """Ids and sources of all frames of a clip, a folder or a video, in order.
+        """List ids and sources of all frames of a clip, a folder or a video, in order.
 
         Raises:
             DataError: no frames, a gap between them, or a video without PyAV to read it.
@@ -78,7 +78,8 @@ class Video(Official):
 
 
 def clips(*places: Path) -> list[Path]:
-    """The clips in the first of some folders that has any: folders of frames, or video files."""
+    """List the clips in the first of some folders that has any: folders of frames, or video
+    files."""
     for place in places:
         found = [p for p in subfolders(place) if pictures(p)] or _videos(place)
         if found:
@@ -92,7 +93,7 @@ def labelled(
     masks: Sequence[ImageSource | None],
     clip: str,
 ) -> list[Sample]:
-    """The frames of a test clip; masks of normal frames are left out.
+    """Make samples of the frames of a test clip; masks of normal frames are left out.
 
     Raises DataError for other numbers of frames and labels.
     """
@@ -133,7 +134,7 @@ class PackedMask:
 
     @classmethod
     def of(cls, mask: Array, title: str) -> PackedMask:
-        """From bool (H, W)."""
+        """Pack a mask, bool (H, W)."""
         return cls(zlib.compress(np.packbits(mask).tobytes(), 1), mask.shape, title)
 
     def name(self) -> str:
@@ -163,11 +164,12 @@ class Frame:
         return f"{self.path}, frame {self.index}"
 
     def content(self) -> bytes:
-        """The file's digest and the frame's number: what it decodes to follows from them."""
+        """Return the file's digest and the frame's number: what it decodes to follows from them."""
         return f"{self.decoder.digest(self.path)}:{self.index}".encode()
 
     def pixels(self) -> Array:
-        """uint8 RGB (H, W, 3). Raises DataError when the video ends earlier or is damaged."""
+        """Decode the frame: uint8 RGB (H, W, 3). Raises DataError when the video ends earlier or is
+        damaged."""
         return self.decoder.frame(self.path, self.index)
 
     def mask(self) -> Array:
@@ -175,7 +177,7 @@ class Frame:
 
 
 class Decoder:
-    """Reads frames of many videos through PyAV, shared by all frames of a data set.
+    """A reader of many videos' frames through PyAV, shared by all frames of a data set.
 
     A video is decoded forward once as long as its frames are asked for nearly in order, which is how
     a run reads them; a frame that lies too far back opens the video anew. Safe to use from threads.
@@ -187,15 +189,15 @@ class Decoder:
         self._lock = threading.Lock()
 
     def count(self, path: Path) -> int:
-        """Frames of a video, from its packets, without decoding. Raises DataError."""
+        """Count the frames of a video from its packets, without decoding. Raises DataError."""
         return int(self._fact(path, "count", _packets))
 
     def digest(self, path: Path) -> str:
-        """SHA-256 of a video file. Raises DataError."""
+        """Hash a video file with SHA-256. Raises DataError."""
         return str(self._fact(path, "digest", _sha256))
 
     def frame(self, path: Path, index: int) -> Array:
-        """uint8 RGB (H, W, 3) of one frame. Raises DataError."""
+        """Decode one frame: uint8 RGB (H, W, 3). Raises DataError."""
         with self._lock:
             clip = self._open.pop(path, None)
             if clip is None or not clip.reaches(index):
@@ -290,7 +292,7 @@ def _videos(folder: Path) -> list[Path]:
 
 
 def _number(path: Path) -> int:
-    """Of a frame's file. Raises DataError when its name is no number."""
+    """Read the number of a frame from its file's name. Raises DataError when that is no number."""
     if not path.stem.isdecimal():
         raise DataError(f"{path}: frames are named by their numbers, such as 000.jpg; rename it")
     return int(path.stem)

@@ -55,7 +55,7 @@ ground_truth_demo/testing_label_mask/1_label.mat"""
         return ["all"] if _videos(folder, "training") or _videos(folder, "testing") else []
 
     def category(self, name: str) -> Category:
-        """All clips. Raises DataError for labels or frames that are missing."""
+        """List all clips. Raises DataError for labels or frames that are missing."""
         category = self.listing(name)
         require_images(name, category, self.place(), self.place())
         return category
@@ -80,7 +80,7 @@ ground_truth_demo/testing_label_mask/1_label.mat"""
         return labelled(frames[:count], labels[:count], masks[:count], clip.stem)
 
     def _labels(self, clip: Path) -> list[PackedMask]:
-        """The masks of a clip, one per frame. Raises DataError."""
+        """Read the masks of a clip, one per frame. Raises DataError."""
         file = f"{int(clip.stem) if clip.stem.isdecimal() else clip.stem}_label.mat"
         below = Path("testing_label_mask") / file
         places = [self.place() / "ground_truth_demo" / below, self.place() / below]
@@ -100,7 +100,7 @@ def _videos(root: Path, split: str) -> list[Path]:
 
 
 def _read(path: Path) -> list[PackedMask]:
-    """The cells of ``volLabel``, uint8 (H, W) each. Raises DataError."""
+    """Read the cells of ``volLabel``, uint8 (H, W) each. Raises DataError."""
     from scipy.io import loadmat
 
     try:

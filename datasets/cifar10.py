@@ -75,7 +75,8 @@ class Cifar10(OneClass):
 
 
 def _batches(folder: Path) -> dict[str, bytes] | None:
-    """The original files' bytes by name, unpacked or from the archive; None when not all there."""
+    """Read the original files' bytes by name, unpacked or from the archive; None when not all
+    there."""
     for place in (folder / FOLDER, folder):
         if all((place / name).is_file() for name in (*TRAIN, *TEST)):
             return {name: (place / name).read_bytes() for name in (*TRAIN, *TEST)}
@@ -97,7 +98,7 @@ def _batches(folder: Path) -> dict[str, bytes] | None:
 
 
 def _open(folder: Path, name: str, raw: bytes, md5: str) -> tuple[Array, Array]:
-    """uint8 images (N, 32, 32, 3) and labels (N,) of a batch that is the official one."""
+    """Open a batch that is the official one: uint8 images (N, 32, 32, 3) and labels (N,)."""
     found = hashlib.md5(raw, usedforsecurity=False).hexdigest()
     if found != md5:
         raise DataError(

@@ -58,7 +58,7 @@ kos01/Part0_label.bmp"""
         return ["all"] if any(_number(path) for path in subfolders(folder)) else []
 
     def category(self, name: str) -> Category:
-        """The only category. Raises DataError for an image without its label file."""
+        """List the only category. Raises DataError for an image without its label file."""
         category = self.listing(name)
         root = self.place()
         require_images(name, category, root, root)
@@ -95,7 +95,7 @@ kos01/Part0_label.bmp"""
 
 
 def _marked(pair: tuple[Path, Path | None]) -> ImageSource | str | None:
-    """The mask of an image when it marks anything; ``unlabelled`` without a label file."""
+    """Return the mask of an image when it marks anything; ``unlabelled`` without a label file."""
     if pair[1] is None:
         return "unlabelled"
     mask = PositiveMask(pair[1])
@@ -106,6 +106,6 @@ def _marked(pair: tuple[Path, Path | None]) -> ImageSource | str | None:
 
 
 def _number(folder: Path) -> int:
-    """Of an item's folder, ``kos07``; 0 for other folders."""
+    """Read the number of an item's folder, ``kos07``; 0 for other folders."""
     digits = folder.name.removeprefix("kos")
     return int(digits) if folder.name.startswith("kos") and digits.isdecimal() else 0

@@ -53,7 +53,7 @@ test/20000_GT.png"""
         return ["all"] if any(masks) and (folder / "train").is_dir() else []
 
     def category(self, name: str) -> Category:
-        """The only category. Raises DataError for an image without its mask."""
+        """List the only category. Raises DataError for an image without its mask."""
         category = self.listing(name)
         root = self.place()
         require_images(name, category, root / "train", root / "test")
@@ -75,14 +75,15 @@ test/20000_GT.png"""
         return Category(name, [s for s in train if not s.label], test)
 
     def _files(self, split: str) -> list[tuple[Path, PositiveMask | None]]:
-        """The images of a split with their masks."""
+        """List the images of a split with their masks."""
         files = [p for p in pictures(self.place() / split) if "(copy)" not in p.stem]
         masks = {p.stem: PositiveMask(p) for p in files if p.stem.endswith(ENDING)}
         images = [path for path in files if not path.stem.endswith(ENDING)]
         return [(path, masks.get(path.stem + ENDING)) for path in images]
 
     def _sample(self, pair: tuple[Path, PositiveMask | None]) -> Sample:
-        """Good where its mask marks nothing; an image without a mask counts as defective."""
+        """Make a sample, good where its mask marks nothing; an image without a mask counts as
+        defective."""
         path, mask = pair
         if mask is not None and not mask.mask().any():
             return Sample(path.relative_to(self.place()).as_posix(), FileSource(path))

@@ -95,6 +95,6 @@ vial/test_private_mixed/000_mixed.png"""
 
 
 def _part(s: Sample) -> str:
-    """``bad/007`` of ``test_public/bad/007_overexposed.png``."""
+    """Return ``bad/007`` of ``test_public/bad/007_overexposed.png``."""
     path = Path(s.id)
     return f"{path.parent.name}/{path.stem.split('_')[0]}"

@@ -83,7 +83,8 @@ pushpins/defects_config.json"""
 
 
 def _kinds(path: Path) -> dict[int, Saturation]:
-    """Per value in a mask, the kind of defect. Raises DataError for a file of another form."""
+    """Read, per value in a mask, the kind of defect. Raises DataError for a file of another
+    form."""
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
         return {

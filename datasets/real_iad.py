@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from benchmark import Category, Sample
 from benchmark.data.images import FileSource
-from benchmark.data.masks import PositiveMask
+from benchmark.data.masks import DefectMask
 from benchmark.errors import DataError, unknown
 
 from ._files import lacking, require_images, usable_name
@@ -115,7 +115,7 @@ realiad_jsons/realiad_jsons/usb.json"""
         ]
 
     def category(self, name: str) -> Category:
-        """The samples of one category.
+        """List the samples of one category.
 
         Raises:
             DataError: unknown or absent category, a split file of another form, or files that it
@@ -164,7 +164,7 @@ realiad_jsons/realiad_jsons/usb.json"""
         return [root / "realiad_jsons" / folder / f"{name}.json", root / folder / f"{name}.json"]
 
     def _images(self, name: str) -> Path:
-        """The folder of a category's images. Raises DataError for none, or several sizes."""
+        """Find the folder of a category's images. Raises DataError for none, or several sizes."""
         sizes = [self.resolution] if self.resolution else RESOLUTIONS
         folders = [self.place() / f"realiad_{size}" / name for size in sizes]
         found = [folder for folder in folders if folder.is_dir()]
@@ -184,9 +184,10 @@ _PARTS = ("train", "test")
 
 
 def _sample(folder: Path, row: Mapping[str, Any]) -> Sample:
-    """One row: ``anomaly_class``, ``image_path`` and ``mask_path``, below the category's folder."""
+    """Make a sample of one row: ``anomaly_class``, ``image_path`` and ``mask_path``, below the
+    category's folder."""
     image, mask, kind = str(row["image_path"]), row["mask_path"], str(row["anomaly_class"])
     group = image.rpartition("/")[0]
     if kind == "OK" or not mask:
         return Sample(image, FileSource(folder / image), group=group)
-    return Sample(image, FileSource(folder / image), 1, kind, PositiveMask(folder / mask), group)
+    return Sample(image, FileSource(folder / image), 1, kind, DefectMask(folder / mask), group)

@@ -90,7 +90,7 @@ testing/test_pixel_mask/01_0014.npy"""
         return ["all"] if found else []
 
     def category(self, name: str) -> Category:
-        """The clips of all scenes or of one. Raises DataError for labels that do not fit."""
+        """List the clips of all scenes or of one. Raises DataError for labels that do not fit."""
         category = self.listing(name)
         root = self.place()
         require_images(name, category, root / "training" / "videos", root / "testing" / "frames")
@@ -151,7 +151,7 @@ class ArrayMask:
 
 
 def _masks(path: Path, frames: int) -> list[ArrayMask]:
-    """Of a clip, one per frame. Raises DataError for a file of another length."""
+    """List the masks of a clip, one per frame. Raises DataError for a file of another length."""
     shape = _loaded(path).shape
     if len(shape) != 3 or frames not in (shape[0], shape[2]):
         raise DataError(
@@ -162,7 +162,7 @@ def _masks(path: Path, frames: int) -> list[ArrayMask]:
 
 
 def _loaded(path: Path) -> Array:
-    """An array on disk, without reading all of it. Raises DataError."""
+    """Open an array on disk, without reading all of it. Raises DataError."""
     try:
         array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:

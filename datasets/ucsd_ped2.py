@@ -62,7 +62,7 @@ Test/UCSDped2.m"""
         return ["all"] if clip and not (folder / "Test" / "UCSDped1.m").is_file() else []
 
     def category(self, name: str) -> Category:
-        """All clips. Raises DataError for labels, masks or frames that are missing."""
+        """List all clips. Raises DataError for labels, masks or frames that are missing."""
         category = self.listing(name)
         root = self.place()
         require_images(name, category, root / "Train", root / "Test")
@@ -103,13 +103,13 @@ Test/UCSDped2.m"""
 
 
 def _clips(root: Path, split: str) -> list[Path]:
-    """The clips of a split; folders of masks (``Test001_gt``) are none."""
+    """List the clips of a split; folders of masks (``Test001_gt``) are none."""
     pattern = re.compile(rf"{split}\d+")
     return [path for path in subfolders(root / split) if pattern.fullmatch(path.name)]
 
 
 def _abnormal(path: Path) -> list[set[int]]:
-    """Numbers of the abnormal frames of each clip, from 1. Raises DataError."""
+    """Read the numbers of the abnormal frames of each clip, from 1. Raises DataError."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:

@@ -25,7 +25,7 @@ def farthest_first(points: Tensor, count: int, starts: Tensor, progress: Progres
     matrix product for many of them. The choice is the same.
 
     Args:
-        points: float32 (N, D).
+        points: float32 (N, D); centred in place.
         count: how many are chosen, at most N.
         starts: int64 (S,), positions.
         progress: shows the time left.
@@ -35,7 +35,7 @@ def farthest_first(points: Tensor, count: int, starts: Tensor, progress: Progres
         some blocks, never for N × count.
     """
     few = len(points) if points.is_cuda else min(CANDIDATES, len(points))
-    points = points - points.mean(0)  # distances cancel less
+    points -= points.mean(0)  # distances cancel less
     norms = points.square().sum(1)
     far = torch.stack([(points - points[s]).norm(dim=1) for s in starts.tolist()]).mean(0).square_()
     chosen = torch.empty(count, dtype=torch.int64, device=points.device)

@@ -108,7 +108,7 @@ class MsSsim(nn.Module):
 
 
 def _power(similar: Tensor, weight: float) -> Tensor:
-    """``similar ** weight``, and 0 with gradient 0 where it is not positive."""
+    """Raise to ``weight``; where not positive, give 0 with gradient 0."""
     return torch.where(similar > 0, similar.clamp(min=LEAST) ** weight, 0.0)
 
 

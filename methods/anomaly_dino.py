@@ -47,6 +47,7 @@ class AnomalyDino(Detector):
     title = "AnomalyDINO"
     citation = "Damm et al. 2025"
     paper = Geometry(resize=(448, 448))
+    draws = False
     smoke = {"backbone": "resnet18", "layers": (1,)}
 
     def __init__(

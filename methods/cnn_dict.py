@@ -28,7 +28,8 @@ class CnnDict(Detector):
     mean over the patches that cover it; the score is the map's maximum.
 
     A network pass per patch makes this slow, thousands of passes per image; ``stride`` and ``size``
-    trade accuracy for time. How many patches are drawn for the dictionary is our choice.
+    trade accuracy for time. How many patches are drawn, how many words there are and over how many
+    a distance is averaged is our choice: published accounts differ or do not say.
 
     Args:
         backbone: frozen network.

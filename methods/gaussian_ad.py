@@ -36,6 +36,7 @@ class GaussianAd(Detector):
     title = "Gaussian AD"
     citation = "Rippel et al. 2020"
     paper = Geometry(resize=(380, 380))
+    draws = False
     smoke = {"backbone": "resnet18", "layers": (1, 2, 3)}
 
     def __init__(

@@ -30,6 +30,7 @@ class OcSvmPixels(Detector):
     title = "OC-SVM (pixels)"
     citation = "Schölkopf et al. 2001"
     paper = NATIVE
+    draws = False
     smoke = {"variance": None, "gamma": 0.3}
 
     def __init__(

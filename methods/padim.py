@@ -125,7 +125,7 @@ class Padim(Detector):
         return {"channels": self.chosen_.tolist(), "solver": self.solver_}
 
     def _drawn(self, batch: Batch, context: Context) -> Tensor:
-        """The drawn channels on the finest grid, position by position: (P, B, d)."""
+        """Read the drawn channels on the finest grid, position by position: (P, B, d)."""
         out, start = [], 0
         for layer in context.features(batch, self.needs()[0]):
             mine = (self.chosen_ >= start) & (self.chosen_ < start + layer.shape[1])
@@ -136,7 +136,7 @@ class Padim(Detector):
         return torch.cat(out, 1).flatten(2).permute(2, 0, 1).contiguous()
 
     def _fit_cholesky(self, batches: Iterable[Tensor], count: int) -> None:
-        """Streaming moments in one pass, then their whitening matrices in the same memory."""
+        """Sum moments in one pass, then turn them into whitening matrices in the same memory."""
         shift = total = moment = torch.empty(0)
         for i, x in enumerate(batches):
             if i == 0:  # moments around the first batch's mean: large means would cancel in float32
@@ -162,7 +162,8 @@ class Padim(Detector):
         return (self.whitener_[part].to(x.device) @ x.mT).square().sum(1)
 
     def _fit_woodbury(self, batches: Iterable[Tensor], count: int) -> None:
-        """S = r I + A'A/(N-1) for the centred features A, so S⁻¹ needs only an N × N factor."""
+        """Keep the centred features A: the inverse of S = r I + A'A/(N-1) needs no other factor
+        than one of N × N."""
         bank = torch.empty(0)
         for i, x in enumerate(batches):
             if i == 0:
@@ -187,6 +188,6 @@ class Padim(Detector):
 
 
 def _chunks(count: int, side: int) -> Iterator[slice]:
-    """Positions a few at a time: matrices of this side in float64 stay within 32 MB."""
+    """Yield positions a few at a time: matrices of this side in float64 stay within 32 MB."""
     size = max(1, (32 << 20) // (8 * side**2))
     return (slice(start, start + size) for start in range(0, count, size))

@@ -83,6 +83,7 @@ class Patchcore(Detector):
         self.layers = layers
         self.aggregation = aggregation
         self.coreset = coreset
+        self.draws = coreset is not None
         self.reweight = reweight
         self.sigma = sigma
         check_maps("patchcore", layers)

@@ -50,6 +50,7 @@ class Rad(Detector):
     title = "RAD"
     citation = "arXiv 2601.22763"
     paper = Geometry(resize=(448, 448))
+    draws = False
     smoke = {"backbone": "resnet18", "layers": (1, 2), "k": 8}
 
     def __init__(

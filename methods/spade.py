@@ -120,7 +120,7 @@ class Spade(Detector):
         return Prediction(scores, smooth(maps, self.sigma))
 
     def _read(self, batch: Batch, context: Context) -> tuple[Tensor, list[Tensor]]:
-        """Image descriptors (B, D) and the pyramid's levels, each (B, C, h, w)."""
+        """Read image descriptors (B, D) and the pyramid's levels, each (B, C, h, w)."""
         first, *pyramid = context.features(batch, self.needs()[0])
         descriptors = first.flatten(2).mean(2) if first.ndim == 4 else first
         if self.pyramid == "concat":
@@ -130,7 +130,8 @@ class Spade(Detector):
         return descriptors, pyramid
 
     def _retrieve(self, descriptors: Tensor) -> tuple[Tensor, list[list[int]]]:
-        """Squared distances (B, K) to the K nearest training images, and which they are."""
+        """Find the K nearest training images: squared distances (B, K) to them, and which they
+        are."""
         import faiss
 
         index = faiss.IndexFlatL2(self.descriptors_.shape[1])
@@ -140,5 +141,5 @@ class Spade(Detector):
 
 
 def upsample_features(features: Tensor, size: torch.Size) -> Tensor:
-    """Bilinear interpolation of a level (B, C, h, w) to the finest level's grid."""
+    """Interpolate a level (B, C, h, w) bilinearly to the finest level's grid."""
     return F.interpolate(features, size=size, mode="bilinear", align_corners=False)

@@ -135,14 +135,14 @@ class Stfpm(Detector):
         return self.facts_
 
     def _gaps(self, batch: Batch, context: Context) -> list[Tensor]:
-        """Per layer the squared distance of the normalised features, (B, h, w)."""
+        """Compute per layer the squared distance of the normalised features, (B, h, w)."""
         teacher = context.features(batch, self.needs()[0])
         with context.autocast():
             student = self.student_(batch.pixels)
         return [2 * cosine_gap(t, s) for t, s in zip(teacher, student, strict=True)]
 
     def _map(self, batch: Batch, context: Context) -> Tensor:
-        """Product over the layers on the finest layer's grid, (B, h, w)."""
+        """Multiply the layers' distances on the finest layer's grid, (B, h, w)."""
         gaps = self._gaps(batch, context)
         size = (gaps[0].shape[1], gaps[0].shape[2])
         product = gaps[0]
@@ -152,7 +152,7 @@ class Stfpm(Detector):
 
     @torch.no_grad()
     def _error(self, train: Images, held: list[int], context: Context) -> float:
-        """Mean of the maps of the held-out normal images."""
+        """Average the maps of the held-out normal images."""
         self.student_.eval()
         parts = [held[i : i + self.batch] for i in range(0, len(held), self.batch)]
         total = sum(self._map(train.batch(part), context).mean((1, 2)).sum() for part in parts)

@@ -50,6 +50,7 @@ class SubspaceAd(Detector):
     title = "SubspaceAD"
     citation = "Lendering et al. 2026"
     paper = Geometry(resize=(672, 672))
+    draws = False
     smoke = {"backbone": "resnet18", "layers": (2, 3), "combine": "concat", "variance": 0.9}
 
     def __init__(

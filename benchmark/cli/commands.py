@@ -14,12 +14,35 @@ from benchmark.errors import BenchError, DataError, SettingsError, unknown
 from benchmark.plugins.registry import Registry
 from benchmark.runner.config import RunConfig, settings_by_owner
 
+RUN_SKIPS = ("command", "config", "table", "dry_run")
+"""Options of ``bench run`` that are no options of a run."""
+
 
 def run(given: Namespace) -> int:
-    """Run methods on a data set."""
-    options = _run_options(given)
-    if given.table is None:
-        return _run(RunConfig.build(options, given.config))
+    """Run methods on data sets, or what a paper's table needs."""
+    options = {k: v for k, v in vars(given).items() if k not in RUN_SKIPS and v is not None}
+    runs = [options] if given.table is None else _runs_of(given, options)
+    return max(_run(one, given) for one in runs)
+
+
+def _run(options: dict[str, Any], given: Namespace) -> int:
+    config = RunConfig.build(options, given.config)
+    registry = Registry([Path(p) for p in config.plugin])
+    for name in config.methods:  # names are checked before anything slow is imported
+        registry.entry("method", name)
+    for name in config.dataset:
+        registry.entry("dataset", name)
+    from benchmark import api
+
+    if given.dry_run:
+        return 0 if api.dry_run(config=given.config, **options) else 1
+    results = api.run(config=given.config, **options)
+    print(results.text)
+    return 0 if results.ok else 1
+
+
+def _runs_of(given: Namespace, options: dict[str, Any]) -> list[dict[str, Any]]:
+    """The options of the runs that a paper's table needs."""
     from benchmark.tables import TABLES
     from benchmark.tables.layout import Layout
     from benchmark.tables.match import needed
@@ -32,37 +55,14 @@ def run(given: Namespace) -> int:
     if stray := [f"--{name.replace('_', '-')}" for name in fixed if name in options]:
         raise SettingsError(f"--table {given.table} sets {', '.join(stray)} itself; leave it out")
     registry = Registry([Path(p) for p in given.plugin or ()])
-    seeds = options.get("seeds", (0,))
-    runs = needed(layout, registry.names("method"), seeds)
+    runs = needed(layout, registry.names("method"), options.get("seeds", (0,)))
     known = [r for r in runs if r["dataset"] in registry.entries["dataset"]]
     for run in runs:
         if run not in known:
             print(f"skipped: there is no data set {run['dataset']!r} (yet)")
     if not known:
         raise SettingsError(f"table {given.table}: none of the methods it measures is known here")
-    return max([_run(RunConfig.build({**options, **run}, given.config)) for run in known])
-
-
-def _run(config: RunConfig) -> int:
-    registry = Registry([Path(p) for p in config.plugin])
-    for name in config.methods:  # names are checked before anything slow is imported
-        registry.entry("method", name)
-    registry.entry("dataset", config.dataset)
-    from benchmark.console import open_console
-    from benchmark.runner.plan import prepare
-    from benchmark.runner.run import execute
-    from benchmark.runner.summary import summarise
-
-    with open_console() as console:
-        plan = prepare(config, registry, console)
-        if not config.dry_run:
-            results = execute(plan)
-    if config.dry_run:
-        from benchmark.runner.estimate import dry_run
-
-        return dry_run(plan)
-    print(summarise(plan, results))
-    return 0 if all(result.outcome in ("ok", "kept") for result in results) else 1
+    return [{**options, **run} for run in known]
 
 
 def list_names(given: Namespace) -> int:
@@ -88,14 +88,18 @@ def list_names(given: Namespace) -> int:
 
 
 def evaluate(given: Namespace) -> int:
-    """All metrics again from stored scores."""
+    """Compute all metrics again from stored scores."""
     from benchmark.records.evaluate import evaluate
 
-    return evaluate(given)
+    found = evaluate(given.results, data_root=given.data_root, plugin=given.plugin)
+    print(
+        f"{found.measured} records evaluated, {found.changed} of them changed, {found.failed} not"
+    )
+    return 1 if found.failed else 0
 
 
 def data(given: Namespace) -> int:
-    """Where a data set is looked for, how to get it, and whether it is whole."""
+    """Tell where a data set is looked for, how to get it, and whether it is whole."""
     from benchmark import places
     from benchmark.console import open_console
     from benchmark.data.verify import verify
@@ -117,11 +121,11 @@ def data(given: Namespace) -> int:
             cls(root).download()
         folder = places.dataset_folder(root, given.name)
         print(f"  found    {folder}")
-    if given.write:
-        file = cls(folder).write_roles()
-        print(f"written: {file}; read it, and change what is not so")
     settings = settings_by_owner(given.set).get(given.name, {})
     dataset = registry.open_dataset(given.name, folder, settings)
+    if given.write:
+        file = dataset.write_roles()
+        print(f"written: {file}; read it, and change what is not so")
     windows = {} if cls.small else _windows(registry)
     with open_console() as console:
         progress = console.fraction("checking")
@@ -131,7 +135,7 @@ def data(given: Namespace) -> int:
 
 
 def _windows(registry: Registry) -> dict[str, Any]:
-    """The papers' geometries, by the names of the methods that share one."""
+    """Collect the papers' geometries, by the names of the methods that share one."""
     names: dict[Any, list[str]] = {}
     for name, entry in registry.entries["method"].items():
         if entry.preset is not None:
@@ -220,6 +224,6 @@ COMMANDS: Mapping[str, Callable[[Namespace], int]] = {
 
 
 def _run_options(given: Namespace) -> dict[str, Any]:
-    """The options of ``bench run`` that were given, by the names of RunConfig."""
+    """Collect the options of ``bench run`` that were given, by the names of RunConfig."""
     skip = {"command", "config", "table"}
     return {k: v for k, v in vars(given).items() if k not in skip and v is not None}

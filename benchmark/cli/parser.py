@@ -21,7 +21,7 @@ RUN_EXAMPLE = "example: bench run --methods spade padim --dataset mvtec --data-r
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point. Returns the exit status: 0 fine, 1 a cell or check failed, 2 wrong use."""
+    """Run a command. Returns the exit status: 0 fine, 1 a cell or check failed, 2 wrong use."""
     # Before any library starts threads: those that wait shall sleep. On a shared machine busy waiting
     # was measured to cost a run three to four times its CPU time.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _supported() -> bool:
-    """Whether the system has file locks as Linux and macOS do; Windows has not."""
+    """Tell whether the system has the file locks of Linux and macOS; Windows has not."""
     try:
         import fcntl  # noqa: F401
     except ImportError:
@@ -101,7 +101,7 @@ def _path(value: str | Path) -> str | Path:
 
 
 def parser() -> argparse.ArgumentParser:
-    """All commands and options."""
+    """Build the parser of all commands and options."""
     top = argparse.ArgumentParser(
         prog="bench",
         description="Benchmark image anomaly detectors: exact metrics, shared features, the "
@@ -199,7 +199,9 @@ def _run(p: argparse.ArgumentParser) -> None:
 
 
 def _common_run(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--dataset", metavar="NAME", help="default: synthetic")
+    p.add_argument(
+        "--dataset", action=Several, nargs="+", metavar="NAME", help="default: synthetic"
+    )
     p.add_argument(
         "--categories", action=Several, nargs="+", metavar="NAME", help="default: all there are"
     )
@@ -222,7 +224,7 @@ def _common_run(p: argparse.ArgumentParser) -> None:
 
 
 def _records(p: argparse.ArgumentParser, methods: bool = True) -> None:
-    """Options that say which records are shown."""
+    """Add the options that say which records are shown."""
     p.add_argument("--results", action=Several, nargs="+", default=[RESULTS], metavar="DIR")
     p.add_argument("--dataset", metavar="NAME", help="as in the results folder")
     p.add_argument("--protocol", metavar="LABEL", help="as in the results folder")
@@ -323,7 +325,7 @@ def _scores(p: argparse.ArgumentParser) -> None:
 def _data(p: argparse.ArgumentParser) -> None:
     p.add_argument("name", help="see: bench list datasets")
     p.add_argument("--data-root", metavar="DIR")
-    p.add_argument("--set", nargs="+", default=[], metavar="NAME.SETTING=VALUE")
+    p.add_argument("--set", action=Several, nargs="+", default=[], metavar="NAME.SETTING=VALUE")
     p.add_argument("--download", action="store_true", help="fetch it first, where that is allowed")
     p.add_argument(
         "--write", action="store_true", help="write a folder.yaml that says how it is read now"

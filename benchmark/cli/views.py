@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.errors import SettingsError, StoreError, unknown
+from benchmark.errors import SettingsError, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,25 +34,27 @@ def table(given: Namespace) -> int:
 
 
 def compare(given: Namespace) -> int:
-    """Two runs against each other, or runs against published numbers."""
-    from benchmark.records.stored import Datasets
-    from benchmark.tables.compare import side, two_runs, with_published
-    from benchmark.tables.render import render
+    """Compare two runs with each other, or runs with published numbers."""
+    from benchmark import api
 
     if given.published and given.runs:
         raise SettingsError("compare either two runs (A B) or --published, not both")
     if not given.published and len(given.runs) != 2:
         raise SettingsError("name two runs, as in: bench compare spade padim; or use --published")
-    datasets = Datasets(given.data_root, given.plugin)
-    if given.published:
-        grid = with_published(_chosen(given), given.common)
-    else:
-        # two folders need no other records
-        frame = None if all(Path(name).is_dir() for name in given.runs) else _chosen(given)
-        a, b = (side(frame, name) for name in given.runs)
-        grid = two_runs(a, b, given.metric, datasets)
-    print(render([grid], given.format))
-    return 1 if datasets.refused else 0
+    text = api.compare(
+        *given.runs,
+        published=given.published,
+        metric=given.metric,
+        common=given.common,
+        results=given.results,
+        dataset=given.dataset,
+        protocol=given.protocol,
+        data_root=given.data_root,
+        plugin=given.plugin,
+        form=given.format,
+    )
+    print(text)
+    return 0
 
 
 def plot(given: Namespace) -> int:
@@ -91,27 +93,25 @@ def plot(given: Namespace) -> int:
 
 
 def report(given: Namespace) -> int:
-    """All results as one HTML file."""
-    from benchmark.records.stored import Datasets
-    from benchmark.reports.page import page
+    """Write all results as one HTML file."""
+    from benchmark import api
 
-    datasets = None if given.no_pictures else Datasets(given.data_root, given.plugin)
-    text = page(_chosen(given), datasets)
-    out = Path(given.out) if given.out else Path(given.results[0]) / "report.html"
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise StoreError(f"{out}: the report cannot be written ({error.strerror})") from error
-    print(out)
-    refused = datasets.refused if datasets else []
-    for text in refused:
-        print(f"bench: no pictures with images: {text}", file=sys.stderr)
-    return 1 if refused else 0
+    file = api.report(
+        given.out,
+        results=given.results,
+        dataset=given.dataset,
+        protocol=given.protocol,
+        methods=given.methods,
+        pictures=not given.no_pictures,
+        data_root=given.data_root,
+        plugin=given.plugin,
+    )
+    print(file)
+    return 0
 
 
 def scores(given: Namespace) -> int:
-    """Per-image scores and decisions as CSV on standard output, once all could be read."""
+    """Print scores and decisions per image as CSV, once all of them could be read."""
     from benchmark.records.stored import Stored
 
     head = ["dataset", "protocol", "method", "category", "seed"]
@@ -133,7 +133,7 @@ def scores(given: Namespace) -> int:
 
 
 def _chosen(given: Namespace) -> pd.DataFrame:
-    """The finished records that the command's options name."""
+    """Load the finished records that the command's options name."""
     from benchmark.records.frame import load_results
     from benchmark.records.select import choose
 

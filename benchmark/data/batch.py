@@ -33,7 +33,7 @@ class Batch:
         return self.pixels.shape[2], self.pixels.shape[3]
 
     def flipped(self) -> Batch:
-        """The batch mirrored left to right; FrozenFeatures keeps its features apart."""
+        """Mirror the batch left to right; FrozenFeatures keeps its features apart."""
         return replace(self, pixels=self.pixels.flip(3), flip=not self.flip)
 
 
@@ -54,7 +54,8 @@ class Images(Protocol):
         shuffle: np.random.Generator | None = None,
         drop_last: bool = False,
     ) -> Iterator[Batch]:
-        """One pass in batches of ``size``, in order or shuffled by the generator given."""
+        """Yield the images once, in batches of ``size``, in order or shuffled by the generator
+        given."""
 
     def batch(self, indices: Sequence[int]) -> Batch:
-        """The images at these positions, in this order."""
+        """Load the images at these positions, in this order."""

@@ -23,19 +23,19 @@ Array = npt.NDArray[Any]
 
 
 class ImageSource(Protocol):
-    """Where an image's or a mask's pixels come from: a file, or a view of an array."""
+    """The place an image's or a mask's pixels come from: a file, or a view of an array."""
 
     def name(self) -> str:
-        """What an error message calls it: a path, or ``mnist test image 17``."""
+        """Return what an error message calls it: a path, or ``mnist test image 17``."""
 
     def content(self) -> bytes:
-        """The bytes whose SHA-256 identifies it. Raises DataError when unreadable."""
+        """Read the bytes whose SHA-256 identifies it. Raises DataError when unreadable."""
 
     def pixels(self) -> Array:
-        """uint8 RGB (H, W, 3) of an image. Raises DataError when it cannot be decoded."""
+        """Decode an image: uint8 RGB (H, W, 3). Raises DataError when it cannot be decoded."""
 
     def mask(self) -> Array:
-        """bool (H, W) of a ground-truth mask. Raises DataError, also for grey values."""
+        """Decode a ground-truth mask: bool (H, W). Raises DataError, also for grey values."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Role:
-    """What one image file of a folder is to a data set.
+    """The use that a data set makes of one image file of a folder.
 
     Attributes:
         kind: ``train``, ``good`` and ``defect`` are samples, ``mask`` belongs to one; ``validation``
@@ -167,24 +167,25 @@ class Dataset(ABC):
 
     @abstractmethod
     def categories(self) -> list[str]:
-        """The categories that can be run, in table order."""
+        """List the categories that can be run, in table order."""
 
     @abstractmethod
     def category(self, name: str) -> Category:
-        """The samples of one category. Raises DataError, saying where it looked."""
+        """List the samples of one category. Raises DataError, saying where it looked."""
 
     def listing(self, name: str) -> Category:
-        """Like :meth:`category`, but without refusing a category whose masks are incomplete:
-        ``bench data`` lists and counts what is wrong instead of stopping at it."""
+        """List the samples as :meth:`category` does, but accept a category whose masks are
+        incomplete: ``bench data`` lists and counts what is wrong instead of stopping at it."""
         return self.category(name)
 
     def roles(self, name: str) -> Mapping[str, Role]:
-        """The role of every image file below a category, by its path there: exactly one each.
-        Empty for a data set whose files have fixed places. Raises DataError."""
+        """Return the one role of every image file below a category, by its path there. Empty for a
+        data set whose files have fixed places. Raises DataError."""
         return {}
 
     def unread(self) -> Sequence[str]:
-        """What lies beside the categories and belongs to none: a folder and why, one text each."""
+        """List what lies beside the categories and belongs to none: a folder and why, one text
+        each."""
         return ()
 
     def write_roles(self) -> Path:
@@ -224,5 +225,5 @@ class ArraySource:
 
 
 def digest(source: ImageSource) -> str:
-    """Content hash of an image or mask: 32 hexadecimal digits of SHA-256."""
+    """Hash the content of an image or mask: 32 hexadecimal digits of SHA-256."""
     return hashlib.sha256(source.content()).hexdigest()[:32]

@@ -51,7 +51,7 @@ class Geometry:
             )
 
     def scaled(self, side: int) -> Geometry:
-        """The same geometry for another size of the input.
+        """Return the same geometry for another size of the input.
 
         Resize, crop and evaluation crop change in proportion, so that the detector sees the same
         part of the image and the same part is measured; filter and ``eval_size`` stay.
@@ -86,7 +86,7 @@ class Geometry:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values for a record."""
+        """Return plain values for a record."""
         out = asdict(self)
         if isinstance(self.resize, tuple):
             out["resize"] = list(self.resize)
@@ -94,12 +94,12 @@ class Geometry:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Geometry:
-        """The inverse of :meth:`as_json`."""
+        """Build a geometry from the values that :meth:`as_json` returned."""
         resize = values["resize"]
         return cls(**{**values, "resize": tuple(resize) if isinstance(resize, list) else resize})
 
     def resized(self, height: int, width: int) -> tuple[int, int]:
-        """Size (height, width) after the resize, before the crop.
+        """Return the size (height, width) after the resize, before the crop.
 
         >>> Geometry(resize=256).resized(512, 1024)
         (256, 512)
@@ -114,7 +114,7 @@ class Geometry:
         return int(self.resize * height / width), self.resize
 
     def image(self, pixels: Array) -> Array:
-        """The input of a detector.
+        """Prepare an image as the input of a detector.
 
         Args:
             pixels: uint8 RGB (H, W, 3).
@@ -129,8 +129,8 @@ class Geometry:
         return np.ascontiguousarray(_central(pixels, self.crop))
 
     def mask(self, mask: Array) -> Array:
-        """A ground-truth mask on the pixels that count: the same resize with nearest neighbour
-        (which keeps it binary), the same crop, then the evaluation crop.
+        """Bring a ground-truth mask to the pixels that count: the same resize with nearest
+        neighbour (which keeps it binary), the same crop, then the evaluation crop.
 
         Args:
             mask: bool (H, W).
@@ -148,7 +148,7 @@ class Geometry:
         return np.ascontiguousarray(_central(_central(mask, self.crop), self.eval_crop))
 
     def map_window(self, anomaly_map: Array) -> Array:
-        """The part of an anomaly map (H', W') at input resolution that counts."""
+        """Cut the part that counts out of an anomaly map (H', W') at input resolution."""
         return _central(anomaly_map, self.eval_crop)
 
     def _window_fraction(self, height: int, width: int) -> tuple[float, float]:
@@ -173,7 +173,7 @@ class Geometry:
 
 
 def _central(array: Array, side: int | None) -> Array:
-    """Central square of the first two axes; all of them when ``side`` is None or larger."""
+    """Cut the central square of the first two axes; all of them when ``side`` is None or larger."""
     if side is None:
         return array
     return _central_box(array, min(side, array.shape[0]), min(side, array.shape[1]))

@@ -66,11 +66,11 @@ class FileSource:
     threshold: int | None = None
 
     def name(self) -> str:
-        """The path, as error messages show it."""
+        """Return the path, as error messages show it."""
         return str(self.path)
 
     def content(self) -> bytes:
-        """The file's bytes. Raises DataError when there is none or it cannot be read."""
+        """Read the file's bytes. Raises DataError when there is none or it cannot be read."""
         try:
             return self.path.read_bytes()
         except FileNotFoundError:
@@ -83,16 +83,17 @@ class FileSource:
             ) from None
 
     def pixels(self) -> Array:
-        """uint8 RGB (H, W, 3). Raises DataError when it cannot be decoded."""
+        """Decode the image: uint8 RGB (H, W, 3). Raises DataError when it cannot be decoded."""
         return decode(self.content(), self.name())
 
     def mask(self) -> Array:
-        """bool (H, W). Raises DataError when it cannot be decoded or is not binary."""
+        """Decode the mask: bool (H, W). Raises DataError when it cannot be decoded or is not
+        binary."""
         return decode_mask(self.content(), self.name(), self.threshold)
 
 
 def decode(data: bytes, name: str) -> Array:
-    """The pixels of an image file.
+    """Decode the pixels of an image file.
 
     Args:
         data: the file's bytes.
@@ -123,9 +124,9 @@ def decode(data: bytes, name: str) -> Array:
 
 
 def decode_mask(data: bytes, name: str, threshold: int | None = None) -> Array:
-    """A ground-truth mask: background 0, defect 255 or 1 (65535 in a 16-bit file).
+    """Decode a ground-truth mask: background 0, defect 255 or 1 (65535 in a 16-bit file).
 
-    Colour files are taken when their channels are equal, palettes by the colours they show.
+    A colour file is accepted when its channels are equal, a palette file by the colours it shows.
 
     Args:
         data: the file's bytes.
@@ -174,7 +175,7 @@ def decode_mask(data: bytes, name: str, threshold: int | None = None) -> Array:
 
 
 def check_mask(image_shape: tuple[int, ...], mask_shape: tuple[int, ...], name: str) -> None:
-    """Whether a mask fits its image.
+    """Check that a mask fits its image.
 
     Args:
         image_shape: (H, W) or (H, W, 3) of the decoded image.
@@ -199,7 +200,8 @@ def check_mask(image_shape: tuple[int, ...], mask_shape: tuple[int, ...], name: 
 def in_parallel(
     function: Callable[[T], R], items: Iterable[T], workers: int | None = None
 ) -> Iterator[R]:
-    """``map`` in threads, in order, never more than two results per worker ahead of the reader.
+    """Map a function over items in threads, in order; at most two results per worker wait for the
+    reader.
 
     Decoding releases Python's lock, so threads use all cores; the bound keeps a data set of any
     size from piling up in memory. An exception of ``function`` is raised at its item's turn.
@@ -231,8 +233,9 @@ def in_parallel(
 
 
 def raw_pixels(data: bytes, name: str, alpha: bool = False) -> Array:
-    """The values in a file: uint8 (H, W, 3), or (H, W, 4) with ``alpha`` where the file has one; uint16 or floating
-    point (H, W) or (H, W, 3) as they stand in the file. Raises DataError."""
+    """Read the values in a file: uint8 (H, W, 3), or (H, W, 4) with ``alpha`` where the file has
+    one; uint16 or floating point (H, W) or (H, W, 3) as they stand in the file. Raises DataError.
+    """
     if not data:
         raise DataError(f"{name}: an empty file; copy it again")
     if data.startswith(b"version https://git-lfs"):
@@ -273,7 +276,7 @@ def _pillow(data: bytes, name: str, alpha: bool) -> Array:
 
 
 def _tifffile(data: bytes, name: str) -> Array:
-    """TIFF files beyond Pillow: floating-point colour, half and double precision, BigTIFF."""
+    """Read TIFF files beyond Pillow: floating-point colour, half and double precision, BigTIFF."""
     import tifffile
 
     try:

@@ -67,7 +67,7 @@ class ImageSet:
         return self.pixels.shape[1], self.pixels.shape[2]
 
     def subset(self, indices: Sequence[int]) -> ImageSet:
-        """A view of some images; positions count within this set."""
+        """Return a view of some images; positions count within this set."""
         return ImageSet(self.pixels, self.all_keys, [self.indices[i] for i in indices])
 
     def batch(self, indices: Sequence[int]) -> Batch:
@@ -143,13 +143,13 @@ def hash_category(category: Category, threads: int) -> Keys:
 
 
 def hash_samples(samples: Sequence[Sample], threads: int) -> tuple[list[str], str]:
-    """Content hash per image, and one fingerprint over ids, labels, images and masks."""
+    """Hash the content of every image, and ids, labels, images and masks as one fingerprint."""
     hashes = hash_files(samples, threads)
     return [image for image, _ in hashes], fingerprint_of(samples, hashes)
 
 
 def hash_files(samples: Sequence[Sample], threads: int) -> list[tuple[str, str]]:
-    """Content hashes of every sample's image and mask, ``-`` for no mask."""
+    """Hash the content of every sample's image and mask, ``-`` for no mask."""
 
     def one(sample: Sample) -> tuple[str, str]:
         return digest(sample.image), digest(sample.mask) if sample.mask else "-"
@@ -158,7 +158,7 @@ def hash_files(samples: Sequence[Sample], threads: int) -> list[tuple[str, str]]
 
 
 def fingerprint_of(samples: Sequence[Sample], hashes: Sequence[tuple[str, str]]) -> str:
-    """16 hexadecimal digits over ids, labels, defect types and the hashes of images and masks."""
+    """Hash ids, labels, defect types and the hashes of images and masks: 16 hexadecimal digits."""
     hasher = hashlib.sha256()
     for sample, (image, mask) in sorted(zip(samples, hashes, strict=True), key=lambda p: p[0].id):
         hasher.update(f"{sample.id}\n{sample.label}\n{sample.defect}\n{image}\n{mask}\n".encode())

@@ -1,4 +1,4 @@
-"""What a picture says about itself before it is used: its kind, its size, its rotation, its range."""
+"""Looks at pictures before they are used: their kind, size, rotation and range."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BITS = 258
 
 @dataclass(frozen=True)
 class Header:
-    """What an image file says before its pixels.
+    """The facts that an image file states before its pixels.
 
     Attributes:
         width, height: as displayed, upright.
@@ -52,14 +52,14 @@ def header(source: ImageSource) -> Header | None:
 
 
 def highest(source: ImageSource) -> int:
-    """The largest value in a file of 16-bit integers. Raises DataError."""
+    """Find the largest value in a file of 16-bit integers. Raises DataError."""
     raw = raw_pixels(source.content(), source.name())
     # of 16-bit colour only the high byte is read
     return int(raw.max()) if raw.dtype == np.uint16 else int(raw.max()) << 8 | 255
 
 
 def _wide(file: Image.Image, path: Path) -> bool:
-    """Whether the values in a file have 16 bits."""
+    """Tell whether the values in a file have 16 bits."""
     if file.format == "PNG":
         with path.open("rb") as png:
             return png.read(25)[24] == 16  # the bit depth, in the first chunk
@@ -69,7 +69,7 @@ def _wide(file: Image.Image, path: Path) -> bool:
 
 
 def annotates(source: Path) -> bool | None:
-    """Whether a picture has two values, or a few flat colours, as masks have.
+    """Tell whether a picture has two values, or a few flat colours, as masks have.
 
     Returns:
         True for a mask, also one that JPEG blurred at its edges; False for a photograph; None when

@@ -1,7 +1,7 @@
 """Ground truth beyond one binary file per image: class ids, and several files whose union counts.
 
 A mask source may also know its defects one by one: then it has ``regions()``, a sequence of
-:class:`Region`, for metrics that saturate; every other metric reads ``mask()``, the union.
+:class:`AnnotatedDefect`, for metrics that saturate; every other metric reads ``mask()``, the union.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Region:
+class AnnotatedDefect:
     """One annotated defect.
 
     Attributes:
@@ -40,7 +40,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Saturation:
-    """How much of a defect of one kind must be found.
+    """The area of a defect of one kind that must be found.
 
     Attributes:
         defect: the kind.
@@ -53,7 +53,7 @@ class Saturation:
     relative: bool
 
     def area(self, pixels: int) -> int:
-        """Of a defect with so many pixels.
+        """Return the number of pixels that must be found of a defect with so many.
 
         >>> Saturation("dent", 0.5, True).area(9), Saturation("missing", 100, False).area(9)
         (4, 9)
@@ -69,8 +69,22 @@ class PositiveMask(FileSource):
     """
 
     def mask(self) -> Array:
-        """bool (H, W). Raises DataError when it cannot be read."""
+        """Read the mask, bool (H, W). Raises DataError when it cannot be read."""
         marked: Array = values_of(self.content(), self.name()) > 0
+        return marked
+
+
+class DefectMask(PositiveMask):
+    """A defective image's mask in a published data set: one that marks nothing is an error."""
+
+    def mask(self) -> Array:
+        """bool (H, W). Raises DataError when it cannot be read or marks nothing."""
+        marked = super().mask()
+        if not marked.any():
+            raise DataError(
+                f"{self.path}: no pixel is marked as defective, but its image counts as defective; "
+                "get the file again, or remove the image"
+            )
         return marked
 
 
@@ -87,31 +101,31 @@ class RegionMasks:
     kinds: Mapping[int, Saturation]
 
     def name(self) -> str:
-        """The folder, or the only file."""
+        """Return the folder, or the only file."""
         return str(self.paths[0] if len(self.paths) == 1 else self.paths[0].parent)
 
     def content(self) -> bytes:
-        """All files' bytes and what the values mean. Raises DataError when unreadable."""
+        """Join all files' bytes and what the values mean. Raises DataError when unreadable."""
         parts = [FileSource(path).content() for path in self.paths]
         meaning = repr(sorted((value, repr(kind)) for value, kind in self.kinds.items())).encode()
         return b"".join(struct.pack("<q", len(part)) + part for part in (*parts, meaning))
 
     def pixels(self) -> Array:
-        """uint8 (H, W, 3) of the union, white where defective."""
+        """Draw the union of all masks, uint8 (H, W, 3), white where defective."""
         return np.repeat(self.mask()[..., None] * np.uint8(255), 3, axis=2)
 
     def mask(self) -> Array:
-        """bool (H, W): what any file marks. Raises DataError, as :meth:`regions` does."""
+        """Unite what the files mark, bool (H, W). Raises DataError, as :meth:`regions` does."""
         union: Array = np.logical_or.reduce([region.mask for region in self.regions()])
         return union
 
-    def regions(self) -> list[Region]:
-        """The defects, in the order of the files.
+    def regions(self) -> list[AnnotatedDefect]:
+        """Read the defects, in the order of the files.
 
         Raises:
             DataError: unreadable, of different sizes, or a value that ``kinds`` does not know.
         """
-        out: list[Region] = []
+        out: list[AnnotatedDefect] = []
         for path in self.paths:
             values = values_of(FileSource(path).content(), str(path))
             found = [int(value) for value in np.unique(values) if value]
@@ -130,12 +144,12 @@ class RegionMasks:
                     f"{out[0].mask.shape[1]}×{out[0].mask.shape[0]}; get the files again"
                 )
             kind = self.kinds[found[0]]
-            out.append(Region(marked, kind.area(int(marked.sum())), kind.defect))
+            out.append(AnnotatedDefect(marked, kind.area(int(marked.sum())), kind.defect))
         return out
 
 
 def values_of(data: bytes, name: str) -> Array:
-    """The values (H, W) in an image file: grey levels, palette indices, or a colour's highest
+    """Read the values (H, W) in an image file: grey levels, palette indices, or a colour's highest
     channel; an alpha channel is left out.
 
     Args:

@@ -11,7 +11,7 @@ from benchmark.data.dataset import Role
 
 
 def roles_table(name: str, roles: Mapping[str, Role], limit: int = 40) -> list[str]:
-    """Lines with what each folder's files are, how many, an example and why."""
+    """Write a table of what each folder's files are, how many, an example and why."""
     groups: dict[tuple[str, str], list[str]] = {}
     for path, role in roles.items():
         groups.setdefault((path.rpartition("/")[0] + "/", title(role)), []).append(path)
@@ -30,12 +30,12 @@ def roles_table(name: str, roles: Mapping[str, Role], limit: int = 40) -> list[s
 
 
 def title(role: Role) -> str:
-    """A role in a word or two: ``train``, ``defect dent``, ``mask``."""
+    """Describe a role in a word or two: ``train``, ``defect dent``, ``mask``."""
     return f"defect {role.of}" if role.kind == "defect" else role.kind
 
 
 def roles_line(roles: Mapping[str, Role]) -> str:
-    """All roles in one line; folders that are left out are named.
+    """Write all roles in one line; folders that are left out are named.
 
     >>> roles_line({"a.png": Role("train"), "b.png": Role("defect", "dent"), "x/b": Role("unused")})
     '1 train, 1 defect (1 dent), 1 unused (x/)'

@@ -1,4 +1,4 @@
-"""What a category's files give away before a run: doubles, dark images, odd masks, sizes, and what a
+"""Survey of a category's files before a run: doubles, dark images, odd masks, sizes, and what a
 protocol's window leaves out. None of it stops a run; all of it is said and recorded."""
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Survey:
-    """What was found in one category.
+    """The findings of a look through one category.
 
     Attributes:
         warnings: per kind, a key of WARNINGS, what was found.
@@ -62,7 +62,7 @@ class Survey:
     outside: Mapping[Geometry, int]
 
     def as_json(self, geometry: Geometry) -> dict[str, Any]:
-        """Plain values for a record of a method with this geometry."""
+        """Return plain values for a record of a method with this geometry."""
         common = sorted(self.sizes.items(), key=lambda item: -item[1])[:5]
         return {
             "warnings": {
@@ -80,7 +80,7 @@ class Survey:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What one sample's files say."""
+    """The findings in one sample's files."""
 
     image: Header | None
     mask: Header | None = None
@@ -92,7 +92,7 @@ class _Seen:
 def survey(
     category: Category, keys: Keys, geometries: Sequence[Geometry] = (), threads: int | None = None
 ) -> tuple[Survey, list[MaskValuesError]]:
-    """Looks at the headers of all images and at all masks.
+    """Look at the headers of all images and at all masks.
 
     Args:
         category, keys: the samples and their hashes.
@@ -132,7 +132,7 @@ def require_values(category: str, grey: Sequence[MaskValuesError], masks: int) -
 
 
 def same_images(category: Category, keys: Keys) -> dict[str, list[Found]]:
-    """Images with the same content, by the kind of contradiction; one finding per pair."""
+    """Find images with the same content, by the kind of contradiction; one finding per pair."""
     where: dict[str, list[tuple[str, Sample]]] = defaultdict(list)
     for split, samples, hashes in (
         ("train", category.normal, keys.train),
@@ -157,7 +157,7 @@ def same_images(category: Category, keys: Keys) -> dict[str, list[Found]]:
 
 
 def with_threshold(category: Category, threshold: int | None) -> Category:
-    """The same category, its grey masks read with a threshold (of 255)."""
+    """Return the same category, its grey masks read with a threshold (of 255)."""
     if threshold is None:
         return category
 
@@ -202,7 +202,8 @@ def _wide(found: _Seen) -> bool:
 
 
 def _dark(samples: Sequence[Sample]) -> list[Found]:
-    """All of them when none of the 16-bit images comes near the end of the range."""
+    """Report all of these 16-bit images when none of those looked at comes near the end of the
+    range, otherwise none."""
     step = max(1, len(samples) // DARK_LOOKS)
     top = 0
     for sample in samples[::step][:DARK_LOOKS]:
@@ -219,7 +220,7 @@ def _dark(samples: Sequence[Sample]) -> list[Found]:
 
 
 def sizes_text(sizes: Mapping[tuple[int, int], int]) -> str:
-    """Sizes of images in a few words, width × height.
+    """Write the sizes of images in a few words, width × height.
 
     >>> sizes_text({(64, 48): 9}), sizes_text({(64, 48): 9, (32, 48): 1})
     ('64×48', '2 sizes, 32×48 to 64×48')
@@ -232,8 +233,8 @@ def sizes_text(sizes: Mapping[tuple[int, int], int]) -> str:
 
 
 def squashed(sizes: Mapping[tuple[int, int], int], limit: float = 1.25) -> tuple[int, int] | None:
-    """A size (height, width) in multiples of 32 with the images' aspect, shorter side about 256, when
-    a square would squash the usual image by more than ``limit``."""
+    """Propose a size (height, width) for images that a square would squash by more than ``limit``:
+    the usual aspect in multiples of 32, the shorter side 256; None where a square will do."""
     if not sizes:
         return None
     (width, height), _ = max(sizes.items(), key=lambda item: item[1])

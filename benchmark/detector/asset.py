@@ -30,7 +30,7 @@ class Asset(ABC):
     """Side of the square images that ``build`` gets."""
 
     def settings(self) -> dict[str, Any]:
-        """The resolved settings; with the name they identify the asset."""
+        """Return the resolved settings; with the name they identify the asset."""
         return {name: getattr(self, name) for name in settings_of.declared(type(self))}
 
     @abstractmethod
@@ -38,7 +38,7 @@ class Asset(ABC):
         """Train the part on natural images. Resumes from ``context.checkpoint`` after a kill."""
 
     def path(self, folder: Path) -> Path:
-        """Its file: name and the first 8 digits of the SHA-256 of its settings."""
+        """Return its file: name and the first 8 digits of the SHA-256 of its settings."""
         text = json.dumps(settings_of.as_json(self.settings()), sort_keys=True)
         return folder / f"{self.name}@{hashlib.sha256(text.encode()).hexdigest()[:8]}.safetensors"
 
@@ -92,7 +92,7 @@ class Asset(ABC):
             raise AssetError(f"asset {self.name}: {error}") from error
 
     def _command(self) -> str:
-        """The ``bench pretrain`` that builds it, without folders."""
+        """Write the ``bench pretrain`` that builds it, without folders."""
         command = f"bench pretrain {self.name} --images DIR"
         defaults = {k: default for k, (_, default) in settings_of.declared(type(self)).items()}
         for name, value in self.settings().items():

@@ -27,7 +27,7 @@ Precision = Literal["float32", "bfloat16"]
 
 
 class Progress(Protocol):
-    """Shows how far long work inside a cell has come."""
+    """A display of how far long work inside a cell has come."""
 
     def track(self, items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
         """Pass ``items`` through, showing how many of ``total`` are done and the time left."""
@@ -42,7 +42,7 @@ class Quiet:
 
 @dataclass
 class Checkpoint:
-    """Saves and loads unfinished work inside a cell; a killed training goes on from here.
+    """A store of unfinished work inside a cell; a killed training goes on from here.
 
     The file is replaced atomically. Hold in it whatever the continuation needs: weights, optimiser
     state, generator states, the position in the data order.
@@ -60,7 +60,7 @@ class Checkpoint:
         temporary.replace(self.path)
 
     def load(self) -> dict[str, Any] | None:
-        """What was kept last, or None."""
+        """Read the state that was kept last; None when there is none."""
         if self.path is None or not self.path.exists():
             return None
         try:
@@ -72,7 +72,7 @@ class Checkpoint:
         return state
 
     def delete(self) -> None:
-        """The work is done."""
+        """Remove the checkpoint, once the work is done."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
 
@@ -98,7 +98,7 @@ class Buildable(Protocol):
 
 @dataclass
 class Context:
-    """Lent to a detector's ``fit`` and ``predict``, and to an asset's ``build``.
+    """The things that a run lends to a detector's ``fit`` and ``predict``, an asset's ``build``.
 
     Attributes:
         geometry: how the batches were made (part of a feature's identity).
@@ -133,7 +133,7 @@ class Context:
         assets_dir: Path | None = None,
         asset_settings: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> Context:
-        """A context outside a run, for notebooks and tests. Random weights unless told."""
+        """Make a context outside a run, for notebooks and tests. Random weights unless told."""
         place = torch.device(device)
         features = FrozenFeatures(weights or WeightsFrom(mode="random"), place)
         return cls(
@@ -146,7 +146,7 @@ class Context:
         )
 
     def features(self, batch: Batch, spec: FeatureSpec) -> list[Tensor]:
-        """Frozen features of a batch, one tensor per layer of ``spec``.
+        """Compute or read the frozen features of a batch, one tensor per layer of ``spec``.
 
         Returns:
             float32 on the context's device: (B, C, h, w), or (B, C) for ``pooled``.
@@ -157,7 +157,7 @@ class Context:
         return self._features.read(batch, self.geometry, spec.backbone, layers)
 
     def backbone(self, name: str) -> Backbone:
-        """A frozen network itself, for what features of whole images cannot give.
+        """Return a frozen network itself, for what features of whole images cannot give.
 
         Its parameters are shared by the run: copy what you train. Raises WeightsError.
         """
@@ -169,7 +169,7 @@ class Context:
         return self._features.weights.folder
 
     def asset(self, cls: type[Buildable]) -> LoadedAsset:
-        """A pre-trained part with the run's settings for it.
+        """Load a pre-trained part with the run's settings for it.
 
         Raises AssetError naming the command that builds it.
         """
@@ -177,21 +177,22 @@ class Context:
         return cls(**settings_of.resolve(cls, given, cls.name)).load(self.assets_dir)
 
     def rng(self, purpose: str) -> np.random.Generator:
-        """A NumPy generator of this cell for one purpose."""
+        """Make a NumPy generator of this cell for one purpose."""
         return np.random.default_rng(seed_of(*self.purpose, purpose))
 
     def generator(self, purpose: str) -> torch.Generator:
-        """A torch generator (CPU) of this cell for one purpose."""
+        """Make a torch generator (CPU) of this cell for one purpose."""
         return torch.Generator().manual_seed(seed_of(*self.purpose, purpose) >> 1)
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Mixed precision where the run asks for it, otherwise nothing."""
+        """Enter mixed precision where the run asks for it, otherwise nothing."""
         if self.precision == "bfloat16":
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
 
 
 def seed_of(*parts: str) -> int:
-    """64 bits from the SHA-256 of the parts; adding a purpose never shifts another's numbers."""
+    """Take 64 bits from the SHA-256 of the parts; adding a purpose never shifts another's
+    numbers."""
     text = "\x1f".join(parts).encode()
     return int.from_bytes(hashlib.sha256(text).digest()[:8], "big")

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 
 def upsample(maps: Tensor, size: tuple[int, int], *, align_corners: bool = False) -> Tensor:
-    """Bilinear interpolation of maps (B, h, w) to (B, H, W), float32.
+    """Interpolate maps (B, h, w) bilinearly to (B, H, W), float32.
 
     >>> upsample(torch.zeros(2, 7, 7), (28, 28)).shape
     torch.Size([2, 28, 28])
@@ -21,11 +21,11 @@ def upsample(maps: Tensor, size: tuple[int, int], *, align_corners: bool = False
 
 
 def smooth(maps: Tensor, sigma: float) -> Tensor:
-    """Gaussian smoothing of maps (B, H, W), the same as ``scipy.ndimage.gaussian_filter`` with its
+    """Smooth maps (B, H, W) with a Gaussian, as ``scipy.ndimage.gaussian_filter`` does with its
     defaults (kernel cut at 4 sigma, border mirrored with the edge pixel repeated).
 
-    As two products with a banded matrix that already holds the border rule: one call for a whole
-    batch, on any device, with SciPy itself as the source of the weights.
+    Computed as two products with a banded matrix that already holds the border rule: one call for a
+    whole batch, on any device, with SciPy itself as the source of the weights.
     """
     if sigma <= 0:
         return maps

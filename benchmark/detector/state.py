@@ -15,7 +15,7 @@ from benchmark.errors import StoreError
 
 @dataclass(frozen=True)
 class State:
-    """What a fitted detector (or an asset) consists of: tensors and plain JSON values.
+    """The parts of a fitted detector (or an asset): tensors and plain JSON values.
 
     Kept as one safetensors file with the JSON in its header; nothing is ever pickled.
     """

@@ -92,7 +92,7 @@ class Training:
         return min(self.done, self.steps - 1) // self.per_epoch + 1
 
     def __iter__(self) -> Iterator[list[int]]:
-        """The positions of the images of each step that is left."""
+        """Yield the positions of the images of each step that is left."""
         order: np.ndarray[Any, Any] = np.empty(0)
         ordered = -1
         saved_at, pause = time.monotonic(), SAVE_SECONDS
@@ -118,14 +118,15 @@ class Training:
         self._look()
 
     def learn(self, loss: Tensor) -> None:
-        """One optimisation step. Raises DetectorError, within 50 steps, for a loss not finite."""
+        """Take one optimisation step. Raises DetectorError, within 50 steps, for a loss not
+        finite."""
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         self.note(loss=loss)
 
     def note(self, **losses: Tensor) -> None:
-        """What a step that was taken elsewhere had as its losses, one of them called ``loss``; the
+        """Record the losses of a step that was taken elsewhere, one of them called ``loss``; the
         same names at every step. Raises as :meth:`learn` does."""
         self._pending.append({name: value.detach() for name, value in losses.items()})
         if len(self._pending) >= LOOK_EVERY:
@@ -146,7 +147,7 @@ class Training:
             self.module.load_state_dict(self.best["weights"])
 
     def facts(self) -> dict[str, Any]:
-        """What was actually run, as JSON."""
+        """Return what was actually run, as JSON."""
         first = self.epoch_losses[0] if self.epoch_losses else float("inf")
         facts: dict[str, Any] = {
             "steps": self.done,
@@ -222,12 +223,12 @@ class Stages:
         self._kept: dict[str, Any] = checkpoint.load() or {}
 
     def finished(self, name: str) -> dict[str, Any] | None:
-        """What :meth:`finish` was given for this stage, or None while it is to be done."""
+        """Return what :meth:`finish` was given for this stage, or None while it is to be done."""
         found: dict[str, Any] | None = self._kept.get(name, {}).get("finished")
         return found
 
     def part(self, name: str) -> Checkpoint:
-        """The checkpoint of one stage; what finished before it is saved along."""
+        """Return the checkpoint of one stage; what finished before it is saved along."""
         others = {k: v for k, v in self._kept.items() if "finished" in v}
         running = self._kept.get(name, {}).get("running")
         return _Part(self._checkpoint.path, self._checkpoint, others, name, running)
@@ -258,15 +259,15 @@ def _loss(name: str) -> str:
 
 @contextmanager
 def seeded(context: Context, purpose: str) -> Iterator[None]:
-    """Torch's global generator seeded by the cell for one purpose, and put back afterwards: for the
-    initialisers of ``torch.nn``, which accept no generator of their own."""
+    """Seed torch's global generator by the cell for one purpose, and put it back afterwards: for
+    the initialisers of ``torch.nn``, which accept no generator of their own."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(context.generator(purpose).initial_seed())
         yield
 
 
 def split_off(context: Context, count: int, fraction: float) -> tuple[list[int], list[int]]:
-    """Positions to train on, and positions kept for choosing or calibrating.
+    """Split positions into those to train on and those kept for choosing or calibrating.
 
     At least one of each; a single image is both, since there is no other.
     """

@@ -29,7 +29,7 @@ class OrderedScores:
     overlap: NDArray[np.float64]
 
     def ranking(self, below: Ints, up_to: Ints, normal: int) -> Ranking:
-        """The ranking among `normal` normal scores.
+        """Rank the anomalous scores among `normal` normal scores.
 
         below, up_to (U,): normal and anomalous scores together that lie below each value, and at
         or below it.
@@ -66,7 +66,7 @@ def order_scores(scores: Floats, region: RegionIds, sizes: Ints, threads: int = 
 
 
 def _sort_float32(scores: Floats, region: RegionIds, threads: int) -> tuple[Floats, RegionIds]:
-    """Both sorted by score, then region.
+    """Sort both by score, then region.
 
     Sorting the two in one integer takes a fifth of the time of argsort and two gathers. Flipping
     the bits of negative numbers makes the order of the integers that of the numbers.

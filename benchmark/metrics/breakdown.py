@@ -17,7 +17,7 @@ def pixel_metrics_by_type(
     ids: Sequence[str] | None = None,
     **options: Any,
 ) -> dict[str, PixelMetrics]:
-    """Pixel metrics of each defect type: its own images and all those of type `normal`.
+    """Measure each defect type by pixel: its own images and all those of type `normal`.
 
     maps and masks: as in pixel_metrics; types: (N,) one name per image; options: those of
     pixel_metrics. Returns the types in order of their names, `normal` left out. Raises
@@ -50,7 +50,7 @@ def image_metrics_by_type(
     normal: str = "good",
     threshold: float | None = None,
 ) -> dict[str, ImageMetrics]:
-    """Image metrics of each defect type: its own images and all those of type `normal`.
+    """Measure each defect type by image: its own images and all those of type `normal`.
 
     scores, labels, threshold: as in image_metrics; types: (N,) one name per image.
 

@@ -57,7 +57,8 @@ class Curves:
 
 
 def auroc(r: Ranking) -> float:
-    """Probability that an anomalous sample scores above a normal one, ties counting half."""
+    """Return the probability that an anomalous sample scores above a normal one, ties counting
+    half."""
     count = np.diff(r.hits, prepend=0)
     # Twice the number of wins, so that halves stay integers.
     wins = int(np.dot(count, 2 * r.normal - r.above - r.alarms))
@@ -65,24 +66,25 @@ def auroc(r: Ranking) -> float:
 
 
 def average_precision(r: Ranking) -> float:
-    """Precision summed over the steps of recall, without interpolation."""
+    """Sum precision over the steps of recall, without interpolation."""
     count = np.diff(r.hits, prepend=0)
     return float(np.sum(count * (r.hits / (r.hits + r.alarms))) / r.anomalous)
 
 
 def best_f1_and_iou(r: Ranking) -> tuple[float, float]:
-    """The highest F1 and intersection over union of any threshold; one threshold attains both."""
+    """Find the highest F1 and intersection over union of any threshold; one threshold attains
+    both."""
     best = int(np.argmax(r.hits / (r.anomalous + r.alarms)))
     hits, alarms = int(r.hits[best]), int(r.alarms[best])
     return 2 * hits / (hits + alarms + r.anomalous), hits / (r.anomalous + alarms)
 
 
 def overlap_area(r: Ranking, limit: float) -> float:
-    """Area under the overlap curve up to `limit` false alarms, divided by that limit.
+    """Measure the area under the overlap curve up to `limit` false alarms, divided by that limit.
 
     limit: a number of normal samples, 0 < limit <= r.normal.
     """
-    # Nothing beyond the first score whose predecessor has passed the limit can matter.
+    # Scores after the first one that reaches the limit cannot matter.
     last = min(int(np.searchsorted(r.alarms, limit)) + 1, len(r.alarms))
     area = max(limit - int(r.alarms[last - 1]), 0.0)  # all regions are found after the last score
     before, low = 0, 0.0
@@ -103,7 +105,8 @@ def overlap_area(r: Ranking, limit: float) -> float:
 
 
 def thinned_curves(r: Ranking, points: int) -> Curves:
-    """The three curves with at most `points` points each; their areas are those of all points."""
+    """Draw the three curves with at most `points` points each; their areas are those of all
+    points."""
     count = np.diff(r.hits, prepend=0)
     before = r.hits - count
     fpr = np.concatenate([[0], np.stack([r.above, r.alarms], axis=1).ravel(), [r.normal]])
@@ -121,7 +124,7 @@ def thinned_curves(r: Ranking, points: int) -> Curves:
 
 
 def thin_line(curve: Curve, points: int) -> Curve:
-    """A rising polyline with at most `points` points and the same area under it."""
+    """Thin a rising polyline to at most `points` points with the same area under it."""
     if len(curve.x) <= points:
         return curve
     keep = _spread(curve.x + curve.y, (points + 1) // 2)
@@ -141,7 +144,7 @@ def thin_line(curve: Curve, points: int) -> Curve:
 
 
 def thin_steps(curve: Curve, points: int) -> Curve:
-    """A step function with at most `points` points and the same area under it."""
+    """Thin a step function to at most `points` points with the same area under it."""
     if len(curve.x) <= points:
         return curve
     keep = _spread(curve.x, points)
@@ -151,7 +154,8 @@ def thin_steps(curve: Curve, points: int) -> Curve:
 
 
 def _spread(position: Floats64, count: int) -> Ints:
-    """At most `count` indices, first and last among them, evenly along a rising `position`."""
+    """Choose at most `count` indices, first and last among them, evenly along a rising
+    `position`."""
     keep = np.searchsorted(position, np.linspace(position[0], position[-1], count))
     keep[0], keep[-1] = 0, len(position) - 1
     return np.unique(keep)

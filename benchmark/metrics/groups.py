@@ -25,7 +25,7 @@ class GroupMetrics:
 
 
 def group_metrics(scores: Any, labels: Any, groups: Any) -> GroupMetrics:
-    """Both metrics of one test set.
+    """Compute both metrics of one test set.
 
     scores: (N,) float, higher is more anomalous; labels: (N,) bool or 0/1; groups: (N,) names or
     numbers. Arrays, tensors or lists. Raises MetricInputError as `image_metrics` does, and for

@@ -42,7 +42,7 @@ class ImageMetrics:
 
 
 def image_metrics(scores: Any, labels: Any, *, threshold: float | None = None) -> ImageMetrics:
-    """All image-level metrics of one test set.
+    """Compute all image-level metrics of one test set.
 
     scores: (N,) float, higher is more anomalous, finite; labels: (N,) bool or 0/1, 1 is
     anomalous; arrays, tensors or lists. An image is called anomalous where its score is strictly
@@ -100,7 +100,7 @@ def image_metrics(scores: Any, labels: Any, *, threshold: float | None = None) -
 
 
 def normal_threshold(held_out_scores: Any) -> float | None:
-    """The threshold that held-out normal images alone set, or None without any.
+    """Set a threshold from held-out normal images alone; None without any.
 
     held_out_scores: (n,) float. It is the ceil(0.95 (n + 1))-th smallest score, the largest where
     n < 19: a new normal image scores above it with a probability of at most about 5 % (split
@@ -117,7 +117,7 @@ def normal_threshold(held_out_scores: Any) -> float | None:
 
 
 def rank_images(hit: Floats, normal: Floats) -> Ranking | None:
-    """The ranking of sorted anomalous and normal scores; None if either is empty."""
+    """Rank sorted anomalous and normal scores; None if either is empty."""
     if not len(hit) or not len(normal):
         return None
     values, counts = np.unique(hit, return_counts=True)
@@ -130,7 +130,7 @@ def rank_images(hit: Floats, normal: Floats) -> Ranking | None:
 
 
 def _ceil_percent(percent: int, n: int) -> int:
-    """ceil(percent / 100 * n), in integers because 0.95 has no exact float."""
+    """Return ceil(percent / 100 * n), in integers because 0.95 has no exact float."""
     return -(-percent * n // 100)
 
 

@@ -54,7 +54,8 @@ class Block:
 
 
 def blocks(maps: Any, masks: Any, ids: Sequence[str] | None) -> Iterator[Block]:
-    """Blocks of (N, H, W) maps and masks, or of lists of (H, W) maps and masks, not yet checked.
+    """Yield blocks of (N, H, W) maps and masks, or of lists of (H, W) maps and masks, not yet
+    checked.
 
     Raises MetricInputError for numbers of images and stacks of shapes that disagree.
     """
@@ -80,7 +81,7 @@ def blocks(maps: Any, masks: Any, ids: Sequence[str] | None) -> Iterator[Block]:
 
 
 def to_numpy(data: Any) -> NDArray[Any]:
-    """An array or torch tensor as a NumPy array, without a copy where that is possible.
+    """Turn an array or torch tensor into a NumPy array, without a copy where that is possible.
 
     Tensors are known by their methods, so that torch is never imported here. NumPy has no
     bfloat16; float32 holds each of its values exactly.
@@ -94,7 +95,8 @@ def to_numpy(data: Any) -> NDArray[Any]:
 
 
 def as_floats(data: NDArray[Any], what: str) -> Floats:
-    """Float scores in a type that sorts by value: float16 becomes float32, the rest stays."""
+    """Turn float scores into a type that sorts by value: float16 becomes float32, the rest
+    stays."""
     if data.dtype.kind != "f" or data.dtype.itemsize > 8:
         raise MetricInputError(
             f"{what}: scores of type {data.dtype}; allowed are float16, bfloat16, float32 and "
@@ -105,7 +107,7 @@ def as_floats(data: NDArray[Any], what: str) -> Floats:
 
 def refuse_non_finite(scores: Floats, what: str) -> None:
     """Raise MetricInputError if any score is NaN or infinite."""
-    # The extremes pass NaN on, and reading twice is cheaper than writing one flag per score.
+    # Minimum and maximum are NaN if any score is; reading twice is cheaper than a flag per score.
     if np.isfinite(scores.min()) and np.isfinite(scores.max()):
         return
     nan, infinite = int(np.isnan(scores).sum()), int(np.isinf(scores).sum())
@@ -116,7 +118,7 @@ def refuse_non_finite(scores: Floats, what: str) -> None:
 
 
 def binary_mask(mask: NDArray[Any], what: str) -> Bools:
-    """A mask of bool, 0/1 or 0/255 values as bool; anything else is an error."""
+    """Turn a mask of bool, 0/1 or 0/255 values into bool; anything else is an error."""
     if mask.dtype.kind not in "buif":
         raise MetricInputError(
             f"{what}: a mask of type {mask.dtype}; allowed are bool and numbers."

@@ -37,14 +37,14 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def _compiled(**options: Any) -> Callable[[_F], _F]:
-    """numba.njit with a type that does not depend on numba being installed."""
+    """Return numba.njit with a type that does not depend on numba being installed."""
     decorator: Callable[[_F], _F] = numba.njit(nogil=True, **options)
     return decorator
 
 
 @_compiled(inline="always")
 def _cell(bits: Any, base: Any, shift: Any) -> Any:
-    """The cell of a float32 given by its bits; never falls where the score rises."""
+    """Find the cell of a float32 given by its bits; it never falls where the score rises."""
     key = _U(bits ^ (_SIGN | _U(_U(0) - (bits >> _U(31)))))
     segment = key >> _BITS
     return base[segment] + ((key & _LOW) >> shift[segment])
@@ -52,7 +52,8 @@ def _cell(bits: Any, base: Any, shift: Any) -> Any:
 
 @_compiled(cache=True)
 def _index_cells(bits: Any, base: Any, shift: Any, first: Any) -> None:
-    """first[c]: twice the number of values before cell c, plus one if it holds any itself."""
+    """Fill first[c] with twice the number of values before cell c, plus one if it holds any
+    itself."""
     filled = 0
     for i in range(bits.size):
         cell = _cell(bits[i], base, shift)
@@ -79,7 +80,8 @@ def _count(
     counts: Any,
 ) -> None:
     """Add to counts what lies in each gap and at each value; place and buffer are for working."""
-    # How many scores fall into each bucket, from that where each begins, and then into the buffer.
+    # Count the scores of each bucket, sum up to where each bucket begins, then fill the buffer
+    # bucket by bucket.
     place[:] = 0
     for i in range(scores.size):
         place[(_cell(bits[i], base, shift) >> bucket_shift) + _U(1)] += _U(1)
@@ -103,7 +105,7 @@ def _count(
                     index = middle + _U(1)
                 else:
                     end = middle
-        # Compared even if the cell holds no value: that of -0.0 lies right before that of 0.0.
+        # Compare even if the cell holds no value: -0.0 equals 0.0 but lies in the cell before.
         counts[_U(2) * index + _U(values[index] == score)] += _U(1)
 
 
@@ -126,7 +128,7 @@ class Cells:
         self.bucket_shift = _U(max(0, (len(self.first) // BUCKETS).bit_length()))
 
     def count(self, chunks: Iterable[NDArray[np.float32]]) -> NDArray[np.uint32]:
-        """Scores in the gap before value i at 2 i, and at value i at 2 i + 1: (2 U + 2,).
+        """Count scores in the gap before value i at 2 i, and at value i at 2 i + 1: (2 U + 2,).
 
         chunks: flat arrays of at most CHUNK finite scores each, fewer than 2 ** 32 in all.
         """

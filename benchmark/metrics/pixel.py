@@ -53,7 +53,7 @@ def pixel_metrics(
     ids: Sequence[str] | None = None,
     threads: int | None = None,
 ) -> PixelMetrics:
-    """All pixel-level metrics of one test set, exact, from one ranking.
+    """Compute all pixel-level metrics of one test set, exact, from one ranking.
 
     maps: (N, H, W) float16, bfloat16, float32 or float64, higher is more anomalous, finite, or a
     list of (H, W) of any sizes; masks: alike, bool, 0/1 or 0/255; arrays or torch tensors.
@@ -92,7 +92,7 @@ def pixel_metrics(
 
 
 def _as_one(maps: Any) -> Floats | None:
-    """All maps as one flat array that shares their memory, or None where they don't allow it."""
+    """View all maps as one flat array that shares their memory; None where they don't allow it."""
     if isinstance(maps, list | tuple) or str(maps.dtype) == "torch.bfloat16":
         return None
     array = to_numpy(maps)
@@ -102,7 +102,7 @@ def _as_one(maps: Any) -> Floats | None:
 
 
 def _cut(whole: Floats, is_anomalous: Sequence[bool]) -> dict[bool, list[Floats]]:
-    """Neighbouring images of one kind as one piece."""
+    """Join neighbouring images of one kind into one piece."""
     pixels = len(whole) // max(1, len(is_anomalous))
     change = np.flatnonzero(np.diff(is_anomalous)) + 1
     pieces: dict[bool, list[Floats]] = {True: [], False: []}
@@ -158,6 +158,6 @@ class PixelMeter:
                 self._store.append(bool(anomalous), scores.reshape(-1))
 
     def result(self) -> PixelMetrics:
-        """The metrics of all images so far; more may be added afterwards."""
+        """Return the metrics of all images so far; more may be added afterwards."""
         found = self._tally.measure(self._store.pieces(True), self._store.pieces(False))
         return PixelMetrics(**found)

@@ -1,4 +1,4 @@
-"""How many samples score below, and at, each of a set of values.
+"""Counts of the samples that score below, and at, each of a set of values.
 
 Two ways give the same integers: sorting with NumPy and searching, and, where numba is installed
 and there is enough to count, the compiled `kernel`, which does without sorting.
@@ -47,7 +47,7 @@ def count_below(
     overwrite: bool = False,
     expected: int = 0,
 ) -> tuple[Ints, Ints]:
-    """The number of scores in all pieces below each value, and at or below it.
+    """Count the scores in all pieces below each value, and at or below it.
 
     pieces: flat arrays of finite scores; values (U,): distinct, rising, at least one, of a type
     that holds every score. overwrite: the pieces may be sorted in place. expected: the number of
@@ -86,7 +86,7 @@ def count_below(
 
 
 def each(call: Callable[[Item], Result], items: Iterable[Item], threads: int) -> list[Result]:
-    """[call(item) for item in items], by at most `threads` threads."""
+    """Return [call(item) for item in items], computed by at most `threads` threads."""
     items = list(items)
     if min(threads, len(items)) <= 1:
         return [call(item) for item in items]
@@ -95,7 +95,7 @@ def each(call: Callable[[Item], Result], items: Iterable[Item], threads: int) ->
 
 
 def usable_threads(threads: int | None) -> int:
-    """`threads`, or as many as this process may use cores."""
+    """Return `threads`, or for None as many as this process may use cores."""
     if threads is not None:
         return max(1, threads)
     return cores()
@@ -104,7 +104,7 @@ def usable_threads(threads: int | None) -> int:
 def packed(
     pieces: Sequence[Scores], size: int, dtype: np.dtype[Any] | None = None
 ) -> Iterator[Floats]:
-    """The scores of all pieces in arrays of at most `size`.
+    """Yield the scores of all pieces in arrays of at most `size`.
 
     Small pieces are gathered in one buffer, which the next array overwrites; large ones are passed
     as views, unless `dtype` asks for copies of that type that may be changed.
@@ -148,7 +148,7 @@ def _search(run: Floats, values: Floats, below: Ints, up_to: Ints) -> None:
 
 
 def _split(pieces: list[Scores], groups: int) -> list[list[Scores]]:
-    """The pieces in order, cut into groups of about equal size."""
+    """Cut the pieces, in order, into groups of about equal size."""
     share = -(-sum(len(piece) for piece in pieces) // groups)
     split: list[list[Scores]] = [[]]
     room = share

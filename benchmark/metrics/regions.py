@@ -51,7 +51,7 @@ def label_regions(masks: Bools) -> LabelledPixels:
 
 
 def _connect(start: Ints, stop: Ints, stride: int) -> Ints:
-    """The region of each run [start, stop), numbered from 0 in reading order."""
+    """Find the region of each run [start, stop), numbered from 0 in reading order."""
     # A run touches those of the next row that meet its own columns widened by one on each side.
     first = np.searchsorted(stop, start + stride - 1, side="right")
     last = np.searchsorted(start, stop + stride + 1, side="left")
@@ -85,7 +85,7 @@ class Region:
 def region_overlap(
     maps: Any, masks: Any, threshold: float, *, ids: Sequence[str] | None = None
 ) -> list[Region]:
-    """How much of each ground-truth region scores at or above a threshold.
+    """Measure how much of each ground-truth region scores at or above a threshold.
 
     maps: (N, H, W) float, or a list of (H, W); masks alike, bool, 0/1 or 0/255. PRO at this
     threshold is the mean of the overlaps (Bergmann et al., "The MVTec Anomaly Detection

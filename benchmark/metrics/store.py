@@ -36,7 +36,7 @@ class ScoreStore:
             self._spill()
 
     def pieces(self, key: bool) -> Iterator[Floats | ScoresOnDisk]:
-        """All scores under a key."""
+        """Yield all scores under a key."""
         yield from (scores for owner, scores in self._spilled if owner == key)
         yield from (scores for owner, scores in self._held if owner == key)
 

@@ -103,7 +103,7 @@ class Tally:
     def _measure_image(
         self, image: Floats, scores: Floats, region: Ints, sizes: Ints
     ) -> tuple[float | None, float | None]:
-        """AUROC and PRO of one anomalous image by itself, flat; None where undefined."""
+        """Compute AUROC and PRO of one anomalous image by itself, flat; None where undefined."""
         normal = len(image) - len(scores)
         if not normal:
             return None, None
@@ -128,7 +128,8 @@ class Tally:
     def measure(
         self, anomalous: Iterable[Scores], good: Iterable[Scores], overwrite: bool = False
     ) -> dict[str, Any]:
-        """The fields of PixelMetrics, given the scores of the anomalous and of the good images.
+        """Compute the fields of PixelMetrics from the scores of the anomalous and of the good
+        images.
 
         Without variants it doesn't matter which of the two holds which image.
         """
@@ -182,7 +183,7 @@ class Tally:
 
 
 def _last_alarms(r: Ranking, image: Floats, values: Floats, limit: float) -> int:
-    """The largest number of false alarms below `limit` that any threshold of an image gives.
+    """Find the largest number of false alarms below `limit` that any threshold of an image gives.
 
     values (U,): the anomalous scores of the ranking, falling.
     """

@@ -39,7 +39,7 @@ def cost(
     form: str = "png",
     say: Callable[[str], None] = print,
 ) -> list[Path]:
-    """Seconds per image against quality; the area of a point is what the method stores.
+    """Draw seconds per image against quality; the area of a point is what the method stores.
 
     One picture per comparable block and device: times of two machines are no comparison.
 
@@ -108,7 +108,7 @@ def cost(
 def defects(
     frame: pd.DataFrame, out: Path, *, form: str = "png", say: Callable[[str], None] = print
 ) -> list[Path]:
-    """Recall by defect type: the share of each kind's images above the threshold.
+    """Draw recall by defect type: the share of each kind's images above the threshold.
 
     The threshold is the one set on held-out good images; where the protocol holds out none, the
     highest that gives at most 1 % false alarms on the test images, and the picture says so.
@@ -157,7 +157,8 @@ def defects(
 
 
 def recall_by_type(stored: Stored) -> tuple[dict[str, float], bool]:
-    """Share found per defect type, and whether the threshold was taken from the test images."""
+    """Return the share found per defect type, and whether the threshold was taken from the test
+    images."""
     scores = stored.scores
     values, labels = np.asarray(scores.scores), np.asarray(scores.labels, bool)
     threshold = stored.threshold

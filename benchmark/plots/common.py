@@ -31,14 +31,14 @@ STYLES = ("-", "--", "-.", ":")
 
 
 def figure(width: float, height: float) -> Figure:
-    """An empty figure, in inches, that needs no display."""
+    """Make an empty figure, in inches, that needs no display."""
     made = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(made)
     return made
 
 
 def headline(made: Figure, text: str, size: float = 8.0) -> None:
-    """A title over a figure, in lines no wider than it.
+    """Write a title over a figure, in lines no wider than it.
 
     Args:
         made: of its final width.
@@ -53,7 +53,7 @@ def headline(made: Figure, text: str, size: float = 8.0) -> None:
 def legend_below(
     made: Figure, handles: Sequence[Any], names: Sequence[str], columns: int, size: float = 7.0
 ) -> None:
-    """A legend under the axes; long names are wrapped, and the figure grows by their lines."""
+    """Draw a legend under the axes; long names are wrapped, and the figure grows by their lines."""
     columns = max(1, min(columns, int(made.get_figwidth() / 2)))
     width = _letters(made.get_figwidth() / columns, size) - 8  # the handle takes some
     wrapped = [textwrap.fill(name, width) for name in names]
@@ -69,7 +69,7 @@ def legend_below(
 
 
 def _letters(inches: float, size: float) -> int:
-    """How many letters of an average width, in ``size`` points, fit."""
+    """Count the letters of an average width, in ``size`` points, that fit."""
     return max(20, int(inches * 72 / (0.56 * size)))
 
 
@@ -89,7 +89,7 @@ def save(made: Figure, path: Path) -> Path:
 
 
 def slug(*parts: str) -> str:
-    """Texts as a file name.
+    """Turn texts into a file name.
 
     >>> slug("PaDiM (resnet18)", "metal_nut")
     'padim-resnet18-metal_nut'
@@ -99,7 +99,7 @@ def slug(*parts: str) -> str:
 
 
 def picture_of(row: Mapping[str, Any] | pd.Series[Any], kind: str = "", category: str = "") -> str:
-    """The name of a picture of one configuration: its readable name, its identity, the category.
+    """Build the name of a picture of one configuration: readable name, identity, category.
 
     No two configurations or categories share one: words alone would not tell ``a b`` from ``a-b``.
 
@@ -112,7 +112,7 @@ def picture_of(row: Mapping[str, Any] | pd.Series[Any], kind: str = "", category
 
 
 def picture_over(row: Mapping[str, Any] | pd.Series[Any], kind: str, category: str = "") -> str:
-    """The name of a picture of several methods: its kind, the category, the pixels measured."""
+    """Build the name of a picture of several methods: kind, category, pixels measured."""
     return "-".join(filter(None, (slug(kind), category and _exact(category), slug(row["window"]))))
 
 
@@ -121,14 +121,14 @@ def _exact(category: str) -> str:
 
 
 def _shortened(word: str) -> str:
-    """File systems allow 255 bytes; names with many settings get a digest for their end."""
+    """Replace the end of a long name by a digest: file systems allow 255 bytes."""
     if len(word) <= LONGEST:
         return word
     return f"{word[: LONGEST - 9]}-{hashlib.sha256(word.encode()).hexdigest()[:8]}"
 
 
 def folder_of(out: Path, row: Mapping[str, Any] | pd.Series[Any]) -> Path:
-    """Where the pictures of a data set and protocol go."""
+    """Return the folder of the pictures of a data set and protocol."""
     names = (
         store.path_component(row["dataset"], "data set"),
         store.path_component(row["protocol"], "protocol"),
@@ -137,7 +137,8 @@ def folder_of(out: Path, row: Mapping[str, Any] | pd.Series[Any]) -> Path:
 
 
 def style(index: int) -> dict[str, str]:
-    """Colour and line style of the n-th series; both change, so that grey print tells them apart."""
+    """Choose colour and line style of the n-th series; both change, so that grey print tells them
+    apart."""
     return {
         "color": SERIES[index % len(SERIES)],
         "linestyle": STYLES[(index // len(SERIES) + index) % len(STYLES)],
@@ -145,8 +146,8 @@ def style(index: int) -> dict[str, str]:
 
 
 def shared_range(maps: Sequence[Array]) -> tuple[float, float]:
-    """One colour range for all maps of a method: their 0.1 % and 99.9 % quantiles, so that a few
-    outlying pixels do not hide the rest."""
+    """Choose one colour range for all maps of a method: their 0.1 % and 99.9 % quantiles, so that a
+    few outlying pixels do not hide the rest."""
     sample = np.concatenate([np.asarray(m).reshape(-1)[:: max(1, m.size // 200_000)] for m in maps])
     low, high = (float(v) for v in np.quantile(sample, (0.001, 0.999)))
     return low, high if high > low else low + 1.0

@@ -45,7 +45,7 @@ def curves(
     form: str = "png",
     say: Callable[[str], None] = print,
 ) -> list[Path]:
-    """One picture per comparable block and category.
+    """Draw one picture per comparable block and category.
 
     Args:
         frame: records chosen by :func:`benchmark.records.select.choose`; the first seed is shown.
@@ -87,7 +87,7 @@ def curves(
 
 
 def _draw(axes: list[Axes], stored: Stored, datasets: Datasets, name: str, index: int) -> None:
-    """Image curve from the score file, pixel curves from maps and masks."""
+    """Draw the image curve from the score file, pixel curves from maps and masks."""
     scores = stored.scores
     labels = np.asarray(scores.labels, bool)
     if labels.any() and not labels.all():
@@ -102,7 +102,7 @@ def _draw(axes: list[Axes], stored: Stored, datasets: Datasets, name: str, index
 
 
 def roc(scores: Array, labels: Array) -> tuple[Array, Array]:
-    """False and true positive rates at every distinct threshold, from (0, 0) to (1, 1)."""
+    """Return false and true positive rates at every distinct threshold, from (0, 0) to (1, 1)."""
     order = np.argsort(-scores, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
     hits, alarms = np.cumsum(labels[order])[ends], np.cumsum(~labels[order])[ends]
@@ -110,7 +110,7 @@ def roc(scores: Array, labels: Array) -> tuple[Array, Array]:
 
 
 def pixel_curves(stored: Stored, datasets: Datasets) -> Curves | None:
-    """Curves over all measured pixels; None without maps, masks or anomalous pixels."""
+    """Compute curves over all measured pixels; None without maps, masks or anomalous pixels."""
     if stored.maps is None:
         return None
     from benchmark.machine import cores

@@ -49,7 +49,7 @@ def gallery(
     form: str = "png",
     say: Callable[[str], None] = print,
 ) -> list[Path]:
-    """One picture per configuration and category: image, ground-truth outline, anomaly map.
+    """Draw one picture per configuration and category: image, ground-truth outline, anomaly map.
 
     Left the defective images with the lowest scores (the worst misses), right the good ones with
     the highest (the worst false alarms). All maps of a method share one colour range over all its
@@ -89,7 +89,7 @@ def gallery(
 
 
 def draw(stored: Stored, datasets: Datasets, limits: tuple[float, float], count: int) -> Figure:
-    """The gallery of one record."""
+    """Draw the gallery of one record."""
     category = datasets.scored(stored)
     misses, alarms = ranked(stored, category, count)
     rows = max(len(misses), len(alarms), 1)
@@ -127,7 +127,7 @@ def draw(stored: Stored, datasets: Datasets, limits: tuple[float, float], count:
 
 
 def ranked(stored: Stored, category: Category, count: int) -> tuple[list[Shown], list[Shown]]:
-    """The defective images with the lowest scores and the good ones with the highest.
+    """Choose the defective images with the lowest scores and the good ones with the highest.
 
     Raises:
         DataError: the category does not hold the images that were scored.
@@ -167,7 +167,7 @@ def _image(stored: Stored, sample: Sample) -> Array:
 
 
 def _outline(axes: Axes, stored: Stored, sample: Sample) -> None:
-    """The ground truth on the whole input, whatever part of it is measured."""
+    """Draw the outline of the ground truth on the whole input, whatever part of it is measured."""
     if sample.mask is None:
         return
     whole = replace(stored.geometry, eval_crop=None, eval_size=None)

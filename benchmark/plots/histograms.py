@@ -36,7 +36,7 @@ SCALING = (
 def histograms(
     frame: pd.DataFrame, out: Path, *, form: str = "png", say: Callable[[str], None] = print
 ) -> list[Path]:
-    """One picture per configuration, a panel per category (as in RD4AD's Figure 5).
+    """Draw one picture per configuration, a panel per category (as in RD4AD's Figure 5).
 
     Args:
         frame: records chosen by :func:`benchmark.records.select.choose`; the first seed is shown.

@@ -48,7 +48,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Obvious:
-    """What a detector says of images that are plainly normal or not, all float32 (TEST,).
+    """A detector's answer to images that are plainly normal or not, all float32 (TEST,).
 
     Attributes:
         normal, odd: scores without and with a spot.
@@ -104,7 +104,7 @@ class DetectorChecks:
         return detector, context
 
     def fitted(self) -> tuple[Detector, Context]:
-        """One fit that the checks share."""
+        """Return one fit that the checks share."""
         if self._fitted is None:
             self._fitted = self.fit_anew()
         return self._fitted
@@ -152,7 +152,7 @@ class DetectorChecks:
             raise AssertionError(str(error)) from error
 
     def obvious(self) -> Obvious:
-        """Scores and maps of normal images and of images with a glaring spot."""
+        """Score normal images and images with a glaring spot."""
         detector, context = self.fitted()
         normal = detector.predict(self.test.batch(range(TEST)), context)
         odd = detector.predict(self.odd.batch(range(TEST)), context)
@@ -311,7 +311,7 @@ class DatasetChecks:
 
 
 def checks_of(checks: object) -> list[tuple[str, Callable[[], None]]]:
-    """(name, check) of every check that a collection has."""
+    """List (name, check) of every check that a collection has."""
     names = [name for name in dir(type(checks)) if name.startswith("check_")]
     return [(name, getattr(checks, name)) for name in names]
 
@@ -355,7 +355,7 @@ class _Watched:
 
 
 def _images(rng: np.random.Generator, count: int, *, spot: bool = False) -> ImageSet:
-    """Faint grey waves with a little noise; with a bright red spot if asked.
+    """Draw faint grey waves with a little noise; with a bright red spot if asked.
 
     Faint, so that the spot stands out for methods that a smoke training taught next to nothing.
     """

@@ -9,9 +9,12 @@ run uses is imported.
 from __future__ import annotations
 
 import ast
+import hashlib
 import importlib
 import importlib.util
+import inspect
 import pkgutil
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +37,7 @@ Kind = Literal["method", "dataset"]
 KINDS: tuple[Kind, ...] = ("method", "dataset")
 _BASE = {"method": "Detector", "dataset": "Dataset"}
 _PACKAGE = {"method": "benchmark.methods", "dataset": "benchmark.datasets"}
+_PLUGIN = "bench_plugin_"
 
 
 @dataclass(frozen=True)
@@ -79,22 +83,51 @@ class Registry:
         return self.entries[kind][name]
 
     def method(self, name: str) -> tuple[type[Detector], dict[str, Any]]:
-        """A method's class, and the settings of the preset that ``name`` stands for."""
+        """Import a method's class, and return it with the settings of the preset that ``name``
+        stands for."""
         from benchmark.detector.base import Detector
 
         entry = self.entry("method", name)
         cls = _class_in(entry, Detector)
         return cls, dict(cls.presets[entry.preset]) if entry.preset else {}
 
+    def add_method(self, cls: type[Detector]) -> None:
+        """Enter a detector's class from Python code.
+
+        Raises:
+            SettingsError: another method has that name.
+        """
+        name = name_of(cls)
+        if name not in self.entries["method"]:
+            summary = (cls.__doc__ or cls.__name__).strip().splitlines()[0]
+            self._add("method", name, summary, "given", lambda: cls, ())
+        elif self.method(name)[0] is not cls:
+            raise SettingsError(
+                f"a class of the name {cls.__name__} would be the method {name!r}, which is another "
+                "one; rename the class"
+            )
+
+    def source_of(self, name: str) -> str | None:
+        """8 digits of the SHA-256 of a given class's source text; empty when there is none, None
+        for a method that has a file of its own."""
+        if self.entry("method", name).origin != "given":
+            return None
+        try:
+            text = inspect.getsource(self.method(name)[0])
+        except (OSError, TypeError):
+            return ""
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
     def dataset(self, name: str) -> type[Dataset]:
-        """A data set's class."""
+        """Import a data set's class."""
         from benchmark.data.dataset import Dataset
 
         cls: type[Dataset] = _class_in(self.entry("dataset", name), Dataset)
         return cls
 
     def assets(self) -> Mapping[str, type[Asset]]:
-        """Every asset that some method asks for by default, by name. Imports all methods."""
+        """Collect every asset that some method asks for by default, by name. Imports all
+        methods."""
         found: dict[str, type[Asset]] = {}
         for name, entry in self.entries["method"].items():
             if entry.preset is None:
@@ -107,7 +140,7 @@ class Registry:
         root: str | Path | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> Dataset:
-        """A data set, found below ``root`` or ``BENCH_DATA``, with these of its settings.
+        """Open a data set, found below ``root`` or ``BENCH_DATA``, with these of its settings.
 
         Raises:
             DataError: its folder is not there.
@@ -178,8 +211,24 @@ class Registry:
             self.entries[kind][title] = Entry(title, kind, text, origin, load, preset)
 
 
+def name_of(cls: type) -> str:
+    """Tell a class's name on the command line; one of its own making where it has no file there.
+
+    >>> class MyMethod: ...
+    >>> name_of(MyMethod)
+    'my_method'
+    """
+    for package in _PACKAGE.values():
+        if cls.__module__.startswith(f"{package}."):
+            return cls.__module__.removeprefix(f"{package}.").partition(".")[0]
+    if cls.__module__.startswith(_PLUGIN):
+        return cls.__module__.removeprefix(_PLUGIN)
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+
+
 def _described(source: Path, kind: Kind) -> tuple[str, Sequence[str]]:
-    """Summary line and preset names of a file, from its source text; ("", ()) if not of the kind."""
+    """Read summary line and preset names of a file from its source text; ("", ()) if not of the
+    kind."""
     tree = ast.parse(source.read_bytes(), filename=str(source))
     known = {_BASE[kind]}
     for node in tree.body:
@@ -207,7 +256,7 @@ def _described(source: Path, kind: Kind) -> tuple[str, Sequence[str]]:
 
 
 def _imports(node: ast.ImportFrom, name: str, kind: Kind) -> bool:
-    """Whether an import brings the base class, or a method or data set to derive from."""
+    """Tell whether an import brings the base class, or a method or data set to derive from."""
     if node.level:  # a sibling's class, as far as the text can tell
         return name[:1].isupper()
     public = not any(part.startswith("_") for part in (node.module or "").split("."))
@@ -217,7 +266,8 @@ def _imports(node: ast.ImportFrom, name: str, kind: Kind) -> bool:
 
 
 def _names(bases: Sequence[ast.expr]) -> set[str]:
-    """``Padim`` of ``Padim``; ``padim`` and ``Padim`` of ``padim.Padim``."""
+    """Collect the names in bases: ``Padim`` of ``Padim``; ``padim`` and ``Padim`` of
+    ``padim.Padim``."""
     found = set()
     for base in bases:
         for part in ast.walk(base):
@@ -254,7 +304,7 @@ def _class_in(entry: Entry, base: type) -> Any:
 
 
 def _from_file(stem: str, source: Path) -> ModuleType:
-    name = f"bench_plugin_{stem}"
+    name = f"{_PLUGIN}{stem}"
     below = [str(source.parent)] if source.name == "__init__.py" else None
     spec = importlib.util.spec_from_file_location(name, source, submodule_search_locations=below)
     assert spec is not None and spec.loader is not None

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 
 def ensembles(rows: pd.DataFrame, size: int | None = None) -> pd.DataFrame:
-    """One row per configuration and category that has enough seeds and whose scores were kept.
+    """Average the scores of each configuration and category over its seeds, where enough seeds were
+    run and their scores were kept.
 
     Args:
         rows: finished records.
@@ -57,7 +58,8 @@ def ensembles(rows: pd.DataFrame, size: int | None = None) -> pd.DataFrame:
 
 
 def _measured(members: Sequence[Stored]) -> dict[str, Any]:
-    """Image metrics of the mean score; every member has the same images in the same order."""
+    """Compute image metrics of the mean score; every member has the same images in the same
+    order."""
     scores = [member.scores for member in members]
     mean = np.mean([_by_id(s.ids, s.scores) for s in scores], axis=0)
     labels = _by_id(scores[0].ids, scores[0].labels).astype(bool)

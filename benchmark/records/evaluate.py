@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +13,42 @@ from benchmark.data.survey import with_threshold
 from benchmark.errors import DataError, OtherDataError, StoreError, sentence
 from benchmark.machine import cores
 from benchmark.metrics.names import PIXEL_METRICS
+from benchmark.places import RESULTS, expanded
 from benchmark.records import store
 from benchmark.records.measure import measure
 from benchmark.records.stored import Content, Datasets
 
 
-def evaluate(given: Namespace) -> int:
-    """Measure again what every finished record below ``--results`` stored, and update the records.
+@dataclass(frozen=True)
+class Evaluated:
+    """How many records were measured again, how many of them changed, and what was not measured."""
 
-    Where only masks have changed since, the record is measured with those of now, and belongs to the
-    data of now; the output says so. A record whose images have changed, or whose score files are
-    gone, is left as it is and named.
+    measured: int
+    changed: int
+    failed: int
+
+
+def evaluate(
+    results: str | Path = RESULTS,
+    *,
+    data_root: str | Path | None = None,
+    plugin: Iterable[str | Path] = (),
+) -> Evaluated:
+    """Measure again what every finished record below a folder stored, and update the records.
+
+    Where only masks have changed since, the record is measured with today's masks and counts from
+    then on as one of today's data; the output says so. A record whose images have changed, or whose
+    score files are gone, is left as it is and named.
+
+    Args:
+        results: the folder.
+        data_root, plugin: where the data sets are.
     """
-    results = Path(given.results)
-    if not results.is_dir():
-        raise DataError(f"results folder {results}: no such folder; check --results")
-    records = [r for r in store.read_all(results) if r["status"] == "ok"]
-    datasets = Datasets(given.data_root, given.plugin)
+    folder = expanded(results)
+    if not folder.is_dir():
+        raise DataError(f"results folder {folder}: no such folder; check --results")
+    records = [r for r in store.read_all(folder) if r["status"] == "ok"]
+    datasets = Datasets(data_root, plugin)
     threads = cores()
     changed = failed = 0
     with open_console() as console:
@@ -52,8 +71,7 @@ def evaluate(given: Namespace) -> int:
                 failed += 1
                 text = sentence(error)
                 console.say(f"not evaluated: {text if str(path) in text else f'{path}: {text}'}")
-    print(f"{len(records) - failed} records evaluated, {changed} of them changed, {failed} not")
-    return 1 if failed else 0
+    return Evaluated(len(records) - failed, changed, failed)
 
 
 def _scores(path: Path, record: dict[str, Any]) -> store.Scores:
@@ -64,7 +82,7 @@ def _scores(path: Path, record: dict[str, Any]) -> store.Scores:
 
 
 def _only_masks(content: Content, scores: store.Scores, record: dict[str, Any]) -> list[str]:
-    """The test images whose masks are others now, where nothing else has changed."""
+    """List the test images whose masks are others now, where nothing else has changed."""
     if record["key"]["data"] == content.keys.fingerprint:
         return []
     masks = content.changed_masks(scores, record["key"]["data"])

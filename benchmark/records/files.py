@@ -14,7 +14,7 @@ _NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 def check_writable(results: Path) -> str:
-    """Whether records can be written, tried at the start of a run.
+    """Check that records can be written; done at the start of a run.
 
     Returns:
         What to tell the user when the folder cannot lock, as some network folders; else nothing.

@@ -65,7 +65,7 @@ COLUMNS = (
 
 
 def load_results(results: str | Path | Sequence[str | Path] = "results/runs") -> pd.DataFrame:
-    """One row per record, metrics and costs as columns.
+    """Load records as a frame: one row per record, metrics and costs as columns.
 
     Columns: ``dataset``, ``protocol`` (the folder's name, such as ``paper-holdout0.1``), ``method``,
     ``config`` (method and hash), ``name`` (readable: the method and the settings that differ from
@@ -150,7 +150,7 @@ def _row(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _random(weights: Iterable[Mapping[str, Any]], provenance: Mapping[str, Any]) -> bool:
-    """Whether a backbone, or one that an asset was taught by, is not pre-trained."""
+    """Tell whether a backbone, or one that an asset was taught by, is not pre-trained."""
     sources = [w["source"] for w in weights]
     for asset in (provenance.get("assets") or {}).values():
         sources += (asset.get("backbones") or {}).values()
@@ -158,7 +158,8 @@ def _random(weights: Iterable[Mapping[str, Any]], provenance: Mapping[str, Any])
 
 
 def window(geometry: Mapping[str, Any], mask_threshold: int | None = None) -> str:
-    """Which pixels are measured, in words. Numbers of different windows are never ranked together.
+    """Say in words which pixels are measured. Numbers of different windows are never ranked
+    together.
 
     >>> window({"resize": 256, "crop": 224, "eval_crop": None, "eval_size": None})
     'shorter side 256, central 224'

@@ -19,7 +19,7 @@ PLAIN = ("backbone",)
 
 
 def readable_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A name for each record; two configurations never share one.
+    """Give each record a name; two configurations never share one.
 
     Args:
         rows: with ``method``, ``config``, ``title``, ``defaults``, ``settings``, ``random_weights``
@@ -42,13 +42,14 @@ def readable_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def changed_settings(row: Mapping[str, Any] | pd.Series[Any]) -> dict[str, Any]:
-    """The settings that differ from the record's own defaults; all of them where it keeps none."""
+    """Return the settings that differ from the record's own defaults; all of them where it keeps
+    none."""
     defaults = row["defaults"] or {}
     return {k: v for k, v in row["settings"].items() if k not in defaults or defaults[k] != v}
 
 
 def setting_text(name: str, value: Any) -> str:
-    """One setting in a name.
+    """Write one setting as part of a name.
 
     >>> setting_text("backbone", "resnet18"), setting_text("k", 5), setting_text("squared", True)
     ('resnet18', 'k=5', 'squared')
@@ -63,7 +64,7 @@ def setting_text(name: str, value: Any) -> str:
 
 
 def extended(title: str, *parts: str) -> str:
-    """A readable name with more in its brackets.
+    """Extend a readable name by more in its brackets.
 
     >>> extended("PaDiM (resnet18)", "configuration 2")
     'PaDiM (resnet18, configuration 2)'
@@ -89,7 +90,7 @@ def _order(name: str) -> tuple[bool, str]:
 
 
 def _sharing(names: Mapping[tuple[str, str], str]) -> list[list[tuple[str, str]]]:
-    """The configurations that share a name, name by name."""
+    """Group the configurations that share a name."""
     groups: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for key, name in names.items():
         groups[name].append(key)
@@ -97,7 +98,7 @@ def _sharing(names: Mapping[tuple[str, str], str]) -> list[list[tuple[str, str]]
 
 
 def _varying(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The settings that are not the same in all of these configurations."""
+    """List the settings that are not the same in all of these configurations."""
     seen: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         for name in {name for other in rows for name in other["settings"]}:

@@ -80,7 +80,8 @@ class Draws:
         return cls(labels, *chosen)
 
     def weights(self, count: int) -> Iterator[Array]:
-        """How often each of ``count`` images was drawn, float32 (≤ CHUNK, count) at a time."""
+        """Yield how often each of ``count`` images was drawn, float32 (≤ CHUNK, count) at a
+        time."""
         both = np.concatenate([self.bad, self.good], axis=1)
         if self.groups is not None and self.drawn is not None:
             both, count = self.drawn, int(self.groups.max()) + 1
@@ -90,7 +91,8 @@ class Draws:
             yield table if self.groups is None else table[:, self.groups]
 
     def samples(self) -> Iterator[tuple[Array, Array]]:
-        """For groups, per resample: positions of its images, and per image which draw it is of."""
+        """Yield, for groups, per resample the positions of its images, and per image which draw it
+        is of."""
         assert self.groups is not None and self.drawn is not None
         members = [np.flatnonzero(self.groups == i) for i in range(self.groups.max() + 1)]
         for row in self.drawn:
@@ -119,8 +121,8 @@ class Histograms:
 def interval(
     a: Sequence[Stored], b: Sequence[Stored], metric: str, datasets: Datasets
 ) -> tuple[float, float]:
-    """95 % interval of the difference of two means over seeds; the same draws serve both sides, so
-    that the images' own difficulty cancels.
+    """Find the 95 % interval of the difference of two means over seeds; the same draws serve both
+    sides, so that the images' own difficulty cancels.
 
     Args:
         a, b: the records of all seeds.
@@ -152,7 +154,7 @@ def _labels(ids: Sequence[str], labels: Array) -> Array:
 
 
 def _values(run: Stored, metric: str, draws: Draws, datasets: Datasets) -> Array:
-    """The metric on every resample, float64 (R,)."""
+    """Compute the metric on every resample, float64 (R,)."""
     if metric in IMAGE_METRICS or metric in GROUP_METRICS:
         scores = np.asarray(run.scores.scores)[np.argsort(run.scores.ids)]
         return image_values(scores, metric, draws, normal_threshold(run.scores.held_out))
@@ -162,7 +164,7 @@ def _values(run: Stored, metric: str, draws: Draws, datasets: Datasets) -> Array
 
 
 def image_values(scores: Array, metric: str, draws: Draws, threshold: float | None) -> Array:
-    """An image metric on every resample, NaN where undefined.
+    """Compute an image metric on every resample, NaN where undefined.
 
     Args:
         scores: (N,), in the order of the draws' positions.
@@ -192,7 +194,7 @@ def image_values(scores: Array, metric: str, draws: Draws, threshold: float | No
 
 
 def histograms(run: Stored, datasets: Datasets) -> Histograms:
-    """Every image's pixels, binned. Raises BenchError when maps or masks are missing."""
+    """Bin every image's pixels. Raises BenchError when maps or masks are missing."""
     from benchmark.machine import cores
     from benchmark.records.measure import measured_pixels
 
@@ -233,7 +235,7 @@ def histograms(run: Stored, datasets: Datasets) -> Histograms:
 
 
 def pixel_values(found: Histograms, metric: str, weights: Array) -> Array:
-    """A pixel metric on resamples.
+    """Compute a pixel metric on resamples.
 
     Args:
         found: of the test set.
@@ -277,7 +279,8 @@ def pixel_values(found: Histograms, metric: str, weights: Array) -> Array:
 
 
 def _edges(maps: Array) -> Array:
-    """Ascending limits between BINS bins: half of them quantiles, half finer and finer to the top."""
+    """Choose rising limits between BINS bins: half of them quantiles, half finer and finer to the
+    top."""
     step = max(1, maps.size // 4_000_000)
     values = np.sort(maps.reshape(-1)[::step].astype(np.float64))
     half = BINS // 2
@@ -287,14 +290,14 @@ def _edges(maps: Array) -> Array:
 
 
 def _area(x: Array, y: Array) -> Array:
-    """Trapezoids under curves (R, B) from the origin."""
+    """Sum the trapezoids under curves (R, B) from the origin."""
     heights = y + np.concatenate([np.zeros((len(y), 1)), y[:, :-1]], axis=1)
     area: Array = (np.diff(x, axis=1, prepend=0) * heights).sum(1) / 2
     return area
 
 
 def _area_up_to(x: Array, y: Array, limit: float) -> Array:
-    """As :func:`_area`, ending at a limit of x, over the limit."""
+    """Measure the area as :func:`_area` does, but up to a limit of x, and divide by the limit."""
     out = np.empty(len(x))
     for i, (a, b) in enumerate(zip(x, y, strict=True)):
         end = int(np.searchsorted(a, limit, "right"))

@@ -28,7 +28,7 @@ def choose(
     categories: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
 ) -> pd.DataFrame:
-    """Finished records that were asked for, each cell once.
+    """Choose the finished records that were asked for, each cell once.
 
     Args:
         frame: from :func:`benchmark.load_results`.
@@ -83,7 +83,7 @@ def each_once(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def blocks(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Parts of a frame within which numbers may be ranked, each with a heading.
+    """Yield the parts of a frame within which numbers may be ranked, each with a heading.
 
     Raises:
         StoreError: one category with two contents under the same name.
@@ -101,12 +101,13 @@ def blocks(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def block_title(row: pd.Series[Any]) -> str:
-    """What the numbers of a block have in common."""
+    """Say what the numbers of a block have in common."""
     return f"{row['dataset']}, protocol {row['protocol']}, {row['window']}"
 
 
 def few_images(frame: pd.DataFrame) -> list[str]:
-    """One sentence on the categories with fewer than FEW good or defective test images, if any."""
+    """List in one sentence the categories with fewer than FEW good or defective test images, if
+    any."""
     texts = []
     for category, rows in frame.groupby("category", sort=False):
         good, defective = rows["good_images"].min(), rows["defective_images"].min()
@@ -117,14 +118,14 @@ def few_images(frame: pd.DataFrame) -> list[str]:
 
 
 def rankable(frame: pd.DataFrame, categories: Iterable[str]) -> bool:
-    """Whether the test images can tell which configuration is better: two of each kind at least,
-    in every category."""
+    """Tell whether the test images can show which configuration is better: at least two of each
+    kind in every category."""
     rows = frame[frame["category"].isin(list(categories))]
     return not ((rows["good_images"] < 2) | (rows["defective_images"] < 2)).any()
 
 
 def category_groups(part: pd.DataFrame) -> list[tuple[str, list[str]]]:
-    """The block's categories in the data set's own order, under its named groups."""
+    """List the block's categories in the data set's own order, under its named groups."""
     present = list(part["category"].unique())
     groups: list[tuple[str, list[str]]] = []
     try:

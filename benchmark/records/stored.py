@@ -85,7 +85,7 @@ class Content:
     keys: Keys
 
     def check(self, scores: store.Scores, fingerprint: str) -> None:
-        """Whether scores were made from these very images, labels and masks.
+        """Check that scores were made from these very images, labels and masks.
 
         Args:
             scores: of a record.
@@ -112,14 +112,15 @@ class Content:
         )
 
     def in_order(self, scores: store.Scores) -> Category:
-        """The category with its test images in the order in which they were scored."""
+        """Return the category with its test images in the order in which they were scored."""
         samples = {sample.id: sample for sample in self.category.test}
         return replace(self.category, test=[samples[name] for name in scores.ids])
 
     def changed_masks(self, scores: store.Scores, fingerprint: str) -> list[str] | None:
-        """The test images whose masks differ, when nothing else does; None when that is not sure.
+        """List the test images whose masks differ, when nothing else does; None when that is not
+        sure.
 
-        The old fingerprint must come out from the images of today with the masks of then.
+        It is sure when today's images with the masks of that time give the old fingerprint.
         """
         from benchmark.data.loading import fingerprint_of
 
@@ -136,7 +137,7 @@ class Content:
         return [sample.id for sample, mask in now if mask != then[sample.id]]
 
     def _other_image(self, scores: store.Scores) -> str:
-        """The first test image that is not as it was scored, in words; empty when all are."""
+        """Describe the first test image that is not as it was scored; empty when all are."""
         tests = self.category.test
         now = {s.id: (key, s.label, s.defect) for s, key in zip(tests, self.keys.test, strict=True)}
         for name, key, label, defect in zip(
@@ -153,7 +154,7 @@ class Content:
 
 
 class Datasets:
-    """The data sets, opened when asked for, for whatever holds scores against their images.
+    """The data sets that scores are held against, opened when asked for.
 
     Attributes:
         refused: what was said of records made from other images or masks than these.
@@ -169,11 +170,12 @@ class Datasets:
         self.refused: list[str] = []
 
     def of(self, row: Mapping[str, Any] | pd.Series[Any]) -> Content:
-        """The category of a record, from its row or its key, hashed once. Raises DataError."""
+        """Return the category of a record, from its row or its key, hashed once. Raises
+        DataError."""
         return self.content(row["source"], row["category"], row.get("source_settings"))
 
     def content(self, source: str, name: str, settings: Mapping[str, Any] | None = None) -> Content:
-        """A category, hashed once. Raises DataError, saying where it was looked for."""
+        """Return a category, hashed once. Raises DataError, saying where it was looked for."""
         which = (source, repr(sorted((settings or {}).items())))
         if (*which, name) not in self._known:
             from benchmark.data.loading import hash_category
@@ -186,7 +188,7 @@ class Datasets:
         return self._known[*which, name]
 
     def scored(self, stored: Stored) -> Category:
-        """The category that a record was made from.
+        """Return the category that a record was made from.
 
         Raises:
             DataError: it is not found.
@@ -205,12 +207,12 @@ class Datasets:
         return with_threshold(content.in_order(stored.scores), int(threshold) if given else None)
 
     def category(self, source: str, name: str) -> Category:
-        """A category's samples. Raises DataError, saying where they were looked for."""
+        """Return a category's samples. Raises DataError, saying where they were looked for."""
         return self.content(source, name).category
 
 
 def one_seed(frame: pd.DataFrame) -> list[Stored]:
-    """The record of the first seed of every configuration and category."""
+    """Choose the record of the first seed of every configuration and category."""
     first = frame.sort_values("seed").drop_duplicates(["dataset", "protocol", "config", "category"])
     order = first.sort_values(["dataset", "protocol", "name", "category"])
     return [Stored(row) for _, row in order.iterrows()]

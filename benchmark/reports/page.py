@@ -70,8 +70,8 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Block:
-    """What may be ranked together."""
+class Section:
+    """The results that may be ranked together."""
 
     title: str
     dataset: str
@@ -86,7 +86,7 @@ class Block:
 
 
 def page(frame: pd.DataFrame, datasets: Datasets | None) -> str:
-    """The whole report.
+    """Write the whole report.
 
     Args:
         frame: records chosen by :func:`benchmark.records.select.choose`.
@@ -117,7 +117,7 @@ def page(frame: pd.DataFrame, datasets: Datasets | None) -> str:
     )
 
 
-def _block(title: str, part: pd.DataFrame) -> Block:
+def _block(title: str, part: pd.DataFrame) -> Section:
     every = [c for _, g in category_groups(part) for c in g]
     names = list(part["name"].unique())
     metrics = [m for m in METRICS if part[m].notna().any()]
@@ -131,7 +131,7 @@ def _block(title: str, part: pd.DataFrame) -> Block:
             for v, (_, _, _, decimals) in zip(means, COSTS, strict=True)
         ]
         costs.append((str(name), str(device), texts))
-    return Block(
+    return Section(
         title,
         str(part["dataset"].iloc[0]),
         str(part["protocol"].iloc[0]),
@@ -167,7 +167,7 @@ def _lines(
 
 
 def _shaded(lines: Sequence[Standing]) -> list[Standing]:
-    """Colours from the lowest to the highest number of the table."""
+    """Shade the numbers from the lowest to the highest of the table."""
     known = [n.value for line in lines for n in line.numbers if not math.isnan(n.value)]
     low, high = min(known, default=0.0), max(known, default=1.0)
     span = (high - low) or 1.0
@@ -190,7 +190,7 @@ def _shaded(lines: Sequence[Standing]) -> list[Standing]:
 
 
 def _paper_tables(frame: pd.DataFrame, missing: list[str]) -> list[Grid]:
-    """Those of the papers' tables for which there is a record."""
+    """Make those of the papers' tables for which there is a record."""
     grids = []
     for layout in TABLES.values():
         if not isinstance(layout, Layout):
@@ -207,7 +207,7 @@ def _paper_tables(frame: pd.DataFrame, missing: list[str]) -> list[Grid]:
 
 
 def _pictures(frame: pd.DataFrame, datasets: Datasets, say: Say) -> list[tuple[str, str, str]]:
-    """Kind, name and data address of every picture, small enough for one file."""
+    """Draw every picture: its kind, name and data address, small enough for one file."""
     from benchmark.plots.bars import cost, defects
     from benchmark.plots.curves import curves
     from benchmark.plots.gallery import gallery
@@ -243,7 +243,8 @@ def _data_address(path: Path, width: int) -> str:
 
 
 def _runs(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Per configuration: what it was, where it ran, and the command that runs it again."""
+    """Describe each configuration: what it was, where it ran, and the command that runs it
+    again."""
     out = []
     for _, rows in frame.groupby(["dataset", "protocol", "config"], sort=True):
         row = rows.iloc[0]
@@ -265,7 +266,7 @@ def _runs(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _environment(found: Mapping[str, Any]) -> str:
-    """What the first of its records was made with."""
+    """Say what the first of its records was made with."""
     versions = {"bench": found.get("bench"), "Python": found.get("python")}
     texts = [f"{k} {v}" for k, v in {**versions, **found.get("packages", {})}.items() if v]
     if found.get("commit"):
@@ -275,7 +276,7 @@ def _environment(found: Mapping[str, Any]) -> str:
 
 
 def command(rows: pd.DataFrame) -> str:
-    """The ``bench run`` that makes these records again.
+    """Write the ``bench run`` that makes these records again.
 
     Args:
         rows: records of one configuration; one without its defaults names every setting.
@@ -306,7 +307,7 @@ def command(rows: pd.DataFrame) -> str:
 
 
 def _owned(method: str, setting: str) -> str:
-    """A setting as ``--set`` names it: an asset's has its owner before it already."""
+    """Write a setting as ``--set`` names it: an asset's has its owner before it already."""
     return setting if "." in setting else f"{method}.{setting}"
 
 

@@ -37,7 +37,7 @@ MAX_CURVE_POINTS = 500
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a cell is given.
+    """The inputs of a cell.
 
     Attributes:
         category, images: the samples, and their pixels in the method's geometry.
@@ -76,10 +76,10 @@ def run_cell(cell: Cell, given: Inputs) -> dict[str, Any]:
     Returns:
         The record as written.
     """
-    meter = cost.Meter(given.features, given.context)
+    clock = cost.Clock(given.features, given.context)
     cell.path.sweep(keep=_standing(cell))
-    detector = fit(cell, given, meter)
-    files = score(cell, detector, given, meter)
+    detector = fit(cell, given, clock)
+    files = score(cell, detector, given, clock)
     metrics, undefined, seconds = _measured(cell, given, files)
     for name in ("maps", "unlabelled_maps"):
         if (file := files.get(name)) and not given.keep_maps:
@@ -94,7 +94,7 @@ def run_cell(cell: Cell, given: Inputs) -> dict[str, Any]:
         "provenance": {**cell.method.provenance, "images": given.counts, "files": given.found},
         "metrics": metrics,
         "undefined": undefined,
-        "cost": meter.finished(detector, given.images, given.train) | {"metric_seconds": seconds},
+        "cost": clock.finished(detector, given.images, given.train) | {"metric_seconds": seconds},
         "curves": _thin(given.context.meters),
         "environment": _environment(given.context),
         "files": files,
@@ -105,18 +105,18 @@ def run_cell(cell: Cell, given: Inputs) -> dict[str, Any]:
     return record
 
 
-def fit(cell: Cell, given: Inputs, meter: cost.Meter) -> Detector:
-    """A fitted detector."""
+def fit(cell: Cell, given: Inputs, clock: cost.Clock) -> Detector:
+    """Fit the cell's detector."""
     detector = cell.method.new()
     # methods draw from context.rng; a library that draws from the global state repeats itself too
     torch.manual_seed(seed_of(*given.context.purpose, "global") >> 1)
-    with meter.fitting():
+    with clock.fitting():
         detector.fit(given.images.train.subset(given.train), given.context)
     return detector
 
 
 def score(
-    cell: Cell, detector: Detector, given: Inputs, meter: cost.Meter
+    cell: Cell, detector: Detector, given: Inputs, clock: cost.Clock
 ) -> dict[str, dict[str, str] | None]:
     """Score the held-out, the test and the unlabelled images into the cell's files; returns what
     to cite."""
@@ -127,7 +127,7 @@ def score(
         for batch in train.subset(given.held_out).batches(PREDICT_BATCH)
     ]
     kept, kept_parts = _joined(held_out, cell.title)
-    scores, parts, files["maps"] = _with_maps(cell, detector, tests, context, meter.predicting)
+    scores, parts, files["maps"] = _with_maps(cell, detector, tests, context, clock.predicting)
     unlabelled = np.empty(0)
     if (secret := given.images.unlabelled) is not None:
         found = _with_maps(cell, detector, secret, context, nullcontext)
@@ -196,7 +196,7 @@ def write_failure(cell: Cell, error: BaseException, context: Context | None) -> 
 
 
 def cited(record: Mapping[str, Any] | None) -> list[str]:
-    """Names of the score files that a record cites."""
+    """List the score files that a record cites."""
     files = (record or {}).get("files") or {}
     return [file["name"] for file in files.values() if file]
 
@@ -242,7 +242,7 @@ class _Scored:
 
 
 def _scored(detector: Detector, batch: Batch, context: Context, owner: str) -> _Scored:
-    """What a detector says of a batch, checked."""
+    """Score a batch and check the result."""
     with torch.no_grad():
         prediction = detector.predict(batch, context)
     prediction = check_prediction(prediction, batch, owner)
@@ -255,7 +255,7 @@ def _scored(detector: Detector, batch: Batch, context: Context, owner: str) -> _
 
 
 def _joined(found: Sequence[_Scored], owner: str) -> tuple[Array, dict[str, Array]]:
-    """Scores (N,) of all batches, and their parts by name."""
+    """Join the batches of a split: scores (N,), and parts by name."""
     if not found:
         return np.empty(0), {}
     names = list(found[0].parts)
@@ -276,7 +276,7 @@ def _with_maps(
     context: Context,
     timed: Callable[[], AbstractContextManager[None]],
 ) -> tuple[Array, dict[str, Array], dict[str, str] | None]:
-    """Scores (N,) of a whole split, their parts, and the file of its maps."""
+    """Score a whole split: its scores (N,), their parts, and the file of its maps."""
     steps = -(-len(images) // PREDICT_BATCH)
     batches = []
     with _MapSink(cell.path, len(images)) as sink:
@@ -292,7 +292,7 @@ def _with_maps(
 def _measured(
     cell: Cell, given: Inputs, files: Mapping[str, dict[str, str] | None]
 ) -> tuple[dict[str, Any], dict[str, str], float]:
-    """Metrics of the stored files, why some are undefined, and the seconds it took."""
+    """Measure the stored files: metrics, why some are undefined, and the seconds it took."""
     start = time.perf_counter()
     assert files["scores"] is not None
     stored = store.Scores.read(cell.path.folder, files["scores"])
@@ -302,7 +302,7 @@ def _measured(
 
 
 def _link(source: Path, target: Path) -> None:
-    """One file under a second name; a copy where the file system has no links."""
+    """Put one file under a second name; copy it where the file system has no links."""
     if source == target:
         return
     target.unlink(missing_ok=True)
@@ -320,7 +320,7 @@ def _environment(context: Context) -> dict[str, Any]:
 
 
 def _thin(meters: Meters) -> dict[str, list[tuple[int, float]]]:
-    """Curves with at most a few hundred points, first and last kept."""
+    """Thin curves to at most a few hundred points, first and last kept."""
     out = {}
     for name, points in meters.curves.items():
         step = -(-len(points) // MAX_CURVE_POINTS)

@@ -18,7 +18,7 @@ class RunConfig:
     """The settings of ``bench run``. Names are those of the command line's options, with ``_``."""
 
     methods: tuple[str, ...] = ()
-    dataset: str = "synthetic"
+    dataset: tuple[str, ...] = ("synthetic",)
     categories: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0,)
     device: str = "auto"
@@ -38,12 +38,11 @@ class RunConfig:
     name: str | None = None
     force: bool = False
     maps: bool = True
-    dry_run: bool = False
     threads: int = 0
 
     @classmethod
     def build(cls, given: Mapping[str, Any], file: Path | None = None) -> RunConfig:
-        """Command-line values over a file's values over the defaults.
+        """Combine the options: command line over file over defaults.
 
         Args:
             given: option name -> value, only those given; ``set`` as a list of ``OWNER.NAME=VALUE``
@@ -58,6 +57,8 @@ class RunConfig:
         for method, named in settings_by_owner(given.get("set", {})).items():
             sets.setdefault(method, {}).update(named)
         values |= {k: v for k, v in given.items() if k != "set"}
+        if isinstance(values.get("dataset"), str):
+            values["dataset"] = [values["dataset"]]
         hints = get_type_hints(cls)
         known = [f.name for f in fields(cls)]
         for name, value in values.items():
@@ -82,7 +83,7 @@ class RunConfig:
 
 
 def settings_by_owner(given: Any) -> dict[str, dict[str, Any]]:
-    """Settings per method or asset, from ``OWNER.NAME=VALUE`` texts or a nested mapping."""
+    """Sort settings by method or asset, from ``OWNER.NAME=VALUE`` texts or a nested mapping."""
     out: dict[str, dict[str, Any]] = {}
     if isinstance(given, Mapping):
         for method, named in given.items():
@@ -100,7 +101,7 @@ def settings_by_owner(given: Any) -> dict[str, dict[str, Any]]:
 
 
 def _read_file(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The options of a YAML file, and the same as they are written."""
+    """Read the options of a YAML file, and the same as they are written."""
     values, written = read_yaml(expanded(file), f"--config {file}")
     if not isinstance(values, dict):
         raise SettingsError(f"--config {file}: expected names and values, such as methods: [spade]")
@@ -110,7 +111,7 @@ def _read_file(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _places(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Options with ``~`` in paths replaced, and names composed as the data sets' are."""
+    """Replace ``~`` in the options' paths, and compose names as the data sets' are."""
     out = dict(values)
     for name in ("data_root", "weights_dir", "assets_dir", "results"):
         if out.get(name):

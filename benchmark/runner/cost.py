@@ -27,7 +27,7 @@ PROBE_SECONDS = 20.0
 """Single-image probes stop after this long; three are the least."""
 
 
-class Meter:
+class Clock:
     """Clocks of one cell, started when it is made.
 
     Attributes:
@@ -57,7 +57,8 @@ class Meter:
         self.own[work] += time.perf_counter() - start - backbone
 
     def finished(self, detector: Detector, images: Decoded, train: Sequence[int]) -> dict[str, Any]:
-        """The record's costs. Call it when everything else is done: it runs the latency probe."""
+        """Return the record's costs. Call it when everything else is done: it runs the latency
+        probe."""
         wall = time.perf_counter() - self._began
         passes = self._features.counts.images - self._passes
         memory = machine.peak_memory(self._context.device)
@@ -76,14 +77,14 @@ class Meter:
         }
 
     def _shared(self, detector: Detector, images: ImageSet) -> float:
-        """Backbone seconds that these images cost, whichever cell paid for them."""
+        """Sum the backbone seconds that these images cost, whichever cell paid for them."""
         names = {spec.backbone for spec in detector.needs()}
         geometry = self._context.geometry
         return sum(self._features.seconds(images.keys, geometry, name) for name in names)
 
 
 def latency(detector: Detector, images: ImageSet, context: Context) -> dict[str, Any]:
-    """Seconds per image from decoded pixels to the finished map, feature cache bypassed.
+    """Measure seconds per image from decoded pixels to the finished map, feature cache bypassed.
 
     Measured on at most 16 images after a warm-up: alone (median) and as one batch.
     """
@@ -115,7 +116,7 @@ def latency(detector: Detector, images: ImageSet, context: Context) -> dict[str,
 
 
 def stored_bytes(detector: Detector, context: Context) -> dict[str, int]:
-    """Bytes kept beyond the frozen backbones, and the backbones' own."""
+    """Count the bytes kept beyond the frozen backbones, and the backbones' own."""
     frozen = 0
     for spec in detector.needs():
         backbone = context.backbone(spec.backbone)

@@ -107,7 +107,7 @@ def _estimate(
     found: dict[str, tuple[Category, Keys]],
     problems: list[str],
 ) -> dict[str, float]:
-    """Seconds per method for all its missing cells, scaled by their numbers of images."""
+    """Estimate seconds per method for all its missing cells, scaled by their numbers of images."""
     seconds: dict[str, float] = {}
     for name in dict.fromkeys(cell.method.name for cell in missing):
         mine = [cell for cell in missing if cell.method.name == name]
@@ -124,7 +124,7 @@ def _estimate(
 
 
 def _time_cell(plan: Plan, cell: Cell, category: Category, keys: Keys) -> float:
-    """Seconds that one cell will take: the steps of a run, on few images and few iterations."""
+    """Estimate the seconds of one cell from the steps of a run on few images and few iterations."""
     few = Category(category.name, category.train[:SAMPLE], category.test[:SAMPLE])
     few_keys = Keys(keys.train[:SAMPLE], keys.test[:SAMPLE], keys.fingerprint)
     count = _count(category)
@@ -146,7 +146,7 @@ def _time_cell(plan: Plan, cell: Cell, category: Category, keys: Keys) -> float:
     context = replace(given.context, progress=progress, checkpoint=Checkpoint())
     given = replace(given, context=context, train=list(range(len(many))))
     start = time.perf_counter()
-    detector = fit(cell, given, cost.Meter(plan.features, context))
+    detector = fit(cell, given, cost.Clock(plan.features, context))
     fitting = time.perf_counter() - start + progress.rest
     batch = images.test.batch(range(len(images.test)))
     detector.predict(batch, context)

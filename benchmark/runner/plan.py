@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from benchmark import machine, places
 from benchmark import settings as settings_of
@@ -33,6 +33,20 @@ from benchmark.runner.protocol import Protocol
 from benchmark.texts import shown_name
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A method that a run is asked for: its name, and the settings of a detector that was given."""
+
+    name: str
+    settings: tuple[tuple[str, Any], ...] = ()
+
+    @classmethod
+    def of(cls, method: Detector | type[Detector], name: str) -> Self:
+        """A detector with its settings, or a class with its defaults."""
+        given = method.settings() if isinstance(method, Detector) else {}
+        return cls(name, tuple(given.items()))
+
+
 @dataclass
 class MethodPlan:
     """A method as one run uses it.
@@ -41,7 +55,9 @@ class MethodPlan:
         name: as typed on the command line.
         cls, settings: the class and its resolved settings.
         geometry: of its input under the run's protocol.
+        version: the class's; of a class without a file with a hash of its source.
         draws: whether a seed changes anything.
+        reusable: whether a finished record may count as this method's.
         asset_classes, asset_settings: its pre-trained parts; per name the resolved settings.
         weights: per frozen backbone: name, layers, source, SHA-256 over the tensors used.
         assets: name -> SHA-256.
@@ -54,7 +70,9 @@ class MethodPlan:
     cls: type[Detector]
     settings: Mapping[str, Any]
     geometry: Geometry
+    version: str
     draws: bool = True
+    reusable: bool = True
     asset_classes: Sequence[type[Asset]] = ()
     asset_settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     weights: list[dict[str, Any]] = field(default_factory=list)
@@ -64,11 +82,11 @@ class MethodPlan:
     error: Exception | None = None
 
     def new(self) -> Detector:
-        """A fresh detector with these settings."""
+        """Make a fresh detector with these settings."""
         return self.cls(**self.settings)
 
     def recorded_settings(self) -> dict[str, Any]:
-        """Settings as records hold them; those of assets under ``ASSET.NAME``."""
+        """Return the settings as records hold them; those of assets under ``ASSET.NAME``."""
         return settings_of.as_json(
             {
                 **self.settings,
@@ -77,7 +95,7 @@ class MethodPlan:
         )
 
     def description(self) -> dict[str, Any]:
-        """What the class says today, for the record: title, citation, whether a seed changes
+        """Return what the class says today, for the record: title, citation, whether a seed changes
         anything, and the defaults of all recorded settings.
 
         A class that has inherited its title is shown under its own name.
@@ -98,11 +116,11 @@ class MethodPlan:
         }
 
     def identity(self) -> str:
-        """What names its folder: settings, version, weights, assets, precision."""
+        """Build its folder's name from settings, version, weights, assets and precision."""
         return store.identity(
             {
                 "settings": settings_of.as_json(self.settings),
-                "version": self.cls.version,
+                "version": self.version,
                 "weights": [[w["backbone"], w["layers"], w["sha256"]] for w in self.weights],
                 "assets": self.assets,
                 "precision": self.precision,
@@ -134,10 +152,15 @@ class Cell:
 
 @dataclass
 class Plan:
-    """Everything that a run's cells have in common."""
+    """Everything that the cells of a run on one data set have in common.
+
+    Attributes:
+        source, dataset: the data set's name, and the data set.
+    """
 
     config: RunConfig
     console: PlainConsole
+    source: str
     dataset: Dataset
     categories: list[str]
     protocol: Protocol
@@ -154,10 +177,10 @@ class Plan:
         They are other data, which is never put into one table with the default's.
         """
         changed = [f"-{name}{value}" for name, value in sorted(self.dataset.settings.items())]
-        return self.config.name or "".join([self.config.dataset, *changed])
+        return self.config.name or "".join([self.source, *changed])
 
     def cells(self, category: str) -> list[Cell]:
-        """The cells of one category, those of one method side by side."""
+        """List the cells of one category, those of one method side by side."""
         return [
             self._cell(method, category, seed)
             for method in self.methods
@@ -176,7 +199,7 @@ class Plan:
         )
         key = {
             "dataset": self.label,
-            "source": self.config.dataset,
+            "source": self.source,
             "category": category,
             "method": method.name,
             "seed": seed,
@@ -184,7 +207,7 @@ class Plan:
             "geometry": method.geometry.as_json(),
             "data": None,
             "settings": settings_of.as_json(method.settings),
-            "version": method.cls.version,
+            "version": method.version,
             "weights": method.weights,
             "assets": method.assets,
             "precision": method.precision,
@@ -196,21 +219,38 @@ class Plan:
         return Cell(method, category, seed, path, key)
 
 
-def prepare(config: RunConfig, registry: Registry, console: PlainConsole) -> Plan:
+def prepare(
+    config: RunConfig,
+    registry: Registry,
+    console: PlainConsole,
+    source: str | None = None,
+    asked: Sequence[Asked] | None = None,
+    dataset: Dataset | None = None,
+) -> Plan:
     """Find everything that the configuration names.
+
+    Args:
+        config: the run's options.
+        registry: for names.
+        console: shows the run.
+        source: which of the configuration's data sets; None is the first.
+        asked: the methods; None is those of the configuration.
+        dataset: the data set, if it is open already.
 
     Raises:
         BenchError: something named is unknown, missing or unusable for the whole run. What only
             stops one method (its weights, its assets, its own code) is kept as that method's error.
     """
-    given = config.set.get(config.dataset, {})
-    dataset = registry.open_dataset(config.dataset, config.data_root, given)
+    source = source or config.dataset[0]
+    wanted = asked if asked is not None else [Asked(name) for name in config.methods]
+    if dataset is None:
+        dataset = registry.open_dataset(source, config.data_root, config.set.get(source, {}))
     categories = dataset.categories()
     known = {shown_name(name): name for name in categories}
     for name in config.categories:
         store.path_component(name, "category")
         if shown_name(name) not in known:
-            raise DataError(unknown(f"category of {config.dataset}", name, categories))
+            raise DataError(unknown(f"category of {source}", name, categories))
     results_dir = places.expanded(config.results)
     if note := files.check_writable(results_dir):
         console.say(note)
@@ -219,6 +259,7 @@ def prepare(config: RunConfig, registry: Registry, console: PlainConsole) -> Pla
     plan = Plan(
         config,
         console,
+        source,
         dataset,
         [known[shown_name(name)] for name in config.categories] or categories,
         Protocol(config.protocol, config.holdout, config.image_size, config.keep_aspect),
@@ -228,10 +269,10 @@ def prepare(config: RunConfig, registry: Registry, console: PlainConsole) -> Pla
         places.assets_dir(config.assets_dir),
         config.threads or machine.cores(),
     )
-    for name in dict.fromkeys(config.methods):
-        plan.methods.append(_method(plan, registry, name))
+    for method in dict.fromkeys(wanted):
+        plan.methods.append(_method(plan, registry, method))
     assets = (name for method in plan.methods for name in method.asset_settings)
-    owners = {*config.methods, config.dataset, *assets}
+    owners = {*config.methods, *config.dataset, *assets}
     if (stray := sorted(config.set.keys() - owners)) and not any(m.error for m in plan.methods):
         raise SettingsError(
             f"settings for {', '.join(stray)}, which this run does not include "
@@ -240,12 +281,20 @@ def prepare(config: RunConfig, registry: Registry, console: PlainConsole) -> Pla
     return plan
 
 
-def _method(plan: Plan, registry: Registry, name: str) -> MethodPlan:
-    config = plan.config
+def _method(plan: Plan, registry: Registry, asked: Asked) -> MethodPlan:
+    config, name = plan.config, asked.name
     cls, preset = registry.method(name)
-    settings = settings_of.resolve(cls, {**preset, **config.set.get(name, {})}, name)
+    chosen = {**preset, **config.set.get(name, {}), **dict(asked.settings)}
+    settings = settings_of.resolve(cls, chosen, name)
     geometry = plan.protocol.geometry(type(plan.dataset), cls.paper)
-    method = MethodPlan(name, cls, settings, geometry, precision=config.precision)
+    source = registry.source_of(name)
+    version = cls.version if source is None else f"{cls.version}+{source or 'unknown'}"
+    method = MethodPlan(name, cls, settings, geometry, version, precision=config.precision)
+    if source == "":
+        method.reusable = False
+        plan.console.say(
+            f"{name}: its source is not to be had, so its cells are run anew each time"
+        )
     part = f"method {name}"
     try:
         detector = method.new()

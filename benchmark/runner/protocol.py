@@ -18,7 +18,7 @@ STANDARD_HOLDOUT = 0.1
 
 @dataclass(frozen=True)
 class Protocol:
-    """How cells are run.
+    """The rules by which cells are run.
 
     Attributes:
         name: ``standard``: the whole image at the data set's size for every method, 10 % of the
@@ -69,7 +69,7 @@ class Protocol:
         return self.name + size + (f"-holdout{self.holdout:g}" if self.holdout is not None else "")
 
     def geometry(self, dataset: type[Dataset], paper: Geometry) -> Geometry:
-        """The geometry of a method (``paper`` is its published one) on a data set."""
+        """Choose the geometry of a method (``paper`` is its published one) on a data set."""
         if self.name == "paper" and not dataset.small:
             return paper.scaled(sides_of(self.image_size)[0]) if self.image_size else paper
         if self.name == "paper" and self.image_size is None:
@@ -80,21 +80,44 @@ class Protocol:
         return Geometry(resize=(sides[0], sides[-1]))
 
     def as_json(self, dataset: type[Dataset]) -> dict[str, Any]:
-        """Its part of a record's key."""
+        """Return its part of a record's key."""
         sides = sides_of(self.image_size)
         size = "x".join(map(str, sides)) if len(sides) == 2 else sides[0] if sides else None
         out = {"name": self.name, "holdout": self.fraction(dataset), "image_size": size}
         return {**out, "keep_aspect": True} if self.keep_aspect else out
 
     def fraction(self, dataset: type[Dataset]) -> float:
-        """The fraction of normal training images that is held out."""
+        """Return the fraction of normal training images that is held out."""
         if self.holdout is not None:
             return self.holdout
         return STANDARD_HOLDOUT if self.name == "standard" and dataset.holds_out else 0.0
 
+    def divide(
+        self, category: Category, dataset: type[Dataset], *purpose: str
+    ) -> tuple[list[int], list[int]]:
+        """Divide a category's normal images: positions to train on, and positions held out.
+
+        A validation split is what is held out where there is one; else a random fraction of the
+        groups, or of the images where they have none.
+
+        Raises:
+            SettingsError: a fraction is asked for, but there is a validation split.
+        """
+        count = len(category.train)
+        if not category.validation:
+            units = [s.group or s.id for s in category.train]
+            return split(units, self.fraction(dataset), *purpose)
+        if self.holdout:
+            raise SettingsError(
+                f"category {category.name!r} has a validation split of {len(category.validation)} "
+                "normal images, which sets thresholds; leave --holdout out"
+            )
+        return list(range(count)), list(range(count, len(category.normal)))
+
 
 def sides_of(size: int | str | None) -> tuple[int, ...]:
-    """One side or two of an image size: ``256``, ``"640x256"`` (height, then width), or none.
+    """Split an image size into its sides: one for ``256``, two for ``"640x256"`` (height, then
+    width), none for None.
 
     >>> sides_of(256), sides_of("640x256"), sides_of(None)
     ((256,), (640, 256), ())
@@ -109,28 +132,8 @@ def sides_of(size: int | str | None) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-def divide(category: Category, fraction: float, *purpose: str) -> tuple[list[int], list[int]]:
-    """Positions, in a category's normal images, of those to train on and of those held out.
-
-    An official validation split is what is held out; else a random fraction of the groups, or of
-    the images where they have none.
-
-    Raises:
-        SettingsError: a fraction is asked for, but there is an official validation split.
-    """
-    count = len(category.train)
-    if not category.validation:
-        return split([s.group or s.id for s in category.train], fraction, *purpose)
-    if fraction:
-        raise SettingsError(
-            f"category {category.name!r} has an official validation split of "
-            f"{len(category.validation)} normal images, which sets thresholds; leave --holdout out"
-        )
-    return list(range(count)), list(range(count, len(category.normal)))
-
-
 def split(units: Sequence[str], fraction: float, *purpose: str) -> tuple[list[int], list[int]]:
-    """Positions of the images to train on and of those held out.
+    """Split positions of images into those to train on and those held out.
 
     Args:
         units: per image its id, or the name that it shares with those that stay together.

@@ -12,7 +12,8 @@ from benchmark.runner.plan import MethodPlan
 
 
 def look_at(category: Category, keys: Keys, methods: Sequence[MethodPlan], threads: int) -> Survey:
-    """What a category's files give away. Raises MaskValuesError for masks that are neither."""
+    """Survey a category's files. Raises MaskValuesError for masks with values that are neither
+    background nor defect."""
     geometries = list(dict.fromkeys(method.geometry for method in methods))
     found, grey = survey(category, keys, geometries, threads)
     require_values(category.name, grey, sum(s.mask is not None for s in category.test))
@@ -20,7 +21,7 @@ def look_at(category: Category, keys: Keys, methods: Sequence[MethodPlan], threa
 
 
 def remarks(dataset: Dataset, name: str, found: Survey, methods: Sequence[MethodPlan]) -> list[str]:
-    """Lines for the user: one of the roles, one for each kind of warning."""
+    """Write lines for the user: one of the roles, one for each kind of warning."""
     roles = dataset.roles(name)
     lines = [f"{name}: {roles_line(roles)}"] if roles else []
     lines += [

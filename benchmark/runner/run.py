@@ -22,7 +22,6 @@ from benchmark.features.cache import EXTRACT_BATCH, union
 from benchmark.records import store
 from benchmark.runner.cell import Inputs, copy_cell, run_cell, write_failure
 from benchmark.runner.plan import Cell, MethodPlan, Plan
-from benchmark.runner.protocol import divide
 from benchmark.runner.remarks import look_at, remarks
 
 CellState = Literal["done", "todo", "failed", "differs"]
@@ -30,7 +29,7 @@ CellState = Literal["done", "todo", "failed", "differs"]
 
 @dataclass
 class Result:
-    """How a cell ended in this run: ``ok`` (now), ``kept`` (before), ``failed`` or ``busy``."""
+    """The outcome of a cell: ``ok`` (in this run), ``kept`` (before), ``failed`` or ``busy``."""
 
     cell: Cell
     outcome: Literal["ok", "kept", "failed", "busy"]
@@ -76,7 +75,7 @@ def execute(plan: Plan) -> list[Result]:
 
 
 def state_of(cell: Cell, record: dict[str, Any] | None) -> CellState:
-    """Whether a record is this cell's finished one."""
+    """Tell whether a record is this cell's finished one."""
     if record is None:
         return "todo"
     if record.get("status") != "ok":
@@ -85,7 +84,7 @@ def state_of(cell: Cell, record: dict[str, Any] | None) -> CellState:
 
 
 def hashed(plan: Plan, name: str) -> tuple[Category, Keys]:
-    """A category's samples and hashes. Raises DataError."""
+    """List and hash a category's samples. Raises DataError."""
     store.path_component(name, "category")
     category = with_threshold(plan.dataset.category(name), plan.config.mask_threshold)
     return category, hash_category(category, plan.threads)
@@ -98,8 +97,7 @@ def load(
     found = look_at(category, keys, methods, plan.threads)
     wanted = dict.fromkeys(method.geometry for method in methods)
     images, unusable = _decoded(plan, category, keys, list(wanted))
-    fraction = plan.protocol.fraction(type(plan.dataset))
-    train, held_out = divide(category, fraction, plan.config.dataset, category.name)
+    train, held_out = plan.protocol.divide(category, type(plan.dataset), plan.source, category.name)
     return LoadedCategory(category, keys, images, unusable, train, held_out, found)
 
 
@@ -126,12 +124,12 @@ def extract(plan: Plan, methods: Sequence[MethodPlan], geometry: Geometry, image
 
 
 def inputs(plan: Plan, cell: Cell, loaded: LoadedCategory) -> Inputs:
-    """What a cell is given."""
+    """Gather the inputs of a cell."""
     method = cell.method
     context = Context(
         plan.features,
         method.geometry,
-        (str(cell.seed), plan.config.dataset, cell.category, method.name),
+        (str(cell.seed), plan.source, cell.category, method.name),
         device=plan.features.device,
         precision=plan.config.precision,
         progress=plan.console,
@@ -158,7 +156,7 @@ def inputs(plan: Plan, cell: Cell, loaded: LoadedCategory) -> Inputs:
 def _decoded(
     plan: Plan, category: Category, keys: Keys, geometries: Sequence[Geometry]
 ) -> tuple[dict[Geometry, Decoded], dict[Geometry, Exception]]:
-    """A category in every geometry of its methods, and why it cannot be had in some."""
+    """Decode a category in every geometry of its methods, and say why that fails in some."""
     try:
         return decode_category(category, keys, geometries, plan.threads), {}
     except Exception as error:
@@ -173,7 +171,7 @@ def _decoded(
 
 
 def _category(plan: Plan, name: str) -> Iterator[Result]:
-    """The results of a category's cells, in the order in which they end."""
+    """Yield the results of a category's cells, in the order in which they end."""
     cells = []
     for cell in plan.cells(name):
         if cell.method.error:
@@ -192,7 +190,7 @@ def _category(plan: Plan, name: str) -> Iterator[Result]:
                 todo.append(cell)
         if not todo:
             return
-        methods = list({cell.method.name: cell.method for cell in todo}.values())
+        methods = list({id(cell.method): cell.method for cell in todo}.values())
         loaded = load(plan, category, keys, methods)
         for line in remarks(plan.dataset, name, loaded.found, methods):
             plan.console.say(line)
@@ -222,9 +220,8 @@ def _run(plan: Plan, cell: Cell, methods: Sequence[MethodPlan], loaded: LoadedCa
                 return _ended(plan, Result(cell, "busy", message=message))
             if settled := _settled(plan, cell):  # finished by another run since the first look
                 return settled
-            earlier = (
-                [] if plan.config.force else store.read_folder(cell.path.folder, cell.category)
-            )
+            anew = plan.config.force or not cell.method.reusable
+            earlier = [] if anew else store.read_folder(cell.path.folder, cell.category)
             if not cell.method.draws and (twin := _twin(cell, [*loaded.records, *earlier])):
                 return _ended(plan, Result(cell, "ok", copy_cell(cell, twin, cell.path.folder)))
             if geometry not in loaded.extracted:
@@ -236,7 +233,7 @@ def _run(plan: Plan, cell: Cell, methods: Sequence[MethodPlan], loaded: LoadedCa
 
 
 def _twin(cell: Cell, records: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """A finished record that differs from this cell's in its seed alone."""
+    """Find a finished record that differs from this cell's in its seed alone."""
     for record in records:
         key = record.get("key", {})
         if record.get("status") == "ok" and {**key, "seed": cell.seed} == cell.key:
@@ -245,8 +242,8 @@ def _twin(cell: Cell, records: Sequence[dict[str, Any]]) -> dict[str, Any] | Non
 
 
 def _settled(plan: Plan, cell: Cell) -> Result | None:
-    """The result of a cell that needs no work: done before, or not ours to replace."""
-    if plan.config.force:
+    """Return the result of a cell that needs no work: done before, or not ours to replace."""
+    if plan.config.force or not cell.method.reusable:
         return None
     try:
         record = store.read(cell.path.record)
@@ -270,7 +267,7 @@ def _settled(plan: Plan, cell: Cell) -> Result | None:
 
 def _failed(plan: Plan, cell: Cell, error: BaseException, context: Context | None = None) -> Result:
     error = in_words(error)
-    # what is missing is no outcome of the method, and its record would be that of another identity
+    # missing weights or assets say nothing about the method, and would give it another identity
     if not (cell.method.error and isinstance(error, WeightsError | AssetError)):
         try:
             write_failure(cell, error, context)

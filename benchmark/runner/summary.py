@@ -20,7 +20,8 @@ SHOWN = (
 
 
 def summarise(plan: Plan, results: Sequence[Result]) -> str:
-    """Cells with their metrics, why some are undefined, what failed, and where results are."""
+    """List the cells with their metrics, why some are undefined, what failed, and where results
+    are."""
     rows = []
     for result in results:
         cell = result.cell

@@ -19,14 +19,15 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> object:
-    """``TABLES``: listing it imports the layouts, which import this package."""
+    """Make ``TABLES`` when it is first asked for: listing it imports the layouts, which import this
+    package."""
     if name == "TABLES":
         return _tables()
     raise AttributeError(f"module 'benchmark.tables' has no attribute {name!r}")
 
 
 def make(name: str, *, form: str = "markdown", **options: Any) -> str:
-    """A table as text.
+    """Make a table as text.
 
     Args:
         name: a key of :data:`TABLES`, or a YAML file of your own.

@@ -32,7 +32,7 @@ OTHER_HARDWARE = ("infer_seconds",)
 
 @dataclass
 class Line:
-    """One row (or column) of the table: an method seen from one side."""
+    """One row (or column) of the table: a method seen from one side."""
 
     method: Method
     side: Side
@@ -61,7 +61,7 @@ class Builder:
         self.over = {slot.head + slot.category: self._over(slot) for slot in layout.slots}
 
     def grid(self, view: View) -> Grid:
-        """The table, seen from one side or both."""
+        """Lay out the table, seen from one side or both."""
         lines = [line for method in self.layout.methods for line in self._lines(method, view)]
         if view == "run" and not any(m.found for m in self.matches.values()):
             raise StoreError(
@@ -75,12 +75,12 @@ class Builder:
         return Grid(self._title(view), head, rows, self._notes(view), stub)
 
     def published(self, method: Method, slot: Slot, metric: str) -> published.Number | None:
-        """The printed number."""
+        """Look up the printed number."""
         key = (method.name, method.setting, slot.published_as, slot.category, metric)
         return self.numbers.get(key)
 
     def value(self, method: Method, slot: Slot, metric: str, side: Side) -> float:
-        """A number in the table's unit (NaN when there is none)."""
+        """Return a number in the table's unit (NaN when there is none)."""
         if side == "run":
             return self.run(method, slot, metric).mean
         number = self.published(method, slot, metric)
@@ -95,7 +95,7 @@ class Builder:
         return sum(values) / len(values) if values and len(values) == len(parts) else math.nan
 
     def comparable(self, method: Method, slot: Slot, metric: str) -> bool:
-        """Whether a difference between published and run means anything."""
+        """Tell whether a difference between published and run means anything."""
         number = self.published(method, slot, metric)
         return (
             not self.layout.no_verdict
@@ -106,11 +106,11 @@ class Builder:
         )
 
     def match(self, method: Method, slot: Slot) -> Match:
-        """The records that stand for an method."""
+        """Return the records that stand for a method."""
         return self.matches[method, slot.dataset]
 
     def run(self, method: Method, slot: Slot, metric: str) -> Value:
-        """The number run here, in the table's unit."""
+        """Return the number run here, in the table's unit."""
         rows = self.match(method, slot).rows
         categories = self.over[slot.head + slot.category]
         name, factor = MEASURED.get(metric, (method.variant(metric), 1.0))
@@ -123,7 +123,7 @@ class Builder:
         return Value(value.mean * factor, spread)
 
     def _over(self, slot: Slot) -> tuple[str, ...] | None:
-        """The categories a slot stands for; None when they are not (all) there."""
+        """List the categories a slot stands for; None when they are not (all) there."""
         found = [m.rows for (_, d), m in self.matches.items() if d == slot.dataset and m.found]
         if isinstance(slot.over, int):
             names = {c for rows in found if rows is not None for c in rows["category"]}
@@ -190,7 +190,8 @@ class Builder:
         return text.replace("-", "−") if float(text) else f"{0:.{decimals}f}"
 
     def _mark(self, lines: Sequence[Line], index: int, slot: Slot) -> None:
-        """Best numbers of one slot, published ones by the paper's rule, own ones by the highest."""
+        """Mark the best numbers of one slot, published ones by the paper's rule, own ones by the
+        highest."""
         for j, metric in enumerate(slot.metrics):
             printed = [line for line in lines if line.side == "published" and line.method.competes]
             if self.layout.best == "last":
@@ -289,7 +290,7 @@ def build(
     view: View = "both",
     common: bool = False,
 ) -> Grid:
-    """A table from a layout.
+    """Build a table from a layout.
 
     Args:
         layout: which table.
@@ -304,7 +305,7 @@ def build(
 
 
 def _columns(layout: Layout, lines: Sequence[Line]) -> tuple[list[list[Text]], list[Row], int]:
-    """Methods as columns."""
+    """Lay out methods as columns."""
     stub = [words(text) for text in layout.stub]
     head = [[*stub, *(line.label for line in lines)]]
     groups = [line.method.group for line in lines]
@@ -322,7 +323,7 @@ def _columns(layout: Layout, lines: Sequence[Line]) -> tuple[list[list[Text]], l
 
 
 def _rows(layout: Layout, lines: Sequence[Line]) -> tuple[list[list[Text]], list[Row], int]:
-    """Methods as rows."""
+    """Lay out methods as rows."""
     head = [[*(words(t) for t in layout.stub), *(words(s.head) for s in layout.slots)]]
     rows: list[Row] = []
     group = ""

@@ -34,7 +34,7 @@ TOLERANCE = 1e-6
 
 @dataclass
 class Findings:
-    """What a check found.
+    """The findings of a check.
 
     Attributes:
         wrong: a sentence per difference.
@@ -89,7 +89,7 @@ def check(request: Request, saved: Path | None, datasets: Datasets | None = None
 
 
 def _differences(printed: str, right: str) -> Iterator[str]:
-    """Lines that are not as they should be; text around the table is left alone."""
+    """Yield the lines that are not as they should be; text around the table is left alone."""
     old, new = ([line.strip() for line in t.strip().splitlines()] for t in (printed, right))
     changes = SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
     for tag, a, b, c, d in changes:
@@ -101,7 +101,7 @@ def _differences(printed: str, right: str) -> Iterator[str]:
 
 
 def measured_again(frame: pd.DataFrame, datasets: Datasets, found: Findings) -> pd.DataFrame:
-    """The same frame with every metric measured again; differences become findings."""
+    """Return the same frame with every metric measured again; differences become findings."""
     truth = frame.copy()
     for index, row in frame.iterrows():
         stored = Stored(row)
@@ -126,7 +126,7 @@ def measured_again(frame: pd.DataFrame, datasets: Datasets, found: Findings) -> 
 
 
 def image_values(stored: Stored) -> dict[str, Any]:
-    """Image metrics from the score file."""
+    """Compute image metrics from the score file."""
     from benchmark.metrics import image_metrics, normal_threshold
 
     scores = stored.scores
@@ -136,7 +136,8 @@ def image_values(stored: Stored) -> dict[str, Any]:
 
 
 def measured(stored: Stored, datasets: Datasets) -> dict[str, Any]:
-    """All metrics that the kept files allow. Raises BenchError when files or masks are missing."""
+    """Measure all metrics that the kept files allow. Raises BenchError when files or masks are
+    missing."""
     if stored.files.get("maps") is None:
         return image_values(stored)
     scores, maps = stored.scores, stored.maps

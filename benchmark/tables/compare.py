@@ -34,7 +34,7 @@ VERDICTS = (
 
 
 def side(frame: pd.DataFrame | None, name: str) -> pd.DataFrame:
-    """The records of one side: a method, a readable name, or a folder.
+    """Choose the records of one side: a method, a readable name, or a folder.
 
     Args:
         frame: the records that a name is looked for in; None when only folders are named.
@@ -66,7 +66,8 @@ def two_runs(
     metric: str = "image_auroc",
     datasets: Datasets | None = None,
 ) -> Grid:
-    """Per category the difference A − B with a bootstrap interval over the test images.
+    """Compare two runs: per category the difference A − B with a bootstrap interval over the test
+    images.
 
     Within a category seeds are averaged first: every resample of the images gives one difference
     of the two means over seeds. Over the categories a Wilcoxon signed-rank test, from six on. The
@@ -117,7 +118,8 @@ def two_runs(
 
 
 def _shared(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
-    """The categories that both sides were run on. Raises StoreError when nothing is comparable."""
+    """List the categories that both sides were run on. Raises StoreError when nothing is
+    comparable."""
     one, two = a.iloc[0], b.iloc[0]
     for what, column in (("data set", "source"), ("protocol", "protocol"), ("pixels", "window")):
         if one[column] != two[column]:
@@ -144,7 +146,7 @@ def _shared(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
 
 
 def _told_apart(a: pd.Series[Any], b: pd.Series[Any]) -> list[str]:
-    """The two sides' names, with the data set's where only that differs."""
+    """Give the two sides names, with the data set's name where only that differs."""
     if a["name"] != b["name"]:
         return [a["name"], b["name"]]
     if a["dataset"] != b["dataset"]:
@@ -196,7 +198,7 @@ class Comparison:
 
 
 def comparisons(frame: pd.DataFrame, common: bool = False) -> Iterator[Comparison]:
-    """Every published number that some record stands for, once for each configuration."""
+    """Yield every published number that some record stands for, once for each configuration."""
     groups = [part for _, part in frame.groupby(["dataset", "protocol", "config"], sort=True)]
     for layout in TABLES.values():
         if not isinstance(layout, Layout):
@@ -213,7 +215,7 @@ def comparisons(frame: pd.DataFrame, common: bool = False) -> Iterator[Compariso
 
 
 def with_published(frame: pd.DataFrame, common: bool = False) -> Grid:
-    """Every published number that some record stands for, with a verdict."""
+    """List every published number that some record stands for, with a verdict."""
     rows = []
     for found in comparisons(frame, common):
         labels = (
@@ -256,7 +258,7 @@ def _compared(builder: Builder, method: Method, slot: Slot, metric: str) -> Iter
 def _verdict(
     layout: Layout, metric: str, value: Value, theirs: float, decimals: int, rows: pd.DataFrame
 ) -> str:
-    """How near a mean over seeds is to a published number, both in the table's unit."""
+    """Say how near a mean over seeds is to a published number, both in the table's unit."""
     difference = abs(value.mean - theirs)
     point = 1.0 if layout.percent else 0.01
     if round(value.mean, decimals) == theirs:

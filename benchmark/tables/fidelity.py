@@ -28,7 +28,7 @@ SCHEDULE = ("epochs", "steps")
 
 
 def fidelity(frame: pd.DataFrame) -> list[Grid]:
-    """One table per method: every published number, its counterpart here, and the verdict.
+    """Make one table per method: every published number, its counterpart here, and the verdict.
 
     Args:
         frame: finished records, each cell once.
@@ -62,14 +62,15 @@ def _row(found: Comparison) -> Row:
 
 
 def _backbone(row: pd.Series[Any]) -> str:
-    """The frozen backbones used, else the one that the settings name (of a pre-trained part)."""
+    """List the frozen backbones used, else the one that the settings name (of a pre-trained
+    part)."""
     named = [str(v) for k, v in row["settings"].items() if k.endswith("backbone")]
     used = [str(w["backbone"]) for w in row["weights"]]
     return ", ".join(dict.fromkeys(used or named)) or DASH
 
 
 def _schedule(row: pd.Series[Any]) -> str:
-    """How long it was trained; the default behind it where that differs."""
+    """Say how long it was trained, followed by the default where that differs."""
     defaults = row["defaults"] or {}
     texts = []
     for name in SCHEDULE:

@@ -19,7 +19,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Text:
-    r"""What stands at one place of a table.
+    r"""The text at one place of a table.
 
     Attributes:
         parts: joined by a slash.
@@ -39,7 +39,7 @@ class Text:
 
 
 def words(text: str, notes: Iterable[str] = (), *, span: int = 1, best: bool = False) -> Text:
-    """A text with one part."""
+    """Make a text with one part."""
     return Text((Part(text, best),), tuple(notes), span)
 
 
@@ -81,7 +81,7 @@ class Footnotes:
     texts: list[str] = field(default_factory=list)
 
     def marks(self, given: Text) -> str:
-        """The letters of a text, such as ``a,c``."""
+        """Return the letters of a text, such as ``a,c``."""
         for note in given.notes:
             if note not in self.texts:
                 self.texts.append(note)
@@ -92,7 +92,8 @@ class Footnotes:
 
 
 def _letter(index: int) -> str:
-    """
+    """Write the mark of a footnote.
+
     >>> _letter(0), _letter(25), _letter(26)
     ('a', 'z', 'aa')
     """

@@ -60,13 +60,13 @@ class Method:
     note: str = ""
 
     def variant(self, metric: str) -> str:
-        """The metric's name in records."""
+        """Return the metric's name in records."""
         return self.variants.get(metric, metric)
 
 
 @dataclass(frozen=True)
 class Slot:
-    """What is measured: one category or an average, with one metric or several.
+    """A thing that is measured: one category or an average, with one metric or several.
 
     Attributes:
         head: what the table calls it.

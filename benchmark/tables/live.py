@@ -31,7 +31,8 @@ class Value:
     spread: float | None = None
 
     def text(self, decimals: int = 3) -> str:
-        """
+        """Write the mean, with the deviation where there is one.
+
         >>> Value(0.98765, 0.002).text(), Value(math.nan).text()
         ('0.988 ± 0.002', '–')
         """
@@ -42,7 +43,7 @@ class Value:
 
 
 def over_seeds(rows: pd.DataFrame, metric: str, categories: Sequence[str]) -> Value:
-    """The average over categories of one configuration, its mean and deviation over seeds.
+    """Average one configuration over categories: the mean and the deviation over seeds.
 
     Seeds are averaged within a category first, so that a category with more seeds weighs no more.
     The deviation is that of the average from seed to seed, over the seeds that all categories have;
@@ -64,7 +65,8 @@ def over_seeds(rows: pd.DataFrame, metric: str, categories: Sequence[str]) -> Va
 def per_category(
     frame: pd.DataFrame, metrics: Sequence[str] = ("image_auroc",), common: bool = False
 ) -> list[Grid]:
-    """One block per metric, data set, protocol and measured window: categories × configurations.
+    """Make one block per metric, data set, protocol and measured window: categories ×
+    configurations.
 
     Args:
         frame: records chosen by :func:`benchmark.records.select.choose`.
@@ -98,7 +100,7 @@ def per_category(
 def summary(
     frame: pd.DataFrame, metrics: Sequence[str] = SUMMARY, common: bool = False
 ) -> list[Grid]:
-    """Configurations × metrics, averaged over the categories; one block per comparable part."""
+    """Average configurations × metrics over the categories; one block per comparable part."""
     metrics = [_metric(m) for m in metrics]
     grids = []
     parts = list(blocks(frame))
@@ -154,7 +156,7 @@ def _average(
 def _shared(
     part: pd.DataFrame, metric: str, names: Iterable[str], members: Sequence[str]
 ) -> list[str]:
-    """The categories for which every configuration has a value."""
+    """List the categories for which every configuration has a value."""
     have = [set(part[(part["name"] == n) & part[metric].notna()]["category"]) for n in names]
     return [c for c in members if all(c in h for h in have)]
 
@@ -165,7 +167,7 @@ def _mark(values: Sequence[Value], ranked: bool) -> list[Text]:
 
 
 def winners(values: Sequence[Value], decimals: int = 3) -> list[bool]:
-    """Which are the best as printed, when there are two to compare."""
+    """Tell which values are the best as printed, when there are two to compare."""
     known = [round(v.mean, decimals) for v in values if not math.isnan(v.mean)]
     best = max(known) if len(known) > 1 else math.nan
     return [round(v.mean, decimals) == best for v in values]
@@ -176,13 +178,14 @@ def _notes(part: pd.DataFrame, name: str) -> list[str]:
 
 
 def _below(part: pd.DataFrame, parts: int) -> list[str]:
-    """Sentences below a block: seeds, images, and that blocks are not ranked."""
+    """Write the sentences below a block: seeds, images, and that blocks are not ranked."""
     runs = {name: part[part["name"] == name] for name in part["name"].unique()}
     return [seeds_text(runs), *few_images(part), *([ONE_BLOCK] if parts > 1 else [])]
 
 
 def seeds_text(runs: Mapping[str, pd.DataFrame]) -> str:
-    """How many seeds stand behind the numbers of each name; a method that draws nothing has one."""
+    """Say how many seeds stand behind the numbers of each name; a method that draws nothing has
+    one."""
     counts = {n: r["seed"].nunique() if r["draws"].all() else 1 for n, r in runs.items()}
     if set(counts.values()) == {1}:
         several = any(r["seed"].nunique() > 1 for r in runs.values())

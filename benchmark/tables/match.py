@@ -39,7 +39,7 @@ class Match:
 
 
 def match(frame: pd.DataFrame, layout: Layout, method: Method, dataset: str) -> Match:
-    """The one configuration that stands for an method on a data set.
+    """Find the one configuration that stands for a method on a data set.
 
     One that equals the reference is taken; else the only one that differs, protocol ``paper``
     before others. Scores play no part in it.
@@ -70,13 +70,13 @@ def match(frame: pd.DataFrame, layout: Layout, method: Method, dataset: str) -> 
 
 
 def _differences(rows: pd.DataFrame, reference: Reference) -> tuple[str, ...]:
-    """Of a configuration, and of the images in any of its categories."""
+    """List the differences of a configuration, and of the images in any of its categories."""
     found = differences(rows.iloc[0], reference)
     return (*found, *sorted({text for _, row in rows.iterrows() for text in _images(row)}))
 
 
 def differences(row: Mapping[str, Any] | pd.Series[Any], reference: Reference) -> list[str]:
-    """How a record's configuration differs from a reference, in words.
+    """List how a record's configuration differs from a reference, in words.
 
     The reference is the record's own defaults with the reference's settings.
     """
@@ -110,7 +110,7 @@ def differences(row: Mapping[str, Any] | pd.Series[Any], reference: Reference) -
 
 
 def _pretrained(row: Mapping[str, Any] | pd.Series[Any]) -> list[str]:
-    """How the pre-trained parts differ from the published ones."""
+    """Say how the pre-trained parts differ from the published ones."""
     if row["random_weights"]:
         return ["random weights: the backbone is not pre-trained"]
     out = []
@@ -128,7 +128,7 @@ def _pretrained(row: Mapping[str, Any] | pd.Series[Any]) -> list[str]:
 
 
 def _images(row: Mapping[str, Any] | pd.Series[Any]) -> Iterator[str]:
-    """Which of a category's official images are missing, or what is too many."""
+    """Say of which images a category has more or fewer than officially."""
     images = row["provenance"].get("images") or {}
     official = images.get("official") or {}
     for name, count in official.items():
@@ -140,7 +140,7 @@ def _images(row: Mapping[str, Any] | pd.Series[Any]) -> Iterator[str]:
 def needed(
     layout: Layout, methods: Collection[str], seeds: Sequence[int] = (0,)
 ) -> list[dict[str, Any]]:
-    """What ``bench run`` must be given for a table's own columns, one mapping per run.
+    """List what ``bench run`` must be given for a table's own columns, one mapping per run.
 
     Keys are the names of :class:`benchmark.runner.config.RunConfig`; options left at its defaults are
     absent.
@@ -204,7 +204,7 @@ def _same_protocol(found: Match, reference: Reference, dataset: str) -> bool:
 
 
 def image_size(row: Mapping[str, Any] | pd.Series[Any]) -> int | str | None:
-    """The --image-size of a record: one number, ``HEIGHTxWIDTH``, or none."""
+    """Return the --image-size of a record: one number, ``HEIGHTxWIDTH``, or none."""
     value = row["image_size"]
     if value is None or isinstance(value, str):
         return value

@@ -46,7 +46,7 @@ ORIGINS = {"own": "own number", "copied": "copied", "third_party": "third party"
 
 @dataclass(frozen=True)
 class Description:
-    """The file, checked."""
+    """The contents of the YAML file, checked."""
 
     columns: tuple[dict[str, Any], ...]
     metrics: tuple[str, ...]
@@ -80,7 +80,7 @@ class Column:
 
 
 def read(file: Path) -> Description:
-    """A description, checked. Raises SettingsError, saying what is allowed."""
+    """Read and check a description. Raises SettingsError, saying what is allowed."""
     values, written = read_yaml(file)
     if not isinstance(values, dict) or not {"columns", "metrics"} <= values.keys():
         raise SettingsError(f"{file}: needs at least columns: and metrics: (see docs/tables)")
@@ -107,7 +107,7 @@ def own_table(
     results: Sequence[str | Path],
     again: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
 ) -> Grid:
-    """The table that a YAML file describes.
+    """Make the table that a YAML file describes.
 
     Args:
         file: see the top of this module.
@@ -141,7 +141,8 @@ def own_table(
 
 
 def _shown(wanted: Description, columns: Sequence[Column]) -> tuple[str, ...]:
-    """The categories that are rows: those asked for, else those of the runs, else the printed."""
+    """Choose the categories that are rows: those asked for, else those of the runs, else the
+    printed."""
     found = [c for run in columns if run.rows is not None for c in run.rows["category"]]
     printed = [c for column in columns for c, _ in column.numbers if not c.startswith("mean")]
     return wanted.categories or tuple(dict.fromkeys(found)) or tuple(dict.fromkeys(printed))
@@ -181,7 +182,7 @@ def _column(
 def _numbers(
     wanted: Description, given: Mapping[str, Any], kind: str
 ) -> dict[tuple[str, str], published.Number]:
-    """The published numbers of a column whose metric is really the one asked for."""
+    """Collect the published numbers of a column whose metric is really the one asked for."""
     rows: Sequence[published.Number]
     if kind == "table":
         layout = TABLES.get(given["table"])
@@ -251,7 +252,8 @@ def _blocks(runs: Sequence[Column]) -> set[tuple[str, str]]:
 
 
 def _line(wanted: Description, columns: Sequence[Column], over: Sequence[str], label: str) -> Row:
-    """Best among the runs of one block alone: published numbers have protocols of their own."""
+    """Fill one row. Only runs of a single block compete for the best: published numbers have
+    protocols of their own."""
     values = [[_value(wanted, c, m, over) for m in wanted.metrics] for c in columns]
     runs = [c.rows is not None for c in columns]
     ranked = len(_blocks(columns)) == 1

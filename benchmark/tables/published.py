@@ -36,7 +36,8 @@ class Number:
 
 @cache
 def load(file: str = "published.csv") -> tuple[Number, ...]:
-    """All rows of ``published.csv`` (the papers) or ``third_party.csv`` (reimplementations)."""
+    """Load all rows of ``published.csv`` (the papers) or ``third_party.csv``
+    (reimplementations)."""
     source = resources.files("benchmark.published") / file
     lines = source.read_text(encoding="utf-8").splitlines()
     names = [f.name for f in fields(Number)]
@@ -44,7 +45,8 @@ def load(file: str = "published.csv") -> tuple[Number, ...]:
 
 
 def table(paper: str, number: str) -> dict[tuple[str, ...], Number]:
-    """A published table: (method as printed, setting, data set, category, metric) -> number.
+    """Look up a published table: (method as printed, setting, data set, category, metric) ->
+    number.
 
     Args:
         paper, number: as in the files' columns ``paper`` and ``table``.

@@ -44,7 +44,7 @@ CITE_KEY = re.compile(r"[A-Za-z0-9:._+-]+")
 
 
 def render(grids: Sequence[Grid], form: str) -> str:
-    """Several grids as one text.
+    """Write several grids as one text.
 
     Args:
         grids: the blocks of a table.
@@ -56,7 +56,7 @@ def render(grids: Sequence[Grid], form: str) -> str:
 
 
 def markdown(grid: Grid) -> str:
-    """A pipe table; two heading lines become one, group headings a line in italics."""
+    """Write a pipe table; two heading lines become one, group headings a line in italics."""
     notes = Footnotes()
 
     def show(given: Text) -> str:
@@ -88,7 +88,7 @@ def markdown(grid: Grid) -> str:
 
 
 def latex(grid: Grid) -> str:
-    """A table environment for booktabs, shrunk to the line's width where it is wider."""
+    """Write a table environment for booktabs, shrunk to the line's width where it is wider."""
     notes = Footnotes()
 
     def show(given: Text) -> str:
@@ -138,7 +138,8 @@ def latex(grid: Grid) -> str:
 
 
 def comma_separated(grid: Grid) -> str:
-    """CSV: the table alone, best ones unmarked; footnotes stand in brackets behind their text."""
+    """Write CSV: the table alone, best ones unmarked; footnotes stand in brackets behind their
+    text."""
 
     def show(given: Text) -> str:
         return given.text + (f" [{'; '.join(given.notes)}]" if given.notes else "")
@@ -162,7 +163,7 @@ def comma_separated(grid: Grid) -> str:
 
 
 def web(grid: Grid) -> str:
-    """An HTML table; its look is the page's."""
+    """Write an HTML table; its look is the page's."""
     notes = Footnotes()
 
     def show(given: Text) -> str:
@@ -207,7 +208,7 @@ FORMATS: dict[str, Callable[[Grid], str]] = {
 
 
 def form_of(text: str) -> str:
-    """The format that a printed table is in. Raises SettingsError when there is no table.
+    """Recognise the format that a printed table is in. Raises SettingsError when there is no table.
 
     >>> form_of("| a | b |"), form_of("a,b")
     ('markdown', 'csv')
@@ -227,7 +228,7 @@ def form_of(text: str) -> str:
 
 
 def tex(text: str) -> str:
-    """Text for LaTeX.
+    """Escape a text for LaTeX.
 
     >>> tex("metal_nut 50 %")
     'metal\\\\_nut 50 \\\\%'
@@ -236,7 +237,8 @@ def tex(text: str) -> str:
 
 
 def _md(text: str) -> str:
-    """Text for a Markdown table: nothing in it can end a column, open a tag or become emphasis."""
+    """Escape a text for a Markdown table: nothing in it can end a column, open a tag or become
+    emphasis."""
     text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = re.sub(r"([\\`*|\[\]])", r"\\\1", text)
     return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\_", text)

@@ -1,4 +1,4 @@
-"""Which table, of which records: from a request to the finished table."""
+"""Requests for tables, from the choice of table and records to the finished text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """Which table, of which records.
+    """A request for a table: which one, and of which records.
 
     Attributes:
         name: a key of :data:`benchmark.tables.TABLES`, or a YAML file.
@@ -72,7 +72,8 @@ class Request:
 
 
 def records(request: Request, again: Again | None = None) -> pd.DataFrame | None:
-    """The records that a table may be made from; None where it needs none, or nothing was run."""
+    """Load the records that a table may be made from; None where it needs none, or nothing was
+    run."""
     from benchmark.records.frame import load_results
     from benchmark.records.select import choose
 
@@ -94,7 +95,7 @@ def records(request: Request, again: Again | None = None) -> pd.DataFrame | None
 
 
 def with_ensembles(frame: pd.DataFrame) -> pd.DataFrame:
-    """Records and the ensembles over their seeds. Raises StoreError when there is none."""
+    """Join records and the ensembles over their seeds. Raises StoreError when there is none."""
     import pandas as pd
 
     from benchmark.records.ensemble import ensembles
@@ -109,7 +110,7 @@ def with_ensembles(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def grids(request: Request, again: Again | None = None) -> list[Grid]:
-    """The blocks of a table.
+    """Make the blocks of a table.
 
     Args:
         request: which table.
@@ -144,7 +145,7 @@ def grids(request: Request, again: Again | None = None) -> list[Grid]:
 
 
 def make(request: Request, form: str = "markdown") -> str:
-    """A table as text."""
+    """Make a table as text."""
     from benchmark.tables.render import render
 
     if request.name == "bibliography":

@@ -257,7 +257,7 @@ class Dsr(Detector):
         tables: dict[str, Tensor | None],
         generator: torch.Generator,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Codes replaced under the masks: at both levels in half of the images, else at one.
+        """Replace codes under the masks: at both levels in half of the images, else at one.
 
         Returns:
             both levels' codes, and the mask at full size as coarse as the replacement was.
@@ -315,7 +315,7 @@ class Dsr(Detector):
         train: Images,
         context: Context,
     ) -> Training:
-        """One of the two trainings."""
+        """Make the loop of one of the two trainings."""
         return Training(
             context,
             module.train(),
@@ -337,26 +337,26 @@ class Dsr(Detector):
         generator: torch.Generator,
         context: Context,
     ) -> Tensor:
-        """Training images on the device, a share of them turned by up to 90 degrees."""
+        """Load training images on the device, a share of them turned by up to 90 degrees."""
         batch = train.batch([place % len(train) for place in places])
         return rotated(_fitting(batch.pixels.to(context.device)), 90.0, generator, share=share)
 
     def _drawn(self, restored_lo: Tensor, restored_hi: Tensor) -> Tensor:
-        """The category's image of restored features, which are quantised again."""
+        """Draw the category's image of restored features, which are quantised again."""
         q_lo = self.general_.quantiser_lo(restored_lo)
         q_hi = self.general_.quantiser_hi(restored_hi)
         image: Tensor = self.networks_.decoder(self.general_.joined(q_lo, q_hi))
         return image
 
     def _through(self, q_lo: Tensor, q_hi: Tensor) -> Seen:
-        """Codes as found, to both images and the first mask."""
+        """Pass codes as found on to both images and the first mask."""
         general = self.general_.decode(q_lo, q_hi)
         specific = self._drawn(self.networks_.lo(q_lo), self.networks_.hi(q_hi))
         logits = self.networks_.detector(torch.cat([specific, general], 1))
         return Seen(specific, general, logits)
 
     def _refined(self, seen: Seen) -> Tensor:
-        """Logits of the refined mask."""
+        """Compute the logits of the refined mask."""
         coarse = seen.logits.float().softmax(1)
         inputs = torch.cat([seen.specific.float(), seen.general.float(), coarse], 1)
         logits: Tensor = self.upsampler_(inputs)
@@ -364,12 +364,12 @@ class Dsr(Detector):
 
 
 def _stage(stages: Stages, name: str, context: Context) -> Context:
-    """The context of one of several trainings: with its part of the cell's checkpoint."""
+    """Return the context of one of several trainings: with its part of the cell's checkpoint."""
     return replace(context, checkpoint=stages.part(name))
 
 
 def _fitting(pixels: Tensor) -> Tensor:
-    """Images with sides that the networks can halve, resized if need be."""
+    """Resize images, if need be, to sides that the networks can halve."""
     height, width = (max(-(-side // STEP), 2) * STEP for side in _size(pixels))
     if (height, width) == _size(pixels):
         return pixels

@@ -15,7 +15,7 @@ RANKED = 512
 
 
 def neighbour_table(codes: Tensor) -> Tensor:
-    """For every code all codes by distance, itself first: int16 (K, K), 33 MB for 4096.
+    """Sort, for every code, all codes by distance, itself first: int16 (K, K), 33 MB for 4096.
 
     Raises:
         ValueError: more codes than int16 can number.
@@ -27,7 +27,7 @@ def neighbour_table(codes: Tensor) -> Tensor:
 
 
 def by_distance(features: Tensor, codes: Tensor) -> Tensor:
-    """Codes from nearest to farthest, int64 (N, K), for features (N, D)."""
+    """Sort codes from nearest to farthest, int64 (N, K), for features (N, D)."""
     half = codes.square().sum(1) / 2
     with torch.autocast(codes.device.type, enabled=False):
         return torch.addmm(half, features.float(), codes.T, alpha=-1).argsort(dim=1, stable=True)
@@ -36,8 +36,9 @@ def by_distance(features: Tensor, codes: Tensor) -> Tensor:
 def random_ranks(
     strength: Tensor, size: tuple[int, int], codes: int, generator: torch.Generator
 ) -> Tensor:
-    """Which neighbour replaces a code: int64 (B, h, w) on the CPU, uniform from the first that is
-    not skipped up to ``strength`` (B,), a share of all codes; a rank of 0 is the nearest code."""
+    """Draw which neighbour replaces a code: int64 (B, h, w) on the CPU, uniform from the first that
+    is not skipped up to ``strength`` (B,), a share of all codes; a rank of 0 is the nearest code.
+    """
     skipped = int(SKIPPED * codes)
     end = (strength * codes).long().add(1).clamp(skipped + 1, max(codes - 1, skipped + 1))
     draws = torch.rand(len(strength), *size, generator=generator, dtype=torch.float64)
@@ -53,7 +54,7 @@ def replaced(
     generator: torch.Generator,
     table: Tensor | None,
 ) -> Tensor:
-    """Other codes for all features, (B, D, h, w) float32.
+    """Choose other codes for all features, (B, D, h, w) float32.
 
     Args:
         features: (B, D, h, w), not quantised.
@@ -80,5 +81,6 @@ def replaced(
 
 
 def on_grid(masks: Tensor, stride: int) -> Tensor:
-    """Masks (B, 1, H, W) on a level's grid: a position is anomalous if any of its pixels is."""
+    """Bring masks (B, 1, H, W) to a level's grid: a position is anomalous if any of its pixels
+    is."""
     return F.max_pool2d(masks, stride)

@@ -111,7 +111,7 @@ class DsrNetworks(nn.Module):
 
 
 def focal_loss(logits: Tensor, masks: Tensor, *, smooth: float = 1e-5) -> Tensor:
-    """Focal loss with gamma 2 and no class weights, averaged over pixels.
+    """Compute the focal loss with gamma 2 and no class weights, averaged over pixels.
 
     Args:
         logits: (B, 2, H, W), normal and anomalous.
@@ -125,7 +125,7 @@ def focal_loss(logits: Tensor, masks: Tensor, *, smooth: float = 1e-5) -> Tensor
 
 
 def _convs(inside: int, *outside: int) -> list[nn.Module]:
-    """3 × 3 convolutions, each with instance normalisation and a ReLU."""
+    """Build 3 × 3 convolutions, each with instance normalisation and a ReLU."""
     out: list[nn.Module] = []
     for channels in outside:
         conv = nn.Conv2d(inside, channels, 3, padding=1)

@@ -31,10 +31,10 @@ class Quantiser(nn.Module):
         self.register_buffer("codes", torch.randn(codes, width))
 
     def nearest(self, features: Tensor) -> Tensor:
-        """Positions of the nearest codes: (B, D, h, w) to int64 (B, h, w).
+        """Find the positions of the nearest codes: (B, D, h, w) to int64 (B, h, w).
 
-        One matrix product per ``ROWS`` features: |f - c|² without |f|², which all codes share. In
-        float32 under mixed precision, too, or near codes would be confused.
+        One matrix product per ``ROWS`` features: |f - c|² without |f|², which all codes share.
+        Computed in float32 under mixed precision, too: else codes that lie close are confused.
         """
         flat = as_rows(features)
         with torch.no_grad(), torch.autocast(flat.device.type, enabled=False):
@@ -47,22 +47,22 @@ class Quantiser(nn.Module):
         return torch.cat(found).view(batch, height, width)
 
     def look_up(self, indices: Tensor) -> Tensor:
-        """The codes at int64 (B, h, w) as (B, D, h, w)."""
+        """Look up the codes at int64 (B, h, w) as (B, D, h, w)."""
         return F.embedding(indices, self.codes).movedim(-1, 1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """The nearest codes, (B, D, h, w) float32. Their gradient is handed to the features as if
-        they had not been replaced (the straight-through estimator)."""
+        """Return the nearest codes, (B, D, h, w) float32. Their gradient is handed to the features
+        as if they had not been replaced (the straight-through estimator)."""
         return straight_through(features, self.look_up(self.nearest(features)))
 
 
 def as_rows(features: Tensor) -> Tensor:
-    """(B, D, h, w) to (B h w, D)."""
+    """Reshape (B, D, h, w) to (B h w, D)."""
     return features.movedim(1, -1).flatten(0, 2)
 
 
 def straight_through(features: Tensor, codes: Tensor) -> Tensor:
-    """The value of ``codes``, the gradient of ``features``."""
+    """Return the value of ``codes`` with the gradient of ``features``."""
     return codes + (features - features.detach()).float()
 
 
@@ -122,17 +122,17 @@ class VqVae(nn.Module):
         self.decoder = image_decoder(2 * width, width)
 
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """The fine features and F_lo."""
+        """Compute the fine features and F_lo."""
         fine = self.encoder_hi(pixels)
         return fine, self.to_lo(self.encoder_lo(fine))
 
     def features_hi(self, fine: Tensor, q_lo: Tensor) -> Tensor:
-        """F_hi, which depends on the codes chosen at the lower level."""
+        """Compute F_hi, which depends on the codes chosen at the lower level."""
         features: Tensor = self.to_hi(torch.cat([fine, self.up_lo(q_lo)], 1))
         return features
 
     def quantise(self, pixels: Tensor) -> Quantised:
-        """All features and codes of images."""
+        """Compute all features and codes of images."""
         fine, lo = self.encode(pixels)
         at_lo = self.quantiser_lo.nearest(lo)
         q_lo = straight_through(lo, self.quantiser_lo.look_up(at_lo))
@@ -142,22 +142,23 @@ class VqVae(nn.Module):
         return Quantised(fine, lo, at_lo, q_lo, hi, at_hi, q_hi)
 
     def joined(self, q_lo: Tensor, q_hi: Tensor) -> Tensor:
-        """Both levels on the finer grid, (B, 2 D, H / 4, W / 4): what decoders read."""
+        """Join both levels on the finer grid, (B, 2 D, H / 4, W / 4): what decoders read."""
         return torch.cat([self.up_lo(q_lo), q_hi], 1)
 
     def decode(self, q_lo: Tensor, q_hi: Tensor) -> Tensor:
-        """The general appearance decoder's image."""
+        """Draw the general appearance decoder's image."""
         image: Tensor = self.decoder(self.joined(q_lo, q_hi))
         return image
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Images as their codes tell them."""
+        """Rebuild images from their codes."""
         seen = self.quantise(pixels)
         return self.decode(seen.q_lo, seen.q_hi)
 
 
 def image_decoder(channels: int, width: int = WIDTH) -> nn.Sequential:
-    """Features (B, channels, h, w) to an image (B, 3, 4 h, 4 w), through ``width`` channels."""
+    """Build a decoder of features (B, channels, h, w) to an image (B, 3, 4 h, 4 w), through
+    ``width`` channels."""
     half = width // 2
     return nn.Sequential(
         nn.Conv2d(channels, width, 3, 1, 1),

@@ -144,7 +144,7 @@ class GeneralVqVae(Asset):
         )
 
     def followers(self, width: int = WIDTH) -> nn.ModuleDict:
-        """Moving averages for the codes of both levels."""
+        """Make moving averages for the codes of both levels."""
         return nn.ModuleDict({k: Follower(self.codes, self.decay, width) for k in ("lo", "hi")})
 
     @property
@@ -160,7 +160,7 @@ class GeneralVqVae(Asset):
         step: int,
         generator: torch.Generator,
     ) -> Tensor:
-        """Reconstruction error, in shares of the pixels' variance, and commitment.
+        """Compute the reconstruction error, in shares of the pixels' variance, plus commitment.
 
         Also moves the codes: call it once per step, from 0.
         """
@@ -212,7 +212,7 @@ class GeneralVqVae(Asset):
         return facts
 
     def _imported(self, images: Images, context: Context) -> State:
-        """The official weights, and what they make of the images."""
+        """Load the official weights, and measure what they make of the images."""
         path = find_official(context.weights_dir)
         model = load_official(path).to(context.device)
         if model.quantiser_lo.codes.shape[0] != self.codes:
@@ -311,7 +311,7 @@ class Follower(nn.Module):
 
 
 def use(counts: Tensor) -> dict[str, float | int]:
-    """Perplexity (as how many equally used codes) and number of codes never used.
+    """Measure perplexity (as how many equally used codes) and the number of codes never used.
 
     >>> use(torch.tensor([4.0, 4.0, 0.0]))
     {'perplexity': 2.0, 'dead': 1}
@@ -332,7 +332,8 @@ def reconstruct(
     context: Context,
     uses: dict[str, Tensor] | None = None,
 ) -> tuple[float, Image.Image]:
-    """Mean PSNR over the first ``LOOKED_AT`` of the images, and a picture of the first ``SHOWN``.
+    """Measure the mean PSNR over the first ``LOOKED_AT`` of the images, and draw the first
+    ``SHOWN``.
 
     Args:
         uses: ``lo`` and ``hi``, (K,) on the CPU, that the chosen codes are counted in.
@@ -355,7 +356,7 @@ def reconstruct(
 
 
 def random_crops(pixels: Tensor, side: int, generator: torch.Generator) -> Tensor:
-    """One random window per image: (B, 3, H, W) to (B, 3, side, side)."""
+    """Cut one random window per image: (B, 3, H, W) to (B, 3, side, side)."""
     height, width = pixels.shape[2:]
     tops = torch.randint(height - side + 1, (len(pixels),), generator=generator).tolist()
     lefts = torch.randint(width - side + 1, (len(pixels),), generator=generator).tolist()

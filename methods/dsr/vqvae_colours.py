@@ -14,7 +14,8 @@ from .vqvae import ResidualStack, VqVae
 def set_to_colours(model: VqVae, pixels: Tensor, generator: torch.Generator) -> None:
     """Make features the mean colours of patches, and decoded images these colours, smoothly joined.
 
-    An eighth of the codes are colours of the images, the others any: whatever is disturbed shows.
+    An eighth of the codes are colours of the images, the others arbitrary colours, so that
+    whatever is disturbed shows.
 
     Args:
         model: changed; at least 6 channels wide.

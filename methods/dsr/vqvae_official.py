@@ -41,7 +41,8 @@ UNUSED = ("_ema_w", "_ema_cluster_size")
 
 
 def find_official(folder: Path | None) -> Path:
-    """The checkpoint's file in the weights folder. Raises WeightsError saying where to get it."""
+    """Find the checkpoint's file in the weights folder. Raises WeightsError saying where to get
+    it."""
     for name in FILES:
         if folder is not None and (folder / name).is_file():
             return folder / name
@@ -53,7 +54,7 @@ def find_official(folder: Path | None) -> Path:
 
 
 def load_official(path: Path) -> VqVae:
-    """The official model, with nothing executed from the file.
+    """Load the official model, with nothing executed from the file.
 
     The official code reads images as OpenCV does, BGR; here the channels of the first and the last
     layer change places instead, so that the model takes and gives RGB.
@@ -85,7 +86,8 @@ def load_official(path: Path) -> VqVae:
 
 
 def from_official(found: object, owner: str) -> dict[str, Tensor]:
-    """Official state dict to ours, RGB. Raises WeightsError for missing or strange tensors."""
+    """Turn the official state dict into ours, RGB. Raises WeightsError for missing or strange
+    tensors."""
     if not isinstance(found, Mapping) or not all(isinstance(v, Tensor) for v in found.values()):
         raise WeightsError(f"{owner} holds {type(found).__name__}; wanted is a dict of tensors")
     out: dict[str, Tensor] = {}
@@ -114,7 +116,7 @@ def from_official(found: object, owner: str) -> dict[str, Tensor]:
 
 
 def our_name(key: str) -> str | None:
-    """Our name of an official tensor, None for one that is not the model's.
+    """Translate an official tensor's name into ours; None for one that is not the model's.
 
     >>> our_name("_encoder_t._residual_stack._layers.1._block.3.weight")
     'encoder_lo.4.blocks.1.2.weight'

@@ -41,7 +41,7 @@ class Gsvdd(nn.Module):
         return 1 - torch.exp(-self.distances(codes) / self.variance)
 
     def loss(self, codes: Tensor) -> Tensor:
-        """What training minimises the mean of: the score itself (equation 7), (B,)."""
+        """Compute what training minimises the mean of: the score itself (equation 7), (B,)."""
         score: Tensor = self(codes)
         return score
 
@@ -143,7 +143,7 @@ def _mean(batches: Sequence[Tensor]) -> Tensor:
 def descriptor(
     kind: str, published: bool, kappa: float, floor: float
 ) -> Gsvdd | SoftBoundary | None:
-    """A new descriptor of this kind (``gsvdd``, ``soft_boundary`` or ``none``)."""
+    """Make a descriptor of this kind (``gsvdd``, ``soft_boundary`` or ``none``)."""
     if kind == "none":
         return None
     if kind == "soft_boundary":

@@ -53,11 +53,11 @@ class ScaleModel(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def trained(self) -> list[nn.Parameter]:
-        """The parameters of encoder and decoder that are trained."""
+        """List the parameters of encoder and decoder that are trained."""
         return [p for p in self.parameters() if p.requires_grad]
 
     def ready(self) -> None:
-        """Batch normalisation by the batch's own statistics; the official code, which leaves the
+        """Set batch normalisation to the batch's own statistics; the official code, which leaves the
         networks in evaluation mode throughout, has it as a gain and an offset only."""
         self.train(not self.published)
         if self.body is not None and not self.learned:
@@ -65,7 +65,7 @@ class ScaleModel(nn.Module):
 
 
 def interpolated(codes: Tensor, alpha: Tensor) -> Tensor:
-    """Equation 2: α z + (1 - α) z', where z' is another image's code, by reversal of the batch.
+    """Interpolate by equation 2: α z + (1 - α) z', where z' is another image's code, by reversal of the batch.
 
     Args:
         codes: (B, 128).
@@ -75,12 +75,12 @@ def interpolated(codes: Tensor, alpha: Tensor) -> Tensor:
 
 
 def absolute_error(x: Tensor, rebuilt: Tensor) -> Tensor:
-    """Mean absolute error in units of the pixel range, (B, 3, h, w) twice to (B,)."""
+    """Measure the mean absolute error in units of the pixel range, (B, 3, h, w) twice to (B,)."""
     return (x.float() - rebuilt.float()).abs().flatten(1).mean(1) / PIXEL_RANGE
 
 
 def reconstruction(model: ScaleModel, x: Tensor, rebuilt: Tensor) -> Tensor:
-    """Equation 8 for one scale, (B, 3, h, w) twice to (B,)."""
+    """Measure equation 8 for one scale, (B, 3, h, w) twice to (B,)."""
     unlike: Tensor = 1 - model.similarity(x, rebuilt)
     return RHO * absolute_error(x, rebuilt) + (1 - RHO) * unlike
 
@@ -88,7 +88,7 @@ def reconstruction(model: ScaleModel, x: Tensor, rebuilt: Tensor) -> Tensor:
 def generator_losses(
     model: ScaleModel, x: Tensor, rebuilt: Tensor, codes: Tensor, guess: Tensor | None
 ) -> dict[str, Tensor]:
-    """Equations 6 and 7: what encoder and decoder minimise the sum of, by name.
+    """Compute equations 6 and 7: what encoder and decoder minimise the sum of, by name.
 
     Args:
         model: of this scale.
@@ -105,7 +105,7 @@ def generator_losses(
 
 
 def critic_loss(guess: Tensor, alpha: Tensor, on_blend: Tensor, *, published: bool) -> Tensor:
-    """Equation 5.
+    """Compute equation 5.
 
     Args:
         guess: d of the interpolated images, (B,).

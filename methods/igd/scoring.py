@@ -23,7 +23,7 @@ LUMA = (0.2989, 0.5870, 0.1140)
 def image_weights(
     scales: Sequence[str], *, published: bool, xi: float, beta: float
 ) -> dict[str, float]:
-    """Equation 11: what each part counts in the score of an image, which is their weighted sum.
+    """Give equation 11 as what each part counts in an image's score, which is their weighted sum.
 
     ===================== ========= =========== ============ =============
     part                  equations public_code equations,   public_code,
@@ -50,7 +50,7 @@ def image_weights(
 
 
 def map_weights(scales: Sequence[str], *, published: bool, beta: float) -> dict[str, float]:
-    """Equation 12: what each scale's map counts; β as in :func:`image_weights`.
+    """Give equation 12 as what each scale's map counts; β as in :func:`image_weights`.
 
     There is no description in a map: that of an image is the same at all of its pixels.
     """
@@ -76,7 +76,7 @@ class Evidence:
 
 
 def judge(model: ScaleModel, x: Tensor, rebuilt: Tensor, codes: Tensor) -> Evidence:
-    """What a model says of windows (N, 3, h, w), their reconstructions and codes (N, 128)."""
+    """Judge windows (N, 3, h, w) by their reconstructions and codes (N, 128)."""
     x, rebuilt = x.float(), rebuilt.float()
     error, pixels = reconstruction, equation_map
     if model.published:
@@ -89,7 +89,7 @@ def judge(model: ScaleModel, x: Tensor, rebuilt: Tensor, codes: Tensor) -> Evide
 def judged(
     model: ScaleModel, pixels: Tensor, features: Tensor | None, context: Context
 ) -> Evidence:
-    """What a model says of all windows of images, image by image.
+    """Judge all windows of images, image by image.
 
     Args:
         model: fitted.
@@ -121,20 +121,20 @@ def judged(
 
 
 def equation_map(model: ScaleModel, x: Tensor, rebuilt: Tensor) -> Tensor:
-    """Equation 12 for one scale, mean of the channels, (N, h, w)."""
+    """Compute equation 12 for one scale, mean of the channels, (N, h, w)."""
     unlike = 1 - model.similarity.pixelwise(x, rebuilt)
     return (RHO * (x - rebuilt).abs() / PIXEL_RANGE + (1 - RHO) * unlike).mean(1)
 
 
 def published_reconstruction(model: ScaleModel, x: Tensor, rebuilt: Tensor) -> Tensor:
-    """Equation 8 as the official local script has it, which forgets the absolute value, (N,)."""
+    """Measure equation 8 as the official local script does, without the absolute value, (N,)."""
     signed = (x - rebuilt).flatten(1).mean(1) / PIXEL_RANGE
     unlike: Tensor = 1 - model.similarity(x, rebuilt)
     return RHO * signed + (1 - RHO) * unlike
 
 
 def published_map(model: ScaleModel, x: Tensor, rebuilt: Tensor) -> Tensor:
-    """The official script's map of one scale: weighted 1 - SSIM added up, luma, (N, h, w)."""
+    """Compute the official map of one scale: weighted 1 - SSIM added up, luma, (N, h, w)."""
     gap = (x - rebuilt).abs() / PIXEL_RANGE
     maps = F.relu((1 - RHO) * model.similarity.stacked_gap(x, rebuilt) + RHO * gap)
     return (maps * maps.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1)
@@ -143,7 +143,7 @@ def published_map(model: ScaleModel, x: Tensor, rebuilt: Tensor) -> Tensor:
 def parts_of_images(
     scale: str, found: Evidence, images: int, weights: Mapping[str, float], *, published: bool
 ) -> dict[str, Tensor]:
-    """One scale's parts of the scores of images, by name, (images,) each.
+    """Pool one scale's parts of the scores of images, by name, (images,) each.
 
     The mean over an image's windows, as in equation 8; in the official code they are those of the
     window with the highest weighted sum.
@@ -165,7 +165,7 @@ def parts_of_images(
 
 
 def weighted_sum(values: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
-    """Sum of named tensors of one shape, each times its weight."""
+    """Sum named tensors of one shape, each times its weight."""
     return torch.stack([weights[name] * value for name, value in values.items()]).sum(0)
 
 

@@ -90,7 +90,7 @@ class ScaleTraining:
         self.estimates = {i * self.training.steps // number for i in range(number)}
 
     def run(self) -> dict[str, Any]:
-        """Train to the end; what was run, as JSON."""
+        """Train to the end. Returns what was run, as JSON."""
         training = self.training
         for indices in training:
             if training.done in self.estimates:
@@ -115,7 +115,7 @@ class ScaleTraining:
         self.model.descriptor.e_step(codes)
 
     def step(self, indices: Array, number: int) -> dict[str, Tensor]:
-        """One step of encoder and decoder, and one of the critic. Returns the losses by name.
+        """Take one step of encoder and decoder, and one of the critic. Returns the losses by name.
 
         Both see the same reconstructions and the same guesses of the critic, as in ACAI's own code:
         every code is decoded once. In the official code the critic's step comes second: the
@@ -171,7 +171,7 @@ class ScaleTraining:
         self.optimiser.zero_grad(set_to_none=True)
 
     def _codes(self, items: Array, flip: Array, x: Tensor | None = None) -> Tensor:
-        """Codes (B, 128) of windows, from kept features or from pixels ``x`` (B, 3, h, w)."""
+        """Encode windows: codes (B, 128) from kept features or from pixels ``x`` (B, 3, h, w)."""
         features = self.views.features(items, flip)
         if features is None:
             assert self.model.body is not None
@@ -181,7 +181,7 @@ class ScaleTraining:
         return codes
 
     def _all_windows(self, number: int) -> Iterator[tuple[Array, Array]]:
-        """Every window, unflipped and in order. The official code takes shuffled training batches,
+        """Yield every window, unflipped and in order. The official code takes shuffled training batches,
         flips at random and, locally, leaves out a last batch that is not full."""
         groups = np.arange(len(self.views)).reshape(-1, self.together)
         flip = np.zeros(len(self.views), bool)
@@ -198,7 +198,7 @@ class ScaleTraining:
             yield items, flip[items]
 
     def _flips(self, count: int, random: torch.Generator) -> Array:
-        """Which of ``count`` windows are mirrored; those that stay together are so together."""
+        """Draw which of ``count`` windows are mirrored; those that stay together are so together."""
         if not self.views.flips:
             return np.zeros(count, bool)
         drawn = torch.rand(count // self.together, generator=random) < 0.5

@@ -31,7 +31,7 @@ CHUNK = 256
 
 
 def scales_for(wanted: Sequence[str], size: tuple[int, int]) -> list[str]:
-    """Which of the wanted models images of this size (H, W) have.
+    """Choose those of the wanted models that images of this size (H, W) have.
 
     Raises:
         DetectorError: the sides are no multiples of what the models need.
@@ -55,7 +55,7 @@ def scales_for(wanted: Sequence[str], size: tuple[int, int]) -> list[str]:
 def pooled_features(
     train: Images, spec: FeatureSpec, flips: bool, context: Context
 ) -> list[Tensor]:
-    """A frozen backbone's features (N, width) of all images, then, if wanted, of all mirrored."""
+    """Fetch a frozen backbone's features (N, width) of all images, then, if wanted, of all mirrored."""
     return [
         torch.cat([context.features(b.flipped() if side else b, spec)[0] for b in train])
         for side in range(1 + flips)

@@ -143,14 +143,15 @@ class Rd4ad(Detector):
         return {"mirrored": self.backbone.partition(".")[0] in MIRRORED, **self.facts_}
 
     def _features(self, batch: Batch, context: Context) -> tuple[list[Tensor], list[Tensor]]:
-        """What the encoder says, and what the decoder makes of it: (B, C, h, w) per layer."""
+        """Return the encoder's features, and what the decoder makes of them: (B, C, h, w) per
+        layer."""
         teacher = context.features(batch, self.needs()[0])
         with context.autocast():
             student: list[Tensor] = self.decoder_(teacher)
         return teacher, student
 
     def _check(self, shapes: Sequence[torch.Size]) -> None:
-        """Each layer must have half the sides of the one before, rounded up."""
+        """Check that each layer has half the sides of the one before, rounded up."""
         sides = [tuple(shape[2:]) for shape in shapes]
         halves = [tuple(-(-side // 2) for side in finer) for finer in sides[:-1]]
         if any(len(shape) != 4 for shape in shapes) or halves != sides[1:]:

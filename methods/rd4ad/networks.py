@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Mirror:
-    """How the decoder's residual blocks look.
+    """The depth and width of the decoder's residual blocks.
 
     Attributes:
         decoder: blocks per stage in the order in which the decoder runs, coarsest first. The
@@ -65,7 +65,7 @@ class ReverseDistillation(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, teacher: Sequence[Tensor]) -> list[Tensor]:
-        """(B, C, h, w) per layer, finest first, to the same shapes."""
+        """Decode (B, C, h, w) per layer, finest first, to the same shapes."""
         fine, middle, coarse = teacher
         fused = torch.cat([self.fuse_fine(fine), self.fuse_middle(middle), coarse], 1)
         x = self.embed(fused)
@@ -118,7 +118,7 @@ class _Block(nn.Module):
 
 
 class _Down(_Block):
-    """Halves the sides with strided convolutions."""
+    """A block that halves the sides with strided convolutions."""
 
     @staticmethod
     def resampling(inside: int, outside: int) -> nn.Module:
@@ -130,7 +130,7 @@ class _Down(_Block):
 
 
 class _Up(_Block):
-    """Doubles the sides with transposed convolutions."""
+    """A block that doubles the sides with transposed convolutions."""
 
     @staticmethod
     def resampling(inside: int, outside: int) -> nn.Module:

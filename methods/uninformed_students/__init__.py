@@ -162,7 +162,7 @@ class UninformedStudents(Detector):
         self._input = ImageNetInput().to(context.device)
 
     def _teachers(self, batch: Batch, context: Context) -> Iterator[Tensor]:
-        """Descriptors per receptive field, (B, 128, h, w), as the teachers give them."""
+        """Yield descriptors per receptive field, (B, 128, h, w), as the teachers give them."""
         images = self._input(batch.pixels)
         for network in self.teachers_:
             with torch.no_grad(), context.autocast():
@@ -170,7 +170,7 @@ class UninformedStudents(Detector):
             yield out.float()
 
     def _descriptors(self, batch: Batch, context: Context) -> Iterator[tuple[Tensor, Tensor]]:
-        """Per receptive field the teacher's normalised descriptors (B, 1, 128, h, w) and the
+        """Yield per receptive field the teacher's normalised descriptors (B, 1, 128, h, w) and the
         students' (B, M, 128, h, w)."""
         images = self._input(batch.pixels)
         raw = self._teachers(batch, context)
@@ -185,7 +185,7 @@ class UninformedStudents(Detector):
             yield teacher[:, None], torch.stack(out, 1).float()
 
     def _evidence(self, batch: Batch, context: Context) -> Iterator[Tensor]:
-        """Per receptive field regression error and predictive variance, (B, 2, h, w)."""
+        """Yield per receptive field regression error and predictive variance, (B, 2, h, w)."""
         for teacher, students in self._descriptors(batch, context):
             mean = students.mean(1, keepdim=True)
             error = (mean - teacher).square().sum(2)[:, 0]
@@ -193,7 +193,8 @@ class UninformedStudents(Detector):
             yield torch.stack([error, variance], 1)
 
     def _scale(self, train: Images, taught: Sequence[int], context: Context) -> None:
-        """Mean and standard deviation of each teacher dimension over all training pixels."""
+        """Measure mean and standard deviation of each teacher dimension over all training
+        pixels."""
         moments = [Moments() for _ in self.fields]
         for i in context.progress.track(taught, "teacher statistics", len(taught)):
             descriptors = self._teachers(train.batch([i]), context)
@@ -203,7 +204,7 @@ class UninformedStudents(Detector):
 
     @torch.no_grad()
     def _calibrate(self, train: Images, held: Sequence[int], context: Context) -> None:
-        """Mean and standard deviation of error and variance on normal images held out."""
+        """Measure mean and standard deviation of error and variance on normal images held out."""
         moments = [Moments() for _ in self.fields]
         for i in context.progress.track(held, "calibration", len(held)):
             evidence = self._evidence(train.batch([i]), context)

@@ -21,7 +21,7 @@ SLOPE = 5e-3
 
 
 class PatchNetwork(nn.Module):
-    """Describes the p × p patch around a pixel.
+    """A network that describes the p × p patch around a pixel.
 
     Kernels as printed in the paper do not shrink a patch to one position; the first kernel for
     p = 17 is 6 instead of 5 and the last for p = 65 is 1 instead of 3, as in all public code.
@@ -42,13 +42,14 @@ class PatchNetwork(nn.Module):
         self.convs = nn.ModuleList(convs)
 
     def forward(self, patches: Tensor) -> Tensor:
-        """Normalised patches (B, 3, p, p) to descriptors (B, 128)."""
+        """Describe normalised patches (B, 3, p, p) by descriptors (B, 128)."""
         return self._run(patches, stride=2 ** sum(k == POOL for k, _ in LAYERS[self.field]))[
             :, :, 0, 0
         ]
 
     def dense(self, images: Tensor, stride: int = 1) -> Tensor:
-        """The descriptor of the patch around every pixel: the same as that of the patch alone.
+        """Describe the patch around every pixel, with the same descriptor as that of the patch
+        alone.
 
         Args:
             images: normalised (B, 3, H, W); mirrored at the border.
@@ -67,8 +68,9 @@ class PatchNetwork(nn.Module):
         return self._run(images, stride)[:, :, :height, :width]
 
     def _run(self, x: Tensor, stride: int) -> Tensor:
-        """Halvings keep every position until ``stride`` is used up: instead of dropping three in
-        four, the layers after them look at every second, fourth or eighth neighbour."""
+        """Run the layers. Halvings keep every position until ``stride`` is used up: instead of
+        dropping three in four, the layers after them look at every second, fourth or eighth
+        neighbour."""
         dilation = 1
         convs = iter(self.convs)
         last = len(LAYERS[self.field]) - 1
@@ -88,13 +90,13 @@ class PatchNetwork(nn.Module):
 
 
 def patch_networks(fields: Sequence[int]) -> nn.ModuleList:
-    """One per receptive field, parameters drawn from torch's global generator."""
+    """Build one network per receptive field, parameters drawn from torch's global generator."""
     networks = nn.ModuleList(PatchNetwork(field) for field in fields)
     return networks.to(memory_format=torch.channels_last)  # convolutions run fastest in it
 
 
 def mirrored(places: Tensor, side: int) -> Tensor:
-    """Positions outside [0, side) reflected back into it, the edge not repeated, however far out.
+    """Reflect positions outside [0, side) back into it, the edge not repeated, however far out.
 
     >>> mirrored(torch.arange(-3, 6), 3).tolist()
     [1, 2, 1, 0, 1, 2, 1, 0, 1]

@@ -20,15 +20,15 @@ class UsTeacher(Asset):
 
     Section 3.1 of the paper with the losses it used for MVTec AD: the distance of a decoded
     descriptor to the pre-trained network's, and the correlation of the descriptor's dimensions over
-    the batch. The triplet loss, whose weight was zero there, is left out. Patches are a sixteenth to
-    a quarter of the image's side wide, resized to p × p, and grey once in ten times. All receptive
-    fields are trained side by side, each on its own view of the same windows.
+    the batch. The triplet loss, whose weight was zero there, is left out. Patches are a sixteenth
+    to a quarter of the image's side wide, resized to p × p, and grey once in ten times. All
+    receptive fields are trained side by side, each on its own view of the same windows.
 
-    Two readings keep a descriptor from shrinking to a few directions that students regress on
-    anything. The paper sums the correlations of all pairs of dimensions, which dimensions of equal
-    and opposite sign satisfy; here their squares are summed, per dimension. And the pre-trained
-    descriptor is standardised first, or its mean and its few largest dimensions would be all that a
-    short training sees.
+    Two readings keep a descriptor from shrinking to a few directions, which students would predict
+    on any image. The paper sums the correlations of all pairs of dimensions, which dimensions of
+    equal and opposite sign satisfy; here their squares are summed, per dimension. And the
+    pre-trained descriptor is standardised first, or its mean and its few largest dimensions would
+    be all that a short training sees.
 
     Args:
         backbone: the pre-trained network.
@@ -112,13 +112,13 @@ class UsTeacher(Asset):
         return State(tensors, training.facts())
 
     def _described(self, patches: Tensor, context: Context) -> Tensor:
-        """The pre-trained network's descriptors of patches, (B, C)."""
+        """Compute the pre-trained network's descriptors of patches, (B, C)."""
         pretrained = context.backbone(self.backbone)
         features = pretrained(patches, pretrained.resolve((self.layer,)))[0]
         return features.view(*features.shape[:2], -1).mean(2)
 
     def _scale(self, images: Images, batch: int, context: Context) -> Tensor:
-        """Mean and spread of the pre-trained descriptors over one pass, (F, 2, C)."""
+        """Measure mean and spread of the pre-trained descriptors over one pass, (F, 2, C)."""
         moments = [Moments() for _ in self.fields]
         steps = -(-len(images) // batch)
         tracked = context.progress.track(images.batches(batch), "descriptor statistics", steps)
@@ -141,14 +141,15 @@ class Windows:
 
     def __init__(self, count: int, generator: torch.Generator) -> None:
         draws = torch.rand(4, count, generator=generator)
-        # the images' side resized to between 4 p and 16 p, seen from the window's side
+        # the window's share of the image's side: a window of p pixels in an image of 4 p to 16 p
         self.share = 1 / (4 + 12 * draws[0])
         self.x = (1 - self.share) * (2 * draws[1] - 1)
         self.y = (1 - self.share) * (2 * draws[2] - 1)
         self.grey = (draws[3] < 0.1).float()
 
     def cut(self, pixels: Tensor, side: int) -> Tensor:
-        """(B, 3, H, W) to (B, 3, side, side), averaged where the window has more pixels."""
+        """Cut windows (B, 3, side, side) out of (B, 3, H, W), averaged where a window has more
+        pixels."""
         count, finest = len(pixels), max(pixels.shape[2:])
         fine = max(1, -(-finest // (4 * side)))
         zero = torch.zeros_like(self.x)
@@ -164,7 +165,7 @@ class Windows:
 
 
 def correlation(descriptors: Tensor) -> Tensor:
-    """Squared correlation coefficients of all pairs of different dimensions, summed, per dimension.
+    """Sum the squared correlation coefficients of all pairs of different dimensions, per dimension.
 
     Args:
         descriptors: float32 (B, D), B at least 2.
@@ -176,7 +177,8 @@ def correlation(descriptors: Tensor) -> Tensor:
 
 
 def teacher_weights(context: Context, fields: Sequence[int]) -> list[dict[str, Tensor]]:
-    """Weights of the asset's teachers for these receptive fields, each for one patch network.
+    """Load the weights of the asset's teachers for these receptive fields, each for one patch
+    network.
 
     Raises:
         AssetError: the asset has no teacher for one of them.

@@ -29,7 +29,7 @@ def mvtec_slots(
     heads: dict[str, str] | None = None,
     decimals: int = 1,
 ) -> tuple[Slot, ...]:
-    """One slot per category in the order of print, then the average.
+    """List one slot per category in the order of print, then the average.
 
     Args:
         metrics: of every slot.

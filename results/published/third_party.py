@@ -21,7 +21,7 @@ UNTOLD = "the source does not tell its whole configuration"
 def _source(
     name: str, paper: str, settings: Mapping[str, Mapping[str, Any]], no_verdict: str = ""
 ) -> Layout:
-    """All numbers of a source.
+    """Lay out all numbers of a source.
 
     Args:
         name: of the table.

@@ -15,10 +15,12 @@ import pytest
 from PIL import Image
 from safetensors.torch import save_file
 
-from benchmark.data.verify import CategoryReport, verify
+from benchmark.data.report import CategoryReport
+from benchmark.data.verify import verify
 from benchmark.datasets.folder import FolderData
 from benchmark.errors import DataError, SettingsError
 from benchmark.features.backbones import untrained
+from benchmark.runner.protocol import Protocol
 
 Bench = Callable[..., tuple[int, str]]
 RUN = ("--weights", "random", "--methods", "padim", "--set", "padim.backbone=resnet18")
@@ -166,9 +168,32 @@ def test_a_third_folder_of_pictures_is_asked_about(camera: Camera, third: str) -
         counts(camera.root)
 
 
+@pytest.mark.parametrize(
+    ("strays", "line"),
+    [
+        (numbered("bad/overlay", 3), "bad/overlay/**"),
+        (numbered("good/preview", 3), "good/preview/**"),
+        (numbered("bad", 3, "{:03}_overlay.png"), r"bad/*_overlay.png"),
+        (numbered("misc", 3), "misc/**"),
+    ],
+)
+def test_pictures_made_of_others_are_asked_about(
+    camera: Camera, strays: list[str], line: str
+) -> None:
+    camera.photos(*numbered("good", 5), *numbered("bad", 3), *strays)
+    with pytest.raises(DataError) as error:
+        counts(camera.root)
+    assert str(error.value).endswith(f"\nunused: {line}")
+    (camera.root / "folder.yaml").write_text(str(error.value).splitlines()[-1])
+    assert counts(camera.root) == (4, 1, 3)
+
+
 def test_validation_images_are_neither_good_nor_bad(camera: Camera) -> None:
     camera.photos(*numbered("good", 5), *numbered("bad", 3), *numbered("val", 3))
     assert counts(camera.root) == (4, 1, 3) and kinds(camera.root)["validation"] == 3
+    data = FolderData(camera.root)
+    (category,) = map(data.category, data.categories())
+    assert Protocol().divide(category, FolderData, "x") == ([0, 1, 2, 3], [4, 5, 6])
 
 
 def test_folders_of_masks_per_image_are_named_with_the_remedy(camera: Camera) -> None:

@@ -15,10 +15,10 @@ import numpy as np
 from PIL import Image
 
 from benchmark.data.dataset import Role
-from benchmark.datasets._propose import proposal
-from benchmark.datasets._roles import assign, in_order
-from benchmark.datasets._rules import Rules, read_rules
 from benchmark.datasets.folder import FolderData
+from benchmark.datasets.folder.propose import proposal
+from benchmark.datasets.folder.roles import assign, in_order
+from benchmark.datasets.folder.rules import Rules, read_rules
 
 TREES = int(os.environ.get("BENCH_TREES", "200"))
 NONE = Rules(Path("folder.yaml"))

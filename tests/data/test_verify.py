@@ -11,7 +11,8 @@ from PIL import Image
 
 from benchmark import Category, Dataset, Sample
 from benchmark.data.dataset import ArraySource
-from benchmark.data.verify import CategoryReport, verify
+from benchmark.data.report import CategoryReport
+from benchmark.data.verify import verify
 from benchmark.datasets.folder import FolderData
 from benchmark.datasets.mvtec import MvtecAD
 from benchmark.errors import DataError

@@ -7,11 +7,12 @@ import pytest
 
 from benchmark import Category, Sample
 from benchmark.data.dataset import ArraySource
+from benchmark.datasets.mvtec import MvtecAD
 from benchmark.errors import BenchError, SettingsError
 from benchmark.metrics import image_metrics
 from benchmark.metrics.groups import group_metrics
 from benchmark.records.resample import Draws, image_values
-from benchmark.runner.protocol import divide, split
+from benchmark.runner.protocol import Protocol, split
 
 IMAGE = ArraySource(np.zeros((2, 2), np.uint8), "image")
 CLIPS = [f"clip{i // 5}" for i in range(50)]
@@ -19,20 +20,22 @@ CLIPS = [f"clip{i // 5}" for i in range(50)]
 
 def test_hold_out_takes_whole_groups() -> None:
     frames = [Sample(str(i), IMAGE, group=clip) for i, clip in enumerate(CLIPS)]
-    train, held = divide(Category("all", frames, []), 0.2, "toy", "all")
+    train, held = Protocol(holdout=0.2).divide(Category("all", frames, []), MvtecAD, "toy", "all")
     assert sorted(train + held) == list(range(50)) and len(held) == 10
     assert not {CLIPS[i] for i in train} & {CLIPS[i] for i in held}
     alone = [Sample(str(i), IMAGE) for i in range(50)]
     ids = [s.id for s in alone]
-    assert divide(Category("all", alone, []), 0.2, "toy", "all") == split(ids, 0.2, "toy", "all")
+    assert Protocol(holdout=0.2).divide(Category("all", alone, []), MvtecAD, "toy", "all") == split(
+        ids, 0.2, "toy", "all"
+    )
 
 
 def test_a_validation_split_is_held_out_and_no_other_fraction_with_it() -> None:
     train, validation = ([Sample(f"{part}{i}", IMAGE) for i in range(3)] for part in "tv")
     category = Category("all", train, [], validation)
-    assert divide(category, 0.0, "toy") == ([0, 1, 2], [3, 4, 5])
-    with pytest.raises(SettingsError, match="official validation split of 3"):
-        divide(category, 0.1, "toy")
+    assert Protocol().divide(category, MvtecAD, "toy") == ([0, 1, 2], [3, 4, 5])
+    with pytest.raises(SettingsError, match="validation split of 3"):
+        Protocol(holdout=0.1).divide(category, MvtecAD, "toy")
 
 
 def test_group_metrics_against_plain_ones() -> None:

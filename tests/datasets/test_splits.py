@@ -136,7 +136,7 @@ def test_the_official_validation_split_replaces_the_random_hold_out(
     assert "image_auroc_per_group" not in record["metrics"]  # its images are independent
     refused = ("--dataset", "mvtec_loco", "--data-root", loco, "--holdout", "0.2")
     status, text = bench("run", "--plugin", PLUGIN, "--methods", "mean_colour", *refused)
-    assert status == 1 and "official validation split of 3 normal images" in text
+    assert status == 1 and "validation split of 3 normal images" in text
 
 
 def test_loco_official_numbers() -> None:

@@ -88,14 +88,14 @@ def test_visa_prepared_tree(draw: Draw, top: str) -> None:
     keeps_contract(dataset)
 
 
-def test_an_empty_mask_is_said_by_name_when_a_run_reads_it(
+def test_an_empty_mask_is_refused_by_name_when_a_run_reads_it(
     draw: Draw, bench: Callable[..., tuple[int, str]]
 ) -> None:
     prepared_visa(draw, "")
     draw.mask("candle/ground_truth/bad/000.png")
     run = ("--methods", "padim", "--weights", "random", "--set", "padim.backbone=resnet18")
     status, text = bench("run", "--dataset", "visa", "--data-root", draw.root, *run)
-    assert "candle: warning: empty mask: 1" in text
+    assert status == 1
     assert "ground_truth/bad/000.png: no pixel is marked as defective" in text
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from benchmark import Batch, Context, Detector, FeatureSpec, Images, Prediction
 from benchmark.data.loading import Decoded
-from benchmark.runner.cost import Meter
+from benchmark.runner.cost import Clock
 
 from ..helpers import noise
 
@@ -48,17 +48,17 @@ def test_backbone_seconds_count_once_whoever_paid(
     if paid_before:  # by another cell of the run
         for part in (images.train, images.test):
             features.extract(part.batches(2), context.geometry, "resnet18", layers)
-    meter = Meter(features, context)
-    with meter.fitting():
+    clock = Clock(features, context)
+    with clock.fitting():
         detector.fit(images.train, context)
-    with meter.predicting():
+    with clock.predicting():
         detector.predict(images.test.batch([0, 1]), context)
     shared = features.counts.seconds
-    found = meter.finished(detector, images, range(4))
+    found = clock.finished(detector, images, range(4))
     assert found["backbone_seconds"] == pytest.approx(shared)
     assert found["backbone_images"] == (0 if paid_before else 6)
     assert found["fit_seconds"] + found["predict_seconds"] == pytest.approx(
-        shared + meter.own["fit"] + meter.own["predict"]
+        shared + clock.own["fit"] + clock.own["predict"]
     )
-    for own in meter.own.values():  # the sleep, and no backbone pass
+    for own in clock.own.values():  # the sleep, and no backbone pass
         assert OWN <= own < OWN + max(0.5 * shared, OWN)

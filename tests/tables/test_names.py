@@ -61,7 +61,9 @@ class Mine(Padim):
 def described(name: str, *plugins: Path) -> dict[str, object]:
     cls, preset = Registry(plugins).method(name)
     settings = resolve(cls, preset, name)
-    plan = MethodPlan(name, cls, settings, Geometry(), asset_classes=cls(**settings).assets())
+    plan = MethodPlan(
+        name, cls, settings, Geometry(), cls.version, asset_classes=cls(**settings).assets()
+    )
     return plan.description()
 
 

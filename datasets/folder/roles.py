@@ -9,120 +9,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from benchmark.data.dataset import Role
 
-from ._masks import DERIVED, FEW, IMAGES, LOOKS, Beside, Look, Looks, Pairing, spread_over, unused
-from ._names import bare, composed, has_word, is_system, meaning, stem_of, suffix_of
-from ._rules import Rules, literal
-
-Dirs = tuple[str, ...]
+from .masks import DERIVED, FEW, IMAGES, LOOKS, Beside, Look, Looks, Pairing, spread_over, unused
+from .names import bare, composed, has_word, meaning, stem_of, suffix_of
+from .reading import Dirs, Reading, own, read, told
+from .rules import Rules, literal
 
 EVERY = 5
 """Without a test split every fifth good image is a test image."""
-SAYS_NOTHING = ("image", "place")
-
-
-@dataclass
-class Reading:
-    """What the names of the folders above some files say.
-
-    Attributes:
-        dirs: these names.
-        split, label: train, test or validation; good or defect; empty when nothing says.
-        type: the defect type.
-        label_at, generic: which folder gave the label, and whether it is a word for any defect.
-        mask_at, thumb_at, doubt_at: which folder holds masks, thumbnails, or is doubtful.
-        open: folders whose names may hide masks.
-        system: hidden, or made by a system.
-        clash: why no role fits, or two do.
-        culprit: the folder that is to blame.
-    """
-
-    dirs: Dirs
-    split: str = ""
-    label: str = ""
-    type: str = ""
-    label_at: int = -1
-    generic: bool = False
-    mask_at: int = -1
-    thumb_at: int = -1
-    doubt_at: int = -1
-    open: list[int] = field(default_factory=list)
-    system: bool = False
-    clash: str = ""
-    culprit: int = 0
-
-    @property
-    def usable(self) -> bool:
-        """Whether its files may be samples."""
-        return not self.system and self.mask_at < 0 and self.thumb_at < 0
-
-    def blame(self, why: str, at: int) -> None:
-        if not self.clash:
-            self.clash, self.culprit = why, at
-
-
-def read(dirs: Dirs) -> Reading:
-    """Reads the folders above a file, from the outermost to its own."""
-    reading = Reading(dirs)
-    for at, name in enumerate(dirs):
-        says = meaning(name)
-        if is_system(name):
-            reading.system = True
-        elif "mask" in says.kinds and says.only(
-            "mask", "annotation", "train", "test", "validation", "good", *SAYS_NOTHING
-        ):
-            reading.mask_at = at
-        elif says.kinds and says.only("thumbnail", *SAYS_NOTHING) and "thumbnail" in says.kinds:
-            reading.thumb_at = at
-        else:
-            _label(reading, at)
-            continue
-        break
-    return reading
-
-
-def _label(reading: Reading, at: int) -> None:
-    """One folder that is no folder of masks: its split, its label, or nothing."""
-    name = reading.dirs[at]
-    says = meaning(name)
-    split, label = says.one_of("train", "test", "validation"), says.one_of("good", "bad")
-    if not says.only(*SAYS_NOTHING) and (says.rest or {"mask", "annotation"} & says.kinds):
-        reading.open.append(at)
-    clear = says.only("train", "test", "validation", "good", "bad", *SAYS_NOTHING)
-    if clear and split:
-        if reading.split and reading.split != split:
-            reading.blame(f"below {reading.split} and below {name}", at)
-        reading.split = split
-    if clear and label:
-        if reading.label and (label == "good") != (reading.label == "good"):
-            reading.blame(f"below {reading.dirs[reading.label_at]} and below {name}", at)
-        elif not reading.label:
-            reading.label = "good" if label == "good" else "defect"
-            reading.type, reading.label_at, reading.generic = name, at, True
-        return
-    if split and not reading.split and not clear:
-        reading.blame(f"{name} is a folder for {split}, or something else?", at)
-    if clear:
-        return
-    if "doubtful" in says.kinds and reading.doubt_at < 0:
-        reading.doubt_at = at
-    if not reading.label:
-        reading.label, reading.type, reading.label_at = "defect", name, at
-        if "good" in says.kinds:
-            reading.blame(f"{name} holds good images, or a kind of defect?", at)
-    elif reading.label == "defect" and reading.generic and reading.type == _own(reading):
-        reading.type = name
-
-
-def _own(reading: Reading) -> str:
-    return reading.dirs[reading.label_at]
 
 
 def assign(files: Iterable[str], rules: Rules, look: Look, divide: bool = True) -> dict[str, Role]:
-    """The role of every file.
+    """Assign a role to every file.
 
     Args:
         files: paths of the image files below a category, with forward slashes.
@@ -155,7 +56,7 @@ def assign(files: Iterable[str], rules: Rules, look: Look, divide: bool = True) 
         reading = readings[dirs]
         if reading.mask_at >= 0 and not reading.system:
             for path in here:
-                pairing.add(path, _told(reading))
+                pairing.add(path, told(reading))
             continue
         roles |= {path: layout.role(reading, path) for path in here}
         if reading.usable and not reading.clash:
@@ -173,13 +74,13 @@ def assign(files: Iterable[str], rules: Rules, look: Look, divide: bool = True) 
 
 
 def in_order(path: str) -> tuple[Dirs, str]:
-    """What files are sorted by: their folder, then their name."""
+    """Return what files are sorted by: their folder, then their name."""
     *dirs, name = path.split("/")
     return tuple(dirs), name
 
 
 def _stated(paths: Sequence[str], rules: Rules, pairing: Pairing) -> dict[str, Role]:
-    """The roles that the user's rules give."""
+    """Assign the roles that the user's rules give."""
     roles: dict[str, Role] = {}
     for path in paths:
         hits = rules.match(path)
@@ -189,8 +90,8 @@ def _stated(paths: Sequence[str], rules: Rules, pairing: Pairing) -> dict[str, R
         elif hits:
             rule, found = hits[0]
             if rule.role == "mask":
-                told = _told(read(in_order(path)[0]))
-                pairing.stated[path] = (found.get("stem"), found.get("type"), told)
+                below = told(read(in_order(path)[0]))
+                pairing.stated[path] = (found.get("stem"), found.get("type"), below)
                 continue
             kind = found.get("type") or rule.folder or "defect"
             why = f"{rules.file.name}: {rule.pattern}"
@@ -199,7 +100,7 @@ def _stated(paths: Sequence[str], rules: Rules, pairing: Pairing) -> dict[str, R
 
 
 class _Layout:
-    """What folders mean beside each other."""
+    """The meaning of folders beside each other."""
 
     def __init__(self, readings: Sequence[Reading], split: bool) -> None:
         self.split = split
@@ -207,13 +108,13 @@ class _Layout:
             composed(r.type) for r in readings if r.label == "defect" and r.split != "train"
         }
         self.generic = {
-            r.dirs[: r.label_at]: _own(r)
+            r.dirs[: r.label_at]: own(r)
             for r in readings
             if r.label == "defect" and r.generic and r.split != "train"
         }
 
     def role(self, r: Reading, path: str) -> Role:
-        """The role of the images in one folder."""
+        """Return the role of the images in one folder."""
         if r.system or r.thumb_at >= 0:
             return Role("unused", why="thumbnails" if not r.system else "hidden, or of a system")
         if r.clash:
@@ -229,9 +130,9 @@ class _Layout:
         if self.split and not r.split:
             return self._ask(r, max(r.label_at, 0), "below no folder for train or test")
         if r.label == "defect":
-            name = _own(r)
-            if r.doubt_at == r.label_at:
-                return self._ask(r, r.label_at, f"is {name} a kind of defect?")
+            name = own(r)
+            if r.doubt_at >= 0 and r.type == r.dirs[r.doubt_at]:
+                return self._ask(r, r.doubt_at, f"is {r.type} a kind of defect, or something else?")
             other = self.generic.get(r.dirs[: r.label_at])
             if other and not r.generic:
                 why = f"beside {other}: is {name} a kind of defect, or something else?"
@@ -244,12 +145,12 @@ class _Layout:
             return Role("train", why=self._why(r))
         if r.generic or composed(r.type) in self.types:
             return Role("unused", why="defective, and training takes good images only")
-        asked = self._ask(r, r.label_at, f"{_own(r)} is not known to hold good images")
+        asked = self._ask(r, r.label_at, f"{own(r)} is not known to hold good images")
         return replace(asked, settle=asked.settle.replace("unused", "train", 1))
 
     def _why(self, r: Reading) -> str:
         names = [n for n in r.dirs if meaning(n).one_of("train", "test", "validation")]
-        names += [_own(r)] if r.label and _own(r) not in names else []
+        names += [own(r)] if r.label and own(r) not in names else []
         return f"below {' and '.join(dict.fromkeys(names))}"
 
     def _ask(self, r: Reading, at: int, why: str) -> Role:
@@ -259,7 +160,7 @@ class _Layout:
 def _settle_folders(
     folders: dict[Dirs, list[str]], readings: dict[Dirs, Reading], looks: Looks
 ) -> bool | None:
-    """Finds folders of masks among those whose names do not tell, by what is pictured.
+    """Find folders of masks among those whose names do not tell, by what is pictured.
 
     Returns:
         What the good images look like themselves: True two-valued, None unclear, False photographs.
@@ -291,7 +192,8 @@ def _settle_folders(
 
 
 def _unclear(found: Sequence[bool | None], goods: bool | None, word: bool) -> bool:
-    """Whether pictures may be masks as well as images, given what the good images look like."""
+    """Tell whether pictures may be masks as well as images, given what the good images look
+    like."""
     if goods is False:
         return not any(found) and False not in found
     return word and True in found
@@ -300,7 +202,7 @@ def _unclear(found: Sequence[bool | None], goods: bool | None, word: bool) -> bo
 def _goods(
     folders: dict[Dirs, list[str]], readings: dict[Dirs, Reading], looks: Looks
 ) -> bool | None:
-    """What good images look like: a few of every file format, since masks may lie among them."""
+    """Look at good images: a few of every file format, since masks may lie among them."""
     formats: dict[str, list[str]] = defaultdict(list)
     for dirs, paths in folders.items():
         r = readings[dirs]
@@ -315,7 +217,7 @@ def _goods(
 
 
 def _doubt(roles: dict[str, Role], looks: Looks, goods: bool | None, stated: set[str]) -> None:
-    """A two-valued picture among photographs that no name makes a mask is unsettled."""
+    """Make a two-valued picture among photographs unsettled when no name makes it a mask."""
     for path, two_valued in looks.seen.items():
         taken = path in roles and roles[path].kind in IMAGES and path not in stated
         if taken and two_valued and goods is not True:
@@ -326,7 +228,7 @@ def _doubt(roles: dict[str, Role], looks: Looks, goods: bool | None, stated: set
 def _check_thumbnails(
     roles: dict[str, Role], readings: dict[Dirs, Reading], folders: dict[Dirs, list[str]]
 ) -> None:
-    """Thumbnails are unused only when they are of images that are there."""
+    """Make thumbnails unsettled when they are of no image that is there."""
     images = [p for p, r in roles.items() if r.kind in IMAGES]
     known = spread_over(images)
     for dirs, reading in readings.items():
@@ -338,20 +240,8 @@ def _check_thumbnails(
                     roles[path] = unused(why, f"{literal(prefix)}/**")
 
 
-def _told(reading: Reading) -> tuple[str, ...]:
-    """What the folders around a mask tell about its image: their names but for words for masks."""
-    out = []
-    for at, name in enumerate(reading.dirs):
-        if at == reading.mask_at:
-            known = meaning(name).kinds & {"mask", "annotation"}
-            name = bare(name, "mask", "annotation", "image") if known else ""
-        if name and not (meaning(name).only(*SAYS_NOTHING) and meaning(name).kinds):
-            out.append(composed(name))
-    return tuple(out)
-
-
 def _divided(roles: dict[str, Role]) -> dict[str, Role]:
-    """Good images without a split: every fifth for testing, the others for training."""
+    """Divide good images without a split: every fifth for testing, the others for training."""
     good = sorted((p for p, r in roles.items() if r.kind == "good"), key=in_order)
     out = {}
     for number, path in enumerate(good, 1):

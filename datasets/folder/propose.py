@@ -8,15 +8,15 @@ from pathlib import PurePosixPath
 
 from benchmark.data.dataset import Role
 
-from ._names import composed, is_system
-from ._rules import line, literal
+from .names import composed, is_system
+from .rules import line, literal
 
 Said = tuple[str, str]
 """A role and a pattern."""
 
 
 def proposal(categories: Mapping[str, Mapping[str, Role]]) -> str:
-    """The text of a folder.yaml.
+    """Write the text of a folder.yaml.
 
     Args:
         categories: the roles of each category's files, good images not yet divided.
@@ -46,7 +46,7 @@ def _images(roles: Mapping[str, Role]) -> Iterator[Said]:
 
 
 def _folder(prefix: tuple[str, ...], roles: Mapping[str, Role]) -> Iterator[Said]:
-    """Patterns for the images below a folder, as few as there can be."""
+    """Yield patterns for the images below a folder, as few as there can be."""
     said = {(role.kind, role.of) for role in roles.values()}
     below = "".join(f"{literal(part)}/" for part in prefix)
     if len(said) == 1 and prefix and _same(next(iter(said)), prefix):
@@ -69,7 +69,8 @@ def _folder(prefix: tuple[str, ...], roles: Mapping[str, Role]) -> Iterator[Said
 
 
 def _same(said: Said, prefix: tuple[str, ...]) -> bool:
-    """Whether a pattern that ends in this folder says this role: the folder names a defect type."""
+    """Tell whether a pattern that ends in this folder gives this role; a defect needs a folder
+    called after its type."""
     return said[0] != "defect" or said[1] == prefix[-1]
 
 

@@ -24,7 +24,7 @@ import yaml
 
 from benchmark.errors import SettingsError, unknown
 
-from ._names import is_system
+from .names import is_system
 
 FILE = "folder.yaml"
 ROLES = ("train", "good", "defect", "validation", "mask", "unused")
@@ -64,7 +64,7 @@ class Rules:
     rules: tuple[Rule, ...] = ()
 
     def match(self, path: str) -> list[tuple[Rule, dict[str, str]]]:
-        """The rules that count for a path, with what its placeholders stand for: one, none, or
+        """Find the rules that count for a path, with what its placeholders stand for: one, none, or
         several that contradict each other."""
         path = unicodedata.normalize("NFC", path)
         hidden = {part for part in path.split("/") if is_system(part)}
@@ -81,7 +81,7 @@ class Rules:
 
 
 def read_rules(folder: Path) -> Rules:
-    """The rules in a folder's folder.yaml; none when there is no such file.
+    """Read the rules in a folder's folder.yaml; none when there is no such file.
 
     Raises:
         SettingsError: not YAML, or a role that does not exist.
@@ -112,7 +112,7 @@ def read_rules(folder: Path) -> Rules:
 
 
 def line(role: str, patterns: Iterable[str]) -> str:
-    """One line of a folder.yaml.
+    """Write one line of a folder.yaml.
 
     >>> line("unused", ["preview.jpg"]), line("good", ["ok/**", "b/**"])
     ('unused: preview.jpg', 'good: [ok/**, b/**]')
@@ -125,7 +125,7 @@ def line(role: str, patterns: Iterable[str]) -> str:
 
 
 def literal(path: str) -> str:
-    """A pattern that fits a path; characters with a meaning of their own become ``?``."""
+    """Write a pattern that fits a path; characters with a meaning of their own become ``?``."""
     return "".join("?" if c in "*?{}" or not c.isprintable() else c for c in path)
 
 

@@ -20,21 +20,20 @@ the others are for training. That order is the only rule: no image decides about
 from __future__ import annotations
 
 import unicodedata
-from collections import defaultdict
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from benchmark import Category, Dataset, Sample
 from benchmark.data.dataset import Role
-from benchmark.data.images import EXTENSIONS
 from benchmark.data.looks import annotates
 from benchmark.errors import DataError, unknown
 
-from ._files import image_files, lacking, pictures, sample, subfolders, usable_name
-from ._names import Meaning, meaning
-from ._propose import proposal
-from ._roles import SAYS_NOTHING, assign, in_order
-from ._rules import FILE, Rules, line, literal, read_rules
+from .._files import image_files, pictures, sample, subfolders, usable_name
+from .layouts import holds_category
+from .propose import proposal
+from .refusals import require_images, require_masks, require_roles
+from .roles import assign, in_order
+from .rules import FILE, Rules, read_rules
 
 
 class FolderData(Dataset):
@@ -47,7 +46,7 @@ class FolderData(Dataset):
     size = 256
 
     def categories(self) -> list[str]:
-        """The folders that hold a category, or the folder itself, under its own name.
+        """List the folders that hold a category, or the folder itself, under its own name.
 
         A name that no category can have is listed too, so that it is named and the others run.
 
@@ -57,7 +56,7 @@ class FolderData(Dataset):
         return list(self._folders())
 
     def category(self, name: str) -> Category:
-        """The samples of one category.
+        """List the samples of one category.
 
         Without any mask in the category its samples have none, and pixel metrics are undefined.
 
@@ -66,10 +65,10 @@ class FolderData(Dataset):
         """
         roles = self.roles(name)
         folder = self._folders()[_composed(name)]
-        _require_roles(name, roles, self._rules(folder))
+        require_roles(name, roles, self._rules(folder))
         category = _category(name, folder, roles)
-        _require_images(folder, category)
-        _require_masks(folder, category, roles)
+        require_images(folder, category)
+        require_masks(folder, category, roles)
         return category
 
     def listing(self, name: str) -> Category:
@@ -77,7 +76,7 @@ class FolderData(Dataset):
         return _category(name, self._folders()[_composed(name)], roles)
 
     def roles(self, name: str) -> Mapping[str, Role]:
-        """The role of every image file below a category, by its path there."""
+        """Return the role of every image file below a category, by its path there."""
         return self._roles(name)
 
     def unread(self) -> list[str]:
@@ -127,24 +126,24 @@ class FolderData(Dataset):
         return assign(image_files(folder), self._rules(folder), look, divide)
 
     def _rules(self, folder: Path) -> Rules:
-        """A category's own folder.yaml, or the one beside all categories."""
+        """Read a category's own folder.yaml, or the one beside all categories."""
         own = read_rules(folder)
         return own if own.rules or self.root is None else read_rules(self.root)
 
     def _folders(self) -> dict[str, Path]:
-        """Folder of every category."""
+        """Find the folder of every category."""
         if self.root is None or not self.root.is_dir():
             where = (
                 "no data root was given" if self.root is None else f"{self.root}: no such folder"
             )
             raise DataError(f"folder: {where}; {self.origin}.\n{_ACCEPTED}")
         rules = read_rules(self.root)
-        if _holds_category(self.root) or _stated(self.root, rules):
+        if holds_category(self.root) or _stated(self.root, rules):
             plain = self.root.name not in ("", "..")  # a link keeps its own name
             return {_composed((self.root if plain else self.root.resolve()).name): self.root}
         found: dict[str, Path] = {}
         for path in subfolders(self.root):
-            if _holds_category(path) or _stated(path, rules):
+            if holds_category(path) or _stated(path, rules):
                 other = found.setdefault(_composed(path.name), path)
                 if other is not path:
                     raise DataError(f"{other} and {path}: the same name; rename one of them")
@@ -156,165 +155,42 @@ class FolderData(Dataset):
 
 
 def _category(name: str, folder: Path, roles: Mapping[str, Role]) -> Category:
-    """The samples among files with roles; a mask that is missing is None."""
+    """Sort files with roles into the samples of a category; a mask that is missing is None."""
     masks = {role.of: path for path, role in roles.items() if role.kind == "mask"}
     train: list[Sample] = []
     test: list[Sample] = []
+    validation: list[Sample] = []
     for path in sorted(roles, key=in_order):
         role = roles[path]
         if role.kind == "train":
             train.append(sample(folder, folder / path))
+        elif role.kind == "validation":
+            validation.append(sample(folder, folder / path))
         elif role.kind == "good":
             test.append(sample(folder, folder / path))
         elif role.kind == "defect":
             mask = folder / masks[path] if path in masks else None
             test.append(sample(folder, folder / path, role.of, mask))
-    return Category(name, train, test)
-
-
-def _require_roles(name: str, roles: Mapping[str, Role], rules: Rules) -> None:
-    """Raises DataError for image files without a role, ending with the line that settles it."""
-    asked = {path: role for path, role in roles.items() if role.kind == "unsettled"}
-    if not asked:
-        return
-    whys: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for path, role in asked.items():
-        whys[role.why, role.settle if role.settle.endswith("/**") else ""].append(path)
-    said = [
-        f"{paths[0]}{f' and {len(paths) - 1} more' if len(paths) > 1 else ''}: {why}"
-        for (why, _), paths in whys.items()
-    ]
-    several = len(asked) > 1
-    lines = _settling(roles)
-    raise DataError(
-        f"category {name!r}: {len(asked)} image {'files have' if several else 'file has'} no role, "
-        f"or could have two:{lacking(said, 5)}\nWrite the role into {rules.file} (train, good, "
-        "defect, mask, validation or unused), for instance:\n" + "\n".join(lines)
-    )
-
-
-def _settling(roles: Mapping[str, Role]) -> list[str]:
-    """The lines that give all unsettled files a role: whole folders where nothing else is in them."""
-    patterns: dict[str, dict[str, None]] = defaultdict(dict)
-    settled = {p for path, r in roles.items() if r.kind != "unsettled" for p in _above(path)}
-    for path, role in roles.items():
-        if role.kind != "unsettled":
-            continue
-        name, _, pattern = role.settle.partition(":")
-        alone = [prefix for prefix in _above(path) if prefix not in settled]
-        if alone:
-            pattern = f"{literal(alone[0])}/**"
-        patterns[name][pattern] = None
-    return [line(name, listed) for name, listed in patterns.items()]
-
-
-def _above(path: str) -> list[str]:
-    """The folders above a file, the outermost first."""
-    parts = path.split("/")
-    return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
-
-
-def _require_images(folder: Path, category: Category) -> None:
-    """Raises DataError when a category has nothing to train on or nothing to test."""
-    normal = "put them into train/good"
-    test = (
-        "put good and defective ones, or only one kind, into test/good and test/<defect>; or name "
-        "two folders good and bad without train and test, then every fifth good image becomes a "
-        "test image"
-    )
-    for samples, missing, remedy in (
-        (category.train, "no normal images to train on", normal),
-        (category.test, "no images to test", test),
-    ):
-        if not samples:
-            raise DataError(
-                f"category {category.name!r} is empty: {missing} below {folder} (looked for "
-                f"{', '.join(sorted(EXTENSIONS))}); {remedy}"
-            )
-
-
-def _require_masks(folder: Path, category: Category, roles: Mapping[str, Role]) -> None:
-    """Raises DataError when some defective images have a mask and others have none."""
-    defective = [s for s in category.test if s.label]
-    missing = [s for s in defective if s.mask is None]
-    if not missing or len(missing) == len(defective):
-        return
-    there = next(s for s in defective if s.mask is not None)
-    assert there.mask is not None
-    mask = Path(there.mask.name()).relative_to(folder)
-    lines = [
-        f"{folder / s.id}\n    expected mask: {_expected(folder, s, there, mask)}" for s in missing
-    ]
-    raise DataError(
-        f"category {category.name!r}: {len(missing)} of {len(defective)} defective images "
-        f"have no mask:{lacking(lines)}\nAdd them, or remove all masks to run without."
-    )
-
-
-def _expected(folder: Path, s: Sample, other: Sample, mask: Path) -> Path:
-    """Where the mask of a sample belongs, as ``mask`` belongs to ``other``."""
-    image, like = PurePosixPath(s.id), PurePosixPath(other.id)
-    place = mask.as_posix().replace(like.stem, image.stem)
-    return folder / place.replace(f"/{like.parent.name}/", f"/{image.parent.name}/")
-
-
-def _holds_category(folder: Path, depth: int = 2) -> bool:
-    """Whether the folders in a folder are those of one category.
-
-    Folders of images are looked into where folders of masks stand beside them, or further up.
-    """
-    below = subfolders(folder)
-    if any(_is_part(path, below) for path in below):
-        return True
-    masks = any("mask" in meaning(path.name).kinds for path in below)
-    wrappers = [p for p in below if meaning(p.name) == Meaning(frozenset({"image"}), False)]
-    # a folder images/ with train and test in it is a category of that name, unless masks/ or another
-    # folder of images is around it
-    return depth > 0 and any(
-        _holds_category(path, depth - 1) and (masks or depth == 1 or not _is_direct(path))
-        for path in wrappers
-    )
-
-
-def _is_part(path: Path, siblings: list[Path]) -> bool:
-    """Whether a folder is a split, or the good images, of the category around it; a category that
-    happens to be called regular or test is not."""
-    says = meaning(path.name)
-    if not (says.only("train", "test", "good", *SAYS_NOTHING) and says.kinds - set(SAYS_NOTHING)):
-        return False
-    kinds = [meaning(p.name).one_of("train", "test") for p in subfolders(path)]
-    if "train" in kinds and "test" in kinds:
-        return False
-    alike = [p for p in siblings if image_files(p) and not meaning(p.name).kinds & {"mask"}]
-    return says.kinds != {"good"} or not all(_is_direct(p) for p in alike)
-
-
-def _is_direct(folder: Path) -> bool:
-    """Whether a folder of a folder is called train, test or good."""
-    return any(
-        meaning(p.name).only("train", "test", "good", *SAYS_NOTHING)
-        and meaning(p.name).one_of("train", "test", "good")
-        for p in subfolders(folder)
-    )
+    return Category(name, train, test, validation)
 
 
 def _stated(folder: Path, rules: Rules) -> bool:
-    """Whether a rule says that a folder holds good images."""
+    """Tell whether a rule says that a folder holds good images."""
     roles = {"train", "good"}
     rules = Rules(rules.file, tuple(r for r in rules.rules if r.role in roles))
     return bool(rules.rules) and any(rules.match(path) for path in image_files(folder))
 
 
 def _composed(name: str) -> str:
-    """A folder's name as a category's: composed Unicode; what cannot be shown is escaped, which
-    no usable name is."""
+    """Turn a folder's name into a category's: composed Unicode; what cannot be shown is escaped,
+    which no usable name is."""
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     return unicodedata.normalize("NFC", text)
 
 
 def _tree(folder: Path, limit: int = 12) -> str:
-    """The first two levels of a folder, for an error message."""
+    """Draw the first two levels of a folder, for an error message."""
     lines = []
     for path in subfolders(folder):
         lines.append(f"  {path.name}/ ({len(pictures(path))} images)")

@@ -60,13 +60,13 @@ _LONGEST = max(phrase.count(" ") + 1 for phrase in _SAYS)
 
 
 def composed(name: str) -> str:
-    """The name as it is compared: composed Unicode, case folded."""
+    """Return the name as it is compared: composed Unicode, case folded."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a folder's name says.
+    """The meaning of a folder's name.
 
     Attributes:
         kinds: keys of PHRASES.
@@ -77,12 +77,12 @@ class Meaning:
     rest: bool
 
     def one_of(self, *names: str) -> str:
-        """The only one of these kinds; empty when there is none, or several."""
+        """Return the only one of these kinds; empty when there is none, or several."""
         found = [name for name in names if name in self.kinds]
         return found[0] if len(found) == 1 else ""
 
     def only(self, *names: str) -> bool:
-        """Whether it says nothing but these."""
+        """Tell whether it says nothing but these."""
         return not self.rest and self.kinds <= frozenset(names)
 
 
@@ -108,24 +108,24 @@ def meaning(name: str) -> Meaning:
 
 
 def is_system(name: str) -> bool:
-    """Whether a file or folder is hidden, or a folder that a system made."""
+    """Tell whether a file or folder is hidden, or a folder that a system made."""
     return name.startswith(".") or name.lower() in SYSTEM
 
 
 def stem_of(path: str) -> str:
-    """The name of the file at a path with forward slashes, without its ending."""
+    """Return the name of the file at a path with forward slashes, without its ending."""
     name = path.rpartition("/")[2]
     return name.rpartition(".")[0] or name
 
 
 def suffix_of(path: str) -> str:
-    """The ending of the file at a path, in lower case."""
+    """Return the ending of the file at a path, in lower case."""
     return path.rpartition("/")[2].rpartition(".")[2].lower()
 
 
 @lru_cache(maxsize=1 << 16)
 def bare(stem: str, *kinds: str) -> str:
-    """A file's stem without the words of these kinds and the separator beside each.
+    """Strip a file's stem of the words of these kinds and the separator beside each.
 
     >>> bare("mask_007", "mask"), bare("7_GT (copy)", "mask"), bare("007", "mask")
     ('007', '7 (copy)', '007')
@@ -144,7 +144,7 @@ def bare(stem: str, *kinds: str) -> str:
 
 
 def has_word(stem: str, *kinds: str) -> bool:
-    """Whether a file's stem has a word of one of these kinds.
+    """Tell whether a file's stem has a word of one of these kinds.
 
     >>> has_word("part7_Mask", "mask"), has_word("unmasked", "mask")
     (True, False)

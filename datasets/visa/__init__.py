@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import ClassVar
 
 from benchmark import Category, Sample
-from benchmark.data.masks import PositiveMask
+from benchmark.data.masks import DefectMask
 
-from ._download import Archive
-from ._files import pictures, sample
-from ._official import Tree, by_stem, defective
-from ._visa_split import TEST_NORMAL
+from .._download import Archive
+from .._files import pictures, sample
+from .._official import Tree, by_stem, defective
+from .split import TEST_NORMAL
 
 # train, good test images; 100 defective ones each
 COUNTS = {
@@ -99,7 +99,7 @@ or 1cls/candle/{train/good,test/good,test/bad,ground_truth/bad}/…"""
         masks = by_stem(folder / "Data" / "Masks" / "Anomaly")
         for path in pictures(images / "Anomaly"):
             mask = masks.get(path.stem)
-            test.append(defective(folder, path, "bad", PositiveMask(mask) if mask else None))
+            test.append(defective(folder, path, "bad", DefectMask(mask) if mask else None))
         return Category(name, train, test)
 
     def mask_path(self, folder: Path, image: Path) -> Path:
@@ -113,7 +113,7 @@ def _is_original(folder: Path) -> bool:
 
 
 def _trees(root: Path, name: str) -> Iterator[Path]:
-    """The folders of an object in the layouts, the original first."""
+    """Yield the folders of an object in the layouts, the original first."""
     if _is_original(root / name):
         yield root / name
     for folder in (root / name, root / "1cls" / name):

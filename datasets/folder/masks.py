@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from benchmark.data.dataset import Role
 
-from ._names import bare, composed, has_word, stem_of, suffix_of
-from ._rules import literal
+from .names import bare, composed, has_word, stem_of, suffix_of
+from .rules import literal
 
 Look = Callable[[str], bool | None]
 """Whether the picture at a path has two values: True a mask, False a photograph, None unclear."""
@@ -22,7 +22,7 @@ IMAGES = ("train", "good", "defect", "validation")
 
 
 class Looks:
-    """Looks at a few pictures of each folder, and remembers.
+    """A memory of looks at a few pictures of each folder.
 
     Attributes:
         seen: what was found, by path.
@@ -34,7 +34,8 @@ class Looks:
         self.seen: dict[str, bool | None] = {}
 
     def at(self, paths: Sequence[str], count: int) -> list[bool | None]:
-        """What ``count`` of them show, evenly spread; fewer where a folder's looks are used up."""
+        """Look at ``count`` of these pictures, evenly spread; fewer where a folder's looks are used
+        up."""
         step = max(1.0, len(paths) / count)
         chosen = [paths[int(i * step)] for i in range(min(count, len(paths)))]
         for path in chosen:
@@ -46,7 +47,7 @@ class Looks:
 
 
 def unused(why: str, path: str) -> Role:
-    """An unsettled file that the user can leave out with this pattern."""
+    """Make the role of an unsettled file that the user can leave out with this pattern."""
     return Role("unsettled", why=why, settle=f"unused:{path}")
 
 
@@ -104,7 +105,7 @@ class Beside:
             groups[key][path] = self._stems[part][0]
 
     def _part(self, stem: str) -> str | None:
-        """The longest other stem that this one begins or ends with, up to a separator."""
+        """Find the longest other stem that this one begins or ends with, up to a separator."""
         cuts = [i for i, c in enumerate(stem) if i and not c.isalnum()]
         parts = [stem[:i] for i in reversed(cuts)] + [stem[i + 1 :] for i in cuts]
         return next((part for part in parts if part in self._stems), None)
@@ -128,10 +129,10 @@ class Beside:
             elif not all_seen or self._looks.seen[path] is None:
                 what = "made of it" if doubtful else "its mask"
                 why = f"another image, or {what}? It is named like {_name(image)}"
-                self.roles[path] = unused(why, literal(path))
+                self.roles[path] = unused(why, _like(path, image))
 
     def _strays(self, images: Sequence[str]) -> None:
-        """Two-valued pictures of another file format than the images around them."""
+        """Look for two-valued pictures of another file format than the images around them."""
         formats: dict[str, list[str]] = defaultdict(list)
         for path in images:
             formats[suffix_of(path)].append(path)
@@ -158,11 +159,11 @@ class Pairing:
         self.stated: dict[str, tuple[str | None, str | None, tuple[str, ...]]] = {}
 
     def add(self, mask: str, below: tuple[str, ...]) -> None:
-        """A mask in a folder of masks; ``below``: the names of folders that tell its image."""
+        """Add a mask in a folder of masks; ``below``: the names of folders that tell its image."""
         self._apart[mask] = below
 
     def settle(self, roles: Mapping[str, Role]) -> dict[str, Role]:
-        """The role of every mask, given those of the images."""
+        """Settle the role of every mask, given those of the images."""
         self._roles = roles
         self._stems: dict[str, list[str]] = defaultdict(list)
         self._plain: dict[str, list[str]] = defaultdict(list)
@@ -213,7 +214,8 @@ class Pairing:
         return self._one(mask, named, ())
 
     def _one(self, mask: str, images: Sequence[str], below: tuple[str, ...]) -> Role:
-        """The one image of a mask; a defective one comes before good ones of the same name."""
+        """Choose the one image of a mask; a defective one comes before good ones of the same
+        name."""
         images = [i for i in images if self._roles[i].kind == "defect"] or list(images)
         nearest = [i for i in images if _folders(i)[-len(below) :] == below] if below else []
         images = nearest or images
@@ -233,7 +235,7 @@ class Pairing:
 
 
 def _once(masks: Mapping[str, Role], images: Mapping[str, Role]) -> dict[str, Role]:
-    """A second mask of the same defective image is unsettled."""
+    """Make a second mask of the same defective image unsettled."""
     first: dict[str, str] = {}
     out = {}
     for mask, role in masks.items():
@@ -245,7 +247,7 @@ def _once(masks: Mapping[str, Role], images: Mapping[str, Role]) -> dict[str, Ro
 
 
 def _within(below: Sequence[str], image: str) -> bool:
-    """Whether these folders lie above an image, in this order, perhaps with others between."""
+    """Tell whether these folders lie above an image, in this order, perhaps with others between."""
     above = iter(_folders(image))
     return all(name in above for name in below)
 
@@ -254,10 +256,20 @@ def _folders(path: str) -> tuple[str, ...]:
     return tuple(composed(part) for part in path.split("/")[:-1])
 
 
+def _like(path: str, image: str) -> str:
+    """Write a pattern for all pictures that are named after an image as this one is."""
+    folder, _, name = path.rpartition("/")
+    stem = stem_of(image)
+    if name.count(stem) != 1 or stem_of(path) == stem:
+        return literal(path)
+    before, after = (literal(part) for part in name.split(stem))
+    return f"{literal(folder)}/{before}*{after}".lstrip("/")
+
+
 def _name(path: str) -> str:
     return path.rsplit("/", 1)[-1]
 
 
 def spread_over(paths: Iterable[str]) -> set[str]:
-    """The stems of files, as they are compared."""
+    """Collect the stems of files, as they are compared."""
     return {bare(stem_of(path), *DERIVED) for path in paths}

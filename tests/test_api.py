@@ -1,0 +1,139 @@
+"""The package from Python: runs, objects in place of names, metrics of arrays, tables, reports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pytest
+import torch
+
+import benchmark as ib
+from benchmark import Batch, Category, Context, Dataset, Detector, Images, Prediction
+from benchmark.datasets.folder import FolderData
+from benchmark.errors import SettingsError
+from benchmark.metrics import pixel_metrics
+
+PLUGIN = Path(__file__).parents[1] / "docs" / "examples" / "mean_colour.py"
+
+
+class Brightness(Detector):
+    """Distance of an image's brightness to the mean of normal ones."""
+
+    title = "Brightness"
+    draws = False
+
+    def __init__(self, *, power: float = 1.0) -> None:
+        self.power = power
+
+    def fit(self, train: Images, context: Context) -> Self:
+        self.mean_ = torch.stack([b.pixels.mean() for b in train]).mean()
+        return self
+
+    def predict(self, batch: Batch, context: Context) -> Prediction:
+        self.check_fitted()
+        return Prediction((batch.pixels.mean((1, 2, 3)) - self.mean_).abs() ** self.power)
+
+
+class Toy(Dataset):
+    """The toy folder as a data set of one's own."""
+
+    title = "Toy"
+
+    def categories(self) -> list[str]:
+        return ["nut", "pin"]
+
+    def category(self, name: str) -> Category:
+        category: Category = FolderData(self.root).category(name)
+        return category
+
+
+@pytest.fixture
+def toy_run(tmp_path: Path, toy: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.chdir(tmp_path)
+    return {"dataset": "folder", "data_root": str(toy), "results": str(tmp_path / "runs")}
+
+
+def test_a_run_by_names_gives_a_frame(toy_run: dict[str, Any]) -> None:
+    results = ib.run("mean_colour", plugin=[str(PLUGIN)], **toy_run)
+    assert results.ok and list(results.frame["category"]) == ["nut", "pin"]
+    assert (results.frame["image_auroc"] == 1).all() and "image AUROC" in str(results)
+    again = ib.run(["mean_colour"], plugin=[str(PLUGIN)], **toy_run)
+    assert [cell.outcome for cell in again.cells] == ["kept", "kept"]
+
+
+def test_detectors_and_data_sets_may_be_objects(toy_run: dict[str, Any], toy: Path) -> None:
+    toy_run.pop("dataset")
+    detectors = [Brightness(), Brightness(power=2.0)]
+    results = ib.run(detectors, Toy(toy), categories=["nut"], **toy_run)
+    assert results.ok, results.text
+    frame = results.frame
+    assert list(frame["method"]) == ["brightness"] * 2 and set(frame["dataset"]) == {"toy"}
+    assert sorted(frame["name"]) == ["Brightness", "Brightness (power=2.0)"]
+    assert frame["image_auroc"].nunique() == 1  # a power keeps the order
+    kept = ib.run(detectors, Toy(toy), categories=["nut"], **toy_run)
+    assert [cell.outcome for cell in kept.cells] == ["kept", "kept"]
+
+
+def test_a_class_counts_as_another_when_its_source_changes(
+    toy_run: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"categories": ["nut"], **toy_run}
+    assert ib.run(Brightness, **given).cells[0].outcome == "ok"
+    monkeypatch.setattr("inspect.getsource", lambda cls: "class Brightness: another")
+    assert ib.run(Brightness, **given).cells[0].outcome == "ok"
+    assert ib.run(Brightness, **given).cells[0].outcome == "kept"
+
+
+def test_a_class_without_source_is_run_anew_and_that_is_said(
+    toy_run: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def none(cls: type) -> str:
+        raise OSError("no source")
+
+    monkeypatch.setattr("inspect.getsource", none)
+    for _ in range(2):
+        assert ib.run(Brightness, categories=["nut"], **toy_run).cells[0].outcome == "ok"
+    assert "its source is not to be had" in capsys.readouterr().out
+
+
+def test_another_class_of_a_known_name_is_refused(toy_run: dict[str, Any]) -> None:
+    class Padim(Brightness):
+        pass
+
+    with pytest.raises(SettingsError, match="rename the class"):
+        ib.run(Padim, **toy_run)
+
+
+def test_several_data_sets_in_one_run(toy_run: dict[str, Any], toy: Path) -> None:
+    toy_run.pop("dataset")
+    results = ib.run(Brightness, ["folder", Toy(toy)], categories=["pin"], **toy_run)
+    assert results.ok and list(results.frame["dataset"]) == ["folder", "toy"]
+
+
+def test_metrics_of_arrays() -> None:
+    rng = np.random.default_rng(0)
+    maps, masks = rng.random((4, 8, 8)), rng.random((4, 8, 8)) > 0.7
+    masks[:2] = False
+    found = ib.measure([0.1, 0.2, 0.3, 0.4], [0, 0, 1, 1], maps, masks)
+    assert found["image_auroc"] == 1.0
+    assert found["pixel_auroc"] == pixel_metrics(maps, masks).pixel_auroc
+    assert "pixel_auroc" not in ib.measure([0.1, 0.2], [0, 1])
+    with pytest.raises(SettingsError, match="go together"):
+        ib.measure([0.1, 0.2], [0, 1], maps)
+
+
+def test_tables_comparisons_and_reports(toy_run: dict[str, Any], toy: Path) -> None:
+    given = {"plugin": [str(PLUGIN)], **toy_run}
+    results = ib.run(["mean_colour", Brightness], **given)
+    runs = results.folder
+    assert "Brightness" in ib.table("summary", results=runs)
+    compared = ib.compare("mean_colour", "brightness", results=runs, data_root=toy)
+    assert "A − B" in compared and "nut" in compared
+    page = ib.report(results=runs, data_root=toy)
+    assert page == runs / "report.html" and "Mean colour" in page.read_text("utf-8")
+    evaluated = ib.evaluate(runs, data_root=toy)
+    assert (evaluated.measured, evaluated.changed, evaluated.failed) == (4, 0, 0)
+    with pytest.raises(SettingsError, match="name two runs"):
+        ib.compare("mean_colour")
