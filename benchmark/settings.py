@@ -7,6 +7,7 @@ YAML and Python all come through :func:`resolve`.
 from __future__ import annotations
 
 import inspect
+import re
 import types
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, Union, get_args, get_origin
@@ -57,10 +58,12 @@ def resolve(cls: Callable[..., object], given: Mapping[str, Any], owner: str) ->
 
 def coerce(value: Any, annotation: Any, name: str) -> Any:
     """Turn a value into the annotated type, without guessing: an int is a fine float, ``"5"`` is no
-    int.
+    int. ``1e-5`` is a float, which YAML reads as a text for want of a point.
 
     >>> coerce([1, 2], tuple[int, ...], "spade.layers")
     (1, 2)
+    >>> coerce("1e-5", float, "stfpm.learning_rate")
+    1e-05
     """
     ok, out = _fit(value, annotation)
     if not ok:
@@ -118,6 +121,8 @@ def _fit(value: Any, annotation: Any) -> tuple[bool, Any]:
     if annotation is type(None) or annotation is None:
         return value is None, None
     if annotation is float:
+        if isinstance(value, str) and re.fullmatch(r"[-+]?\d+[eE][-+]?\d+", value):
+            value = float(value)
         fine = isinstance(value, int | float) and not isinstance(value, bool)
         return fine, float(value) if fine else None
     if annotation is int:

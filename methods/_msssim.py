@@ -17,10 +17,10 @@ LOCAL_WEIGHTS = (0.0516, 0.3295, 0.3463, 0.2726)
 """The first four of the five, divided by their sum."""
 PIXEL_RANGE = 4.7579
 """From the lowest red to the highest blue value of an image normalised as for ImageNet networks."""
-CONSTANTS = (0.01, 0.03)
+C1, C2 = ((k * PIXEL_RANGE) ** 2 for k in (0.01, 0.03))
 SIGMA = 1.5
 LEAST = 1e-6
-"""Similarities are clamped here: a fractional power of 0 has no gradient."""
+"""Positive similarities are at least this: the gradient of a fractional power has no bound at 0."""
 
 
 class MsSsim(nn.Module):
@@ -29,34 +29,27 @@ class MsSsim(nn.Module):
     Args:
         weights: exponent per scale, finest first.
         window: side of the Gaussian window (sigma 1.5); it lies wholly inside the image.
-        pixel_range: L of the constants C1 = (K1 L)² and C2 = (K2 L)².
-        constants: K1 and K2.
     """
 
     taps: Tensor
 
-    def __init__(
-        self,
-        weights: Sequence[float],
-        window: int,
-        pixel_range: float = PIXEL_RANGE,
-        constants: tuple[float, float] = CONSTANTS,
-    ) -> None:
+    def __init__(self, weights: Sequence[float], window: int) -> None:
         super().__init__()
-        self.weights, self.pixel_range = tuple(weights), pixel_range
-        self.window = window
-        self.constants = [(k * pixel_range) ** 2 for k in constants]
+        self.weights, self.window = tuple(weights), window
         places = torch.arange(window) - (window - 1) / 2
         bell = torch.exp(-places.square() / (2 * SIGMA**2))
         self.register_buffer("taps", bell / bell.sum(), persistent=False)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """(B, C, H, W) twice to (B,): the product over scales, averaged over channels."""
+        """(B, C, H, W) twice to (B,): the product over scales, averaged over channels.
+
+        A channel whose mean at some scale is not positive counts 0.
+        """
         product: Tensor | float = 1.0
         for i, (luminance, contrast) in enumerate(self.scales(x, y)):
             last = i == len(self.weights) - 1
             similar = (luminance * contrast if last else contrast).mean((2, 3))
-            product = product * similar.clamp(min=LEAST) ** self.weights[i]
+            product = product * _power(similar, self.weights[i])
         assert isinstance(product, Tensor)
         return product.mean(1)
 
@@ -69,7 +62,7 @@ class MsSsim(nn.Module):
             similar = luminance * contrast if last else contrast
             similar = F.pad(similar, reach * 2, mode="replicate")  # back to the scale's own side
             similar = F.interpolate(similar, x.shape[2:], mode="bilinear", align_corners=False)
-            product = product * similar.clamp(min=LEAST) ** self.weights[i]
+            product = product * _power(similar, self.weights[i])
         assert isinstance(product, Tensor)
         return product
 
@@ -98,14 +91,13 @@ class MsSsim(nn.Module):
         return out
 
     def _compare(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        c1, c2 = self.constants
         mean_x, mean_y = self._blur(x), self._blur(y)
         cross = mean_x * mean_y
         squares = mean_x.square() + mean_y.square()
         covariance = self._blur(x * y) - cross
         variances = self._blur(x.square() + y.square()) - squares
-        luminance = (2 * cross + c1) / (squares + c1)
-        return luminance, (2 * covariance + c2) / (variances + c2)
+        luminance = (2 * cross + C1) / (squares + C1)
+        return luminance, (2 * covariance + C2) / (variances + C2)
 
     def _blur(self, x: Tensor) -> Tensor:
         """Gaussian mean at the valid places, one axis after the other, channels apart."""
@@ -113,6 +105,11 @@ class MsSsim(nn.Module):
         column = self.taps.view(1, 1, -1, 1).expand(channels, -1, -1, -1)
         x = F.conv2d(x, column, groups=channels)
         return F.conv2d(x, column.mT, groups=channels)
+
+
+def _power(similar: Tensor, weight: float) -> Tensor:
+    """Raise to ``weight``; where not positive, give 0 with gradient 0."""
+    return torch.where(similar > 0, similar.clamp(min=LEAST) ** weight, 0.0)
 
 
 def scales_that_fit(weights: Sequence[float], window: int, side: int) -> tuple[float, ...]:

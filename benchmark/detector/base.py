@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import torch
@@ -33,10 +33,13 @@ class Prediction:
         scores: float (B,), finite.
         maps: float (B, H, W) at the resolution of the batch's pixels, finished (upsampled and
             smoothed as the paper says), finite; or None for a method that does not localise.
+        parts: further scores of each image by name, float (B,), finite: the terms that a score was
+            made of, for instance. They are stored, and their image AUROC is measured.
     """
 
     scores: Tensor
     maps: Tensor | None = None
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Detector(ABC):
@@ -152,20 +155,22 @@ def check_prediction(prediction: Prediction, batch: Batch, owner: str) -> Predic
         raise DetectorError(
             f"{owner}: predict returned {type(prediction).__name__}; return Prediction(scores, maps)"
         )
-    if tuple(prediction.scores.shape) != (count,):
-        raise DetectorError(
-            f"{owner}: scores have shape {tuple(prediction.scores.shape)}, "
-            f"wanted ({count},), one per image of the batch"
-        )
-    parts = {"scores": prediction.scores}
+    found = {"scores": prediction.scores}
+    found |= {f"parts[{name!r}]": values for name, values in prediction.parts.items()}
+    for what, values in found.items():
+        if tuple(values.shape) != (count,):
+            raise DetectorError(
+                f"{owner}: {what} have shape {tuple(values.shape)}, "
+                f"wanted ({count},), one per image of the batch"
+            )
     if prediction.maps is not None:
         if tuple(prediction.maps.shape) != (count, *batch.size):
             raise DetectorError(
                 f"{owner}: maps have shape {tuple(prediction.maps.shape)}, wanted "
                 f"{(count, *batch.size)}, the input's resolution (benchmark.upsample helps)"
             )
-        parts["maps"] = prediction.maps
-    for what, values in parts.items():
+        found["maps"] = prediction.maps
+    for what, values in found.items():
         bad = ~torch.isfinite(values.reshape(count, -1))
         if bool(bad.any()):
             first = int(bad.any(1).nonzero()[0])

@@ -17,6 +17,8 @@ GROUP_METRICS = {
     "group_auroc": "every group has a defective image",
 }
 """Only where the data set's images come in groups; with the reason why one is undefined."""
+PART = "image_auroc["
+"""Before the name of a part of the scores, with ``]`` behind it: the image AUROC of that part."""
 PIXEL_METRICS = (
     "pixel_auroc",
     "pixel_ap",

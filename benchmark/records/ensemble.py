@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmark.errors import BenchError
 from benchmark.metrics import image_metrics, normal_threshold
-from benchmark.metrics.names import IMAGE_METRICS, METRICS
+from benchmark.metrics.names import IMAGE_METRICS, METRICS, PART
 from benchmark.records.names import extended
 from benchmark.records.stored import Stored
 
@@ -48,7 +48,8 @@ def ensembles(rows: pd.DataFrame, size: int | None = None) -> pd.DataFrame:
         except BenchError:
             continue  # scores not kept: there is no such view
         row = runs.iloc[0].copy()
-        for column in (*METRICS, *(c for c in row.index if c.endswith(("_seconds", "_bytes")))):
+        others = (c for c in row.index if c.startswith(PART) or c.endswith(("_seconds", "_bytes")))
+        for column in (*METRICS, *others):
             row[column] = values.get(column, math.nan)
         row["name"] = extended(row["name"], f"ensemble of {len(members)}")
         row["config"] = f"{row['config']}+ensemble{len(members)}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import StoreError
-from benchmark.metrics.names import METRICS
+from benchmark.metrics.names import METRICS, PART
 from benchmark.places import expanded
 from benchmark.records import store
 from benchmark.records.names import readable_names
@@ -71,7 +71,7 @@ def load_results(results: str | Path | Sequence[str | Path] = "results/runs") ->
     ``config`` (method and hash), ``name`` (readable: the method and the settings that differ from
     its defaults), ``category``, ``seed``, ``status`` (``ok`` or ``failed``), ``window`` (which pixels
     are measured, in words), every metric of ``bench list metrics`` (fractions; NaN where undefined),
-    the costs (seconds and bytes), ``settings``, ``title``, ``citation`` and ``defaults`` (what the
+    ``image_auroc[<part>]`` for the parts of scores that a method names (IGD's four terms), the costs (seconds and bytes), ``settings``, ``title``, ``citation`` and ``defaults`` (what the
     method said when it ran; None in records that do not keep it), ``draws`` (whether a seed changes
     anything), ``random_weights``, ``data`` (fingerprint), ``device``, ``good_images`` and
     ``defective_images`` (of the test split; NaN in records that do not count them), ``path`` and the
@@ -94,8 +94,9 @@ def load_results(results: str | Path | Sequence[str | Path] = "results/runs") ->
                 "the folder of its --results"
             )
         rows += [_row(record, folder) for record in store.read_all(folder)]
-    frame = pd.DataFrame(rows, columns=[*COLUMNS, *METRICS, *COST])
-    numbers = [*METRICS, *COST, "good_images", "defective_images"]
+    parts = sorted({name for row in rows for name in row if name.startswith(PART)})
+    frame = pd.DataFrame(rows, columns=[*COLUMNS, *METRICS, *parts, *COST])
+    numbers = [*METRICS, *parts, *COST, "good_images", "defective_images"]
     frame = frame.astype(dict.fromkeys(numbers, "float64"))
     frame["name"] = pd.Series(readable_names(rows), dtype="object")
     return frame
@@ -143,6 +144,7 @@ def _row(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "path": str(path),
         "results": str(folder),
         **{name: metrics.get(name) for name in METRICS},
+        **{name: value for name, value in metrics.items() if name.startswith(PART)},
         **{name: cost.get(name) for name in COST},
     }
 

@@ -14,7 +14,7 @@ from benchmark.data.loading import load_masks
 from benchmark.errors import DataError
 from benchmark.metrics import PixelMeter, image_metrics, normal_threshold
 from benchmark.metrics.groups import group_metrics
-from benchmark.metrics.names import GROUP_METRICS, IMAGE_METRICS, PIXEL_METRICS
+from benchmark.metrics.names import GROUP_METRICS, IMAGE_METRICS, PART, PIXEL_METRICS
 from benchmark.records.store import Scores
 
 Array = npt.NDArray[Any]
@@ -33,7 +33,8 @@ def measure(
         threads: for decoding masks and for ranking pixels.
 
     Returns:
-        Metrics by name (None where undefined), and per undefined metric a word why.
+        Metrics by name (None where undefined), and per undefined metric a word why. The image AUROC
+        of a part of the scores is ``image_auroc[<its name>]``.
     """
     values: dict[str, Any] = dict.fromkeys([*IMAGE_METRICS, *PIXEL_METRICS])
     why: dict[str, str] = {}
@@ -54,6 +55,10 @@ def measure(
     for name in IMAGE_METRICS:
         if values[name] is None:
             why[name] = one_sided or "the protocol holds out no normal images to set a threshold"
+    for part, found in scores.parts.items():
+        values[f"{PART}{part}]"] = image_metrics(found, labels).image_auroc
+        if one_sided:
+            why[f"{PART}{part}]"] = one_sided
     if scores.groups:
         groups = group_metrics(scores.scores, labels, scores.units)
         for name in GROUP_METRICS:

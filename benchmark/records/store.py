@@ -204,6 +204,8 @@ class Scores:
         groups: per test image its group (a clip, a part); empty where images are independent.
         unlabelled_ids, unlabelled: ids and float64 (K,) scores of the test images whose labels the
             publisher keeps.
+        parts, held_out_parts: float64 (N,) and (M,) by name, the further scores of the test and of
+            the held-out images that the method gave; empty where it gave none.
     """
 
     ids: Sequence[str]
@@ -217,6 +219,8 @@ class Scores:
     groups: Sequence[str] = ()
     unlabelled_ids: Sequence[str] = ()
     unlabelled: Array = field(default_factory=lambda: np.empty(0))
+    parts: Mapping[str, Array] = field(default_factory=dict)
+    held_out_parts: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def units(self) -> list[str]:
@@ -239,6 +243,10 @@ class Scores:
         if self.unlabelled_ids:
             further["unlabelled_ids"] = np.array(self.unlabelled_ids, str)
             further["unlabelled"] = self.unlabelled.astype(np.float64)
+        if self.parts:
+            further["part_names"] = np.array(list(self.parts), str)
+            for name, values in (("parts", self.parts), ("held_out_parts", self.held_out_parts)):
+                further[name] = np.array([values[part] for part in self.parts], np.float64)
         np.savez(
             buffer,
             ids=np.array(self.ids, str),
@@ -267,6 +275,7 @@ class Scores:
         if hashlib.sha256(data).hexdigest() != cited["sha256"]:
             raise StoreError(f"{path}: differs from what its record cites; redo it with --force")
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            parts = file["part_names"].tolist() if "part_names" in file.files else []
             return cls(
                 file["ids"].tolist(),
                 file["keys"].tolist(),
@@ -279,6 +288,8 @@ class Scores:
                 file["groups"].tolist() if "groups" in file.files else (),
                 file["unlabelled_ids"].tolist() if "unlabelled" in file.files else (),
                 file["unlabelled"] if "unlabelled" in file.files else np.empty(0),
+                dict(zip(parts, file["parts"], strict=True)) if parts else {},
+                dict(zip(parts, file["held_out_parts"], strict=True)) if parts else {},
             )
 
 

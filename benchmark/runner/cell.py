@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -23,7 +23,7 @@ from benchmark.data.dataset import Category
 from benchmark.data.loading import PREDICT_BATCH, Decoded, ImageSet
 from benchmark.detector.base import Detector, check_prediction
 from benchmark.detector.context import Context, Meters, seed_of
-from benchmark.errors import BenchError, StoreError
+from benchmark.errors import BenchError, DetectorError, StoreError
 from benchmark.features.cache import FrozenFeatures
 from benchmark.records import store
 from benchmark.records.measure import measure
@@ -123,14 +123,15 @@ def score(
     train, tests, context = given.images.train, given.images.test, given.context
     files: dict[str, dict[str, str] | None] = {}
     held_out = [
-        _scored(detector, batch, context, cell.title)[0]
+        _scored(detector, batch, context, cell.title)
         for batch in train.subset(given.held_out).batches(PREDICT_BATCH)
     ]
-    scores, files["maps"] = _with_maps(cell, detector, tests, context, clock.predicting)
+    kept, kept_parts = _joined(held_out, cell.title)
+    scores, parts, files["maps"] = _with_maps(cell, detector, tests, context, clock.predicting)
     unlabelled = np.empty(0)
     if (secret := given.images.unlabelled) is not None:
         found = _with_maps(cell, detector, secret, context, nullcontext)
-        unlabelled, files["unlabelled_maps"] = found
+        unlabelled, _, files["unlabelled_maps"] = found
     samples = given.category.test
     stored = store.Scores(
         ids=[s.id for s in samples],
@@ -138,12 +139,14 @@ def score(
         labels=np.array([s.label for s in samples], np.int8),
         defects=[s.defect for s in samples],
         scores=scores,
-        held_out=np.concatenate(held_out) if held_out else np.empty(0),
+        held_out=kept,
         held_out_keys=[train.all_keys[i] for i in given.held_out],
         mask_keys=given.mask_keys,
         groups=[s.group for s in samples] if any(s.group for s in samples) else (),
         unlabelled_ids=[s.id for s in given.category.unlabelled],
         unlabelled=unlabelled,
+        parts=parts,
+        held_out_parts={name: kept_parts.get(name, np.empty(0)) for name in parts},
     )
     return files | {"scores": stored.write(cell.path)}
 
@@ -229,18 +232,41 @@ class _MapSink:
         return self._writer.finish() if self._writer is not None else None
 
 
-def _scored(
-    detector: Detector, batch: Batch, context: Context, owner: str
-) -> tuple[Array, Array | None]:
-    """Score a batch and check the result: scores float64 (B,) and maps float32 (B, H, W)."""
+@dataclass(frozen=True)
+class _Scored:
+    """Scores and parts float64 (B,), maps float32 (B, H, W)."""
+
+    scores: Array
+    parts: Mapping[str, Array]
+    maps: Array | None
+
+
+def _scored(detector: Detector, batch: Batch, context: Context, owner: str) -> _Scored:
+    """Score a batch and check the result."""
     with torch.no_grad():
         prediction = detector.predict(batch, context)
     prediction = check_prediction(prediction, batch, owner)
     maps = prediction.maps
-    return (
+    return _Scored(
         prediction.scores.detach().double().cpu().numpy(),
+        {name: p.detach().double().cpu().numpy() for name, p in prediction.parts.items()},
         None if maps is None else maps.detach().float().cpu().numpy(),
     )
+
+
+def _joined(found: Sequence[_Scored], owner: str) -> tuple[Array, dict[str, Array]]:
+    """Join the batches of a split: scores (N,), and parts by name."""
+    if not found:
+        return np.empty(0), {}
+    names = list(found[0].parts)
+    for batch in found:
+        if list(batch.parts) != names:
+            raise DetectorError(
+                f"{owner}: the parts of scores are {names} in one batch and {list(batch.parts)} in "
+                "another; give every batch the same, in the same order"
+            )
+    parts = {name: np.concatenate([batch.parts[name] for batch in found]) for name in names}
+    return np.concatenate([batch.scores for batch in found]), parts
 
 
 def _with_maps(
@@ -249,18 +275,18 @@ def _with_maps(
     images: ImageSet,
     context: Context,
     timed: Callable[[], AbstractContextManager[None]],
-) -> tuple[Array, dict[str, str] | None]:
-    """Score a whole split: its scores (N,), and the file of its maps."""
+) -> tuple[Array, dict[str, Array], dict[str, str] | None]:
+    """Score a whole split: its scores (N,), their parts, and the file of its maps."""
     steps = -(-len(images) // PREDICT_BATCH)
-    scores = []
+    batches = []
     with _MapSink(cell.path, len(images)) as sink:
         for batch in context.progress.track(images.batches(PREDICT_BATCH), "scoring", steps):
             with timed():
-                found, maps = _scored(detector, batch, context, cell.title)
-            scores.append(found)
-            if maps is not None:
-                sink.add(maps)
-        return np.concatenate(scores), sink.finish()
+                found = _scored(detector, batch, context, cell.title)
+            batches.append(replace(found, maps=None))
+            if found.maps is not None:
+                sink.add(found.maps)
+        return *_joined(batches, cell.title), sink.finish()
 
 
 def _measured(

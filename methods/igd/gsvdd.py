@@ -7,8 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from .networks import LATENT
+
 PUSHED = 0.1
 """Deep SVDD's code keeps every coordinate of the centre at least this far from zero."""
+NU = 0.1
+"""Share of the training codes outside of the soft boundary."""
 
 
 class Gsvdd(nn.Module):
@@ -36,6 +40,11 @@ class Gsvdd(nn.Module):
         """(B, latent) to (B,) in [0, 1], higher is more anomalous."""
         return 1 - torch.exp(-self.distances(codes) / self.variance)
 
+    def loss(self, codes: Tensor) -> Tensor:
+        """Compute what training minimises the mean of: the score itself (equation 7), (B,)."""
+        score: Tensor = self(codes)
+        return score
+
     def distances(self, codes: Tensor) -> Tensor:
         """‖z - μ‖², (B,)."""
         return (codes.float() - self.centre).square().sum(1)
@@ -53,13 +62,13 @@ class Gsvdd(nn.Module):
 
 
 class PublishedGsvdd(Gsvdd):
-    """The official code's E-step: σ² around the μ of before (except at first), averaged over batches
+    """The official code's E-step: κ = 1; σ² around the μ of before (except at first), averaged over batches
     after the lower bound was applied to each of them; coordinates of μ pushed away from zero."""
 
     estimated: Tensor
 
-    def __init__(self, latent: int, *, kappa: float = 1.0, floor: float = 1.0) -> None:
-        super().__init__(latent, kappa=kappa, floor=floor)
+    def __init__(self, latent: int) -> None:
+        super().__init__(latent, kappa=1.0, floor=1.0)
         self.register_buffer("estimated", torch.zeros(()))
 
     @torch.no_grad()
@@ -74,20 +83,18 @@ class PublishedGsvdd(Gsvdd):
 
 class SoftBoundary(nn.Module):
     """Soft-boundary Deep SVDD (Ruff et al. 2018), which Table 5 compares with: a fixed centre, and a
-    radius that leaves the share ν of the training codes outside.
+    radius that leaves the share ν = 0.1 of the training codes outside.
 
     Args:
         latent: length of a code.
-        nu: ν.
     """
 
     centre: Tensor
     squared_radius: Tensor
     estimated: Tensor
 
-    def __init__(self, latent: int, *, nu: float = 0.1) -> None:
+    def __init__(self, latent: int) -> None:
         super().__init__()
-        self.nu = nu
         self.register_buffer("centre", torch.zeros(latent))
         self.register_buffer("squared_radius", torch.zeros(()))
         self.register_buffer("estimated", torch.zeros(()))
@@ -99,7 +106,7 @@ class SoftBoundary(nn.Module):
     def loss(self, codes: Tensor) -> Tensor:
         """R² + max(0, ‖z - c‖² - R²) / ν, per code."""
         beyond = self.distances(codes) - self.squared_radius
-        return self.squared_radius + beyond.clamp(min=0) / self.nu
+        return self.squared_radius + beyond.clamp(min=0) / NU
 
     def distances(self, codes: Tensor) -> Tensor:
         """‖z - c‖², (B,)."""
@@ -112,7 +119,7 @@ class SoftBoundary(nn.Module):
         self.centre.copy_(torch.where(self.estimated == 0, mean, self.centre))
         distances = torch.cat([self.distances(codes) for codes in batches])
         # by sorting: torch.quantile refuses more than 16 million values
-        place = min(int((1 - self.nu) * len(distances)), len(distances) - 1)
+        place = min(int((1 - NU) * len(distances)), len(distances) - 1)
         self.squared_radius.copy_(distances.sort().values[place])
         self.estimated.fill_(1)
 
@@ -131,3 +138,14 @@ def _mean(batches: Sequence[Tensor]) -> Tensor:
     count = sum(len(codes) for codes in batches)
     total = torch.stack([codes.double().sum(0) for codes in batches]).sum(0)
     return (total / count).float()
+
+
+def descriptor(
+    kind: str, published: bool, kappa: float, floor: float
+) -> Gsvdd | SoftBoundary | None:
+    """Make a descriptor of this kind (``gsvdd``, ``soft_boundary`` or ``none``)."""
+    if kind == "none":
+        return None
+    if kind == "soft_boundary":
+        return SoftBoundary(LATENT)
+    return PublishedGsvdd(LATENT) if published else Gsvdd(LATENT, kappa=kappa, floor=floor)

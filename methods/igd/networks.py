@@ -16,6 +16,8 @@ from torch.nn import functional as F
 
 from .resampling_conv import DoublingConv, HalvingConv
 
+LATENT = 128
+"""Length of a code."""
 CHANNELS = 512
 """Of the coarsest grid that a decoder starts from and a critic ends with."""
 LOCAL_STEP, GLOBAL_STEP = 8, 64
@@ -100,19 +102,18 @@ class PatchEncoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Codes (B, latent) to normalised images (B, 3, H, W); no activation at the end.
+    """Codes (B, 128) to normalised images (B, 3, H, W); no activation at the end.
 
     Args:
         scale: ``local`` (sides are multiples of 8) or ``global`` (of 64).
         sides: (H, W).
-        latent: length of a code.
     """
 
-    def __init__(self, scale: str, sides: tuple[int, int], latent: int = 128) -> None:
+    def __init__(self, scale: str, sides: tuple[int, int]) -> None:
         super().__init__()
         step = GLOBAL_STEP if scale == "global" else LOCAL_STEP
         self.grid = (sides[0] // step, sides[1] // step)
-        self.start = nn.Linear(latent, CHANNELS * self.grid[0] * self.grid[1])
+        self.start = nn.Linear(LATENT, CHANNELS * self.grid[0] * self.grid[1])
         blocks: list[nn.Module] = [Up(512, 256), Up(256, 128), Up(128, 64)]
         if scale == "global":
             blocks = [DoublingConv(512, 512, 3, padding=1), Up(512, 512), *blocks]

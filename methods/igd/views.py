@@ -5,25 +5,61 @@ A frozen encoder's output never changes, so it is computed once per window and f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark import Context, Images
+from benchmark import Context, FeatureSpec, Images
+from benchmark.errors import DetectorError
 
 from .._distillation import ImageNetInput
-from .encoder import padded
+from .encoder import SIDE, padded
+from .networks import GLOBAL_STEP
 
 Array = np.ndarray[Any, Any]
+STRIDE = 16
+"""Between local patches."""
 PIXEL_BYTES = 1 << 30
 """Training images above this are fetched step by step instead of being held on the device."""
 FEATURE_BYTES = 1 << 30
 """Features above this are computed in every step instead of being kept."""
 CHUNK = 256
 """Windows that pass an encoder or a decoder together when nothing is learned."""
+
+
+def scales_for(wanted: Sequence[str], size: tuple[int, int]) -> list[str]:
+    """Choose those of the wanted models that images of this size (H, W) have.
+
+    Raises:
+        DetectorError: the sides are no multiples of what the models need.
+    """
+    if max(size) <= SIDE:
+        return ["local"]
+    step = GLOBAL_STEP if "global" in wanted else STRIDE
+    if any(side % step or side < SIDE for side in size):
+        other = (
+            f" (or leave the global model out: --set 'igd.scales=[local]', multiples of {STRIDE})"
+            if step == GLOBAL_STEP
+            else ""
+        )
+        raise DetectorError(
+            f"igd: images are {size[0]} × {size[1]}; the sides must be multiples of {step}{other}; "
+            "pass --image-size 256"
+        )
+    return list(wanted)
+
+
+def pooled_features(
+    train: Images, spec: FeatureSpec, flips: bool, context: Context
+) -> list[Tensor]:
+    """Fetch a frozen backbone's features (N, width) of all images, then, if wanted, of all mirrored."""
+    return [
+        torch.cat([context.features(b.flipped() if side else b, spec)[0] for b in train])
+        for side in range(1 + flips)
+    ]
 
 
 class Views:

@@ -15,6 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import benchmark
+from benchmark.records import store
+
 Bench = Callable[..., tuple[int, str]]
 PLUGIN = Path(__file__).parents[2] / "docs" / "examples" / "mean_colour.py"
 
@@ -64,6 +67,25 @@ def test_a_run_writes_whole_records_and_prints_a_table(run: Bench, tmp_path: Pat
             "images": {"found": found_here, "official": None},
         }
         assert files["sizes"]["most"] == [[48, 48, 18]] and not files["warnings"]
+
+
+def test_parts_of_scores_are_kept_and_measured(run: Bench, bench: Bench, tmp_path: Path) -> None:
+    whole = "return Prediction(maps.flatten(1).amax(1), maps"
+    parts = '{"highest": maps.flatten(1).amax(1), "negative": -maps.flatten(1).amax(1)}'
+    path = plugin(tmp_path, "in_parts", whole, f"{whole}, {parts}")
+    status, out = run("--plugin", path, "--methods", "in_parts", "--categories", "nut")
+    assert status == 0, out
+    results = tmp_path / "results" / "runs"
+    (found,) = records(results).values()
+    assert found["metrics"]["image_auroc[highest]"] == found["metrics"]["image_auroc"] == 1.0
+    row = benchmark.load_results(results).iloc[0]
+    assert row["image_auroc[highest]"] == 1.0 and row["image_auroc[negative]"] == 0.0
+    (file,) = results.rglob("*.npz")
+    stored = store.Scores.read(file.parent, found["files"]["scores"])
+    np.testing.assert_array_equal(stored.parts["negative"], -stored.scores)
+    np.testing.assert_array_equal(stored.held_out_parts["highest"], stored.held_out)
+    status, out = bench("evaluate", "--results", results, "--data-root", tmp_path / "toy")
+    assert status == 0 and "1 records evaluated, 0 of them changed" in out, out
 
 
 def test_finished_cells_are_kept_and_force_redoes_them(run: Bench, tmp_path: Path) -> None:

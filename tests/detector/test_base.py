@@ -18,5 +18,11 @@ def test_check_prediction_names_the_image() -> None:
     maps[1, 0, 0] = float("inf")
     with pytest.raises(DetectorError, match="m: maps hold 1 NaN or infinite values.*second"):
         check_prediction(Prediction(torch.zeros(2), maps), batch, "m")
+    parts = {"half": torch.tensor([0.0, float("nan")])}
+    with pytest.raises(DetectorError, match=r"m: parts\['half'\] hold 1 NaN.*second"):
+        check_prediction(Prediction(torch.zeros(2), None, parts), batch, "m")
+    parts = {"half": torch.zeros(3)}
+    with pytest.raises(DetectorError, match=r"m: parts\['half'\] have shape \(3,\)"):
+        check_prediction(Prediction(torch.zeros(2), None, parts), batch, "m")
     with pytest.raises(DetectorError, match="wanted \\(2,\\)"):
         check_prediction(Prediction(torch.zeros(3)), batch, "m")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,23 @@ def test_scores_and_maps_come_back_as_they_were(tmp_path: Path) -> None:
     assert scores().write(path) == cited  # the same content has the same digest
     path.sweep(keep=[cited["name"]])
     assert [p.name for p in path.folder.iterdir()] == [cited["name"]]
+
+
+def test_parts_come_back_by_name_and_files_without_any_stay_as_they_were(tmp_path: Path) -> None:
+    path = cell(tmp_path)
+    plain = scores()
+    parts = {"near": np.array([0.3, 0.1]), "far": np.array([0.5, 0.7])}
+    held_out = {"near": np.array([0.2]), "far": np.array([0.4])}
+    cited = replace(plain, parts=parts, held_out_parts=held_out).write(path)
+    back = store.Scores.read(path.folder, cited)
+    for found, wanted in ((back.parts, parts), (back.held_out_parts, held_out)):
+        assert list(found) == ["near", "far"]
+        for name, values in wanted.items():
+            np.testing.assert_array_equal(found[name], values)
+    without = plain.write(path)
+    assert store.Scores.read(path.folder, without).parts == {}
+    with np.load(path.folder / without["name"], allow_pickle=False) as file:
+        assert not any("part" in name for name in file.files)
 
 
 def test_changed_scores_are_noticed(tmp_path: Path) -> None:

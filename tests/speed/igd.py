@@ -29,9 +29,17 @@ from benchmark.features.cache import FrozenFeatures
 from benchmark.features.weights import WeightsFrom
 from benchmark.machine import choose_device
 from benchmark.methods.igd import Igd
-from benchmark.methods.igd.model import ScaleModel, ScaleTraining, critic_loss, generator_losses
-from benchmark.methods.igd.networks import Critic, ImageNorm
+from benchmark.methods.igd.gsvdd import Gsvdd
+from benchmark.methods.igd.model import (
+    MS_SSIM,
+    ScaleModel,
+    critic_loss,
+    generator_losses,
+    interpolated,
+)
+from benchmark.methods.igd.networks import LATENT, Critic, ImageNorm
 from benchmark.methods.igd.resampling_conv import DoublingConv, HalvingConv
+from benchmark.methods.igd.training import ScaleTraining
 from benchmark.methods.igd.views import Views
 
 PLACES = 225
@@ -103,7 +111,7 @@ class PlainTraining:
 
     def __init__(self, model: ScaleModel, critic: Critic, encode: Any, context: Context) -> None:
         self.model, self.critic, self.encode, self.context = model, critic, encode, context
-        self.generator_adam = torch.optim.Adam(model.learned(), 1e-4, weight_decay=1e-6)
+        self.generator_adam = torch.optim.Adam(model.trained(), 1e-4, weight_decay=1e-6)
         self.critic_adam = torch.optim.Adam(critic.parameters(), 1e-4)
 
     def step(self, pixels: Tensor, x: Tensor) -> None:
@@ -130,7 +138,7 @@ class PlainTraining:
                 features = self.encode(pixels, x)
             codes = self.model.code(features).float()
             alpha = torch.rand(len(x), device=x.device) / 2
-            mixed = torch.lerp(codes.flip(0), codes, alpha[:, None])
+            mixed = interpolated(codes, alpha)
             return codes, self.model.decoder(codes), self.model.decoder(mixed), alpha
 
 
@@ -142,9 +150,7 @@ def new_context(given: argparse.Namespace) -> Context:
 
 def new_model(detector: Igd, scale: str, context: Context) -> ScaleModel:
     side, width = (256, detector_width(detector, context)) if scale == "global" else (32, 512)
-    plan, similarity = detector._plan(), detector._similarity(scale, side)
-    model = ScaleModel(scale, (side, side), width, plan, similarity, scale == "local")
-    model.freeze_body()
+    model = ScaleModel(scale, (side, side), width, Gsvdd(LATENT))
     return model.to(context.device)
 
 
@@ -168,7 +174,7 @@ def fast_step(detector: Igd, scale: str, batch: int, context: Context) -> Any:
         )
     else:
         views.keep(model.body, model.code.in_features)
-    training = ScaleTraining(model, views, model.plan, context)
+    training = ScaleTraining(model, views, detector._schedule(scale, False), context)
     training.e_step(0)
     return lambda i: training.step(np.arange(batch), i)
 
@@ -195,9 +201,9 @@ def plain_step(detector: Igd, scale: str, batch: int, context: Context) -> Any:
         import pytorch_msssim
 
         similarity = pytorch_msssim.MS_SSIM(
-            data_range=4.7579, size_average=False, weights=list(detector.global_weights)
+            data_range=4.7579, size_average=False, weights=list(MS_SSIM[scale][0])
         )
-        model.similar = lambda x, y: similarity(x, y.float())
+        model.similarity.forward = lambda x, y: similarity(x, y.float())
     training = PlainTraining(model, critic, encode, context)
     pixels = torch.rand(batch, 3, *model.sides, device=context.device)
     return lambda i: training.step(pixels, (pixels - 0.45) / 0.225)
@@ -252,10 +258,11 @@ def main() -> None:
         images = batch / PLACES if scale == "local" else batch
         work = {name: flops(step) for name, step in ways.items()}
         rows.append(
-            [scale, batch, images / fast, images / plain, plain / fast]
+            [scale, batch, 1 / fast, images / fast, images / plain, plain / fast]
             + [work["kept"] / 1e9, work["plain"] / 1e9, share_of_peak(work["kept"] / fast, context)]
         )
-    headers = ["scale", "batch", "images/s", "plain", "gain", "GFLOP/step", "plain", "% of peak"]
+    headers = ["scale", "batch", "steps/s", "images/s", "plain", "gain"]
+    headers += ["GFLOP/step", "plain", "% of peak"]
     print(tabulate(rows, headers, floatfmt=".3g", missingval="-"))
     print(
         f"\n{torch.get_num_threads()} threads, {context.device}, {given.precision}, torch "
