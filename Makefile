@@ -6,11 +6,12 @@ DEMO = results/demo
 
 .PHONY: demo test reference tables lint clean
 
-demo: $(VENV)/.installed
+demo: $(VENV)/.installed-demo
 	$(BIN)/bench run --config docs/demo.yaml --results $(DEMO)
 	$(BIN)/bench table summary --results $(DEMO)
-	$(BIN)/bench plot gallery --results $(DEMO) --out $(DEMO)/pictures
-	@echo "pictures: $(DEMO)/pictures"
+	$(BIN)/bench plot gallery --results $(DEMO) --categories washer --count 12 --out $(DEMO)/pictures
+	$(BIN)/bench report --results $(DEMO)
+	@echo "Look at the washers in $(DEMO)/pictures, hardest first: a defect is found where the map is bright inside the green outline."
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
@@ -31,8 +32,12 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --editable . --constraint constraints.txt
 	touch $@
 
+$(VENV)/.installed-demo: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable ".[demo]" --constraint constraints.txt
+	touch $@
+
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --editable ".[test]" --constraint constraints.txt
+	$(BIN)/python -m pip install --quiet --editable ".[test,demo]" --constraint constraints.txt
 	touch $@
 
 clean:

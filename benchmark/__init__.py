@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from benchmark.detector.training import Training as Training
     from benchmark.detector.training import seeded as seeded
     from benchmark.detector.training import split_off as split_off
+    from benchmark.features.spec import CLS as CLS
     from benchmark.features.spec import POOLED as POOLED
     from benchmark.features.spec import FeatureSpec as FeatureSpec
     from benchmark.records.evaluate import evaluate as evaluate
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "CLS": "features.spec",
     "Asset": "detector.asset",
     "Results": "api",
     "compare": "api",

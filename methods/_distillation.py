@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmark.features.backbones import IMAGENET_MEAN, IMAGENET_STD
+from benchmark.features.networks import IMAGENET_MEAN, IMAGENET_STD
 
 
 class ImageNetInput(nn.Module):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmark import POOLED, Batch, Context, Images
+from benchmark import CLS, POOLED, Batch, Context, Images
 from benchmark.errors import SettingsError
 
 Describe = Callable[[Batch], Tensor]
@@ -19,10 +19,10 @@ Describe = Callable[[Batch], Tensor]
 
 def check_maps(owner: str, layers: Sequence[int | str]) -> None:
     """Raises SettingsError unless there are layers, and all of them can be feature maps."""
-    if not layers or POOLED in layers:
+    if not layers or {POOLED, CLS} & set(layers):
         raise SettingsError(
-            f"{owner}: layers is {layers}; name at least one, and feature maps: {POOLED!r} has no "
-            "positions"
+            f"{owner}: layers is {layers}; name at least one, and feature maps: {POOLED!r} and "
+            f"{CLS!r} have no positions"
         )
 
 

@@ -23,7 +23,7 @@ from benchmark import (
     upsample,
 )
 from benchmark.errors import SettingsError
-from benchmark.features.backbones import layer_names, untrained
+from benchmark.features.networks import layer_names, untrained
 
 from ._distillation import ImageNetInput, cosine_gap
 
@@ -176,7 +176,14 @@ class _Student(nn.Module):
                 setattr(module, "inplace", False)  # noqa: B010 - typed as a submodule
         self.names = layer_names(model, backbone, layers)
         self.input = ImageNetInput()
-        self.model = create_feature_extractor(model, return_nodes=list(self.names))
+        try:
+            self.model = create_feature_extractor(model, return_nodes=list(self.names))
+        except Exception as error:  # tracing meets anything that a network's code can do
+            raise SettingsError(
+                f"stfpm: {backbone} cannot be cut after its layers {', '.join(self.names)} "
+                f"({type(error).__name__}); its student needs a convolutional network such as "
+                "resnet18"
+            ) from error
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         found = self.model(self.input(pixels))

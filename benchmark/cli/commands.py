@@ -157,7 +157,7 @@ def new(given: Namespace) -> int:
 def check(given: Namespace) -> int:
     """Test that a method or a data set keeps its contract."""
     from benchmark import places
-    from benchmark.features.backbones import WeightsFrom
+    from benchmark.features.weights import WeightsFrom
     from benchmark.plugins.contract import DatasetChecks, DetectorChecks, run_checks
 
     path = Path(given.name)

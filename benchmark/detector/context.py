@@ -18,9 +18,10 @@ from benchmark.data.batch import Batch
 from benchmark.data.geometry import Geometry
 from benchmark.detector.state import LoadedAsset
 from benchmark.errors import StoreError
-from benchmark.features.backbones import Backbone, WeightsFrom
+from benchmark.features.backbones import Backbone
 from benchmark.features.cache import FrozenFeatures
 from benchmark.features.spec import FeatureSpec
+from benchmark.features.weights import WeightsFrom
 
 T = TypeVar("T")
 Precision = Literal["float32", "bfloat16"]
@@ -149,12 +150,15 @@ class Context:
         """Compute or read the frozen features of a batch, one tensor per layer of ``spec``.
 
         Returns:
-            float32 on the context's device: (B, C, h, w), or (B, C) for ``pooled``.
+            float32 on the context's device: (B, C, h, w), or (B, C) for ``pooled`` and
+            ``cls``.
         """
         layers = self.backbone(spec.backbone).resolve(spec.layers)
         if self.probe:
-            return self._features.fresh(batch, spec.backbone, layers)
-        return self._features.read(batch, self.geometry, spec.backbone, layers)
+            return self._features.fresh(batch, spec.backbone, layers, normalise=spec.normalise)
+        return self._features.read(
+            batch, self.geometry, spec.backbone, layers, normalise=spec.normalise
+        )
 
     def backbone(self, name: str) -> Backbone:
         """Return a frozen network itself, for what features of whole images cannot give.

@@ -1,51 +1,31 @@
-"""Frozen pre-trained networks: which model, which weights, which layers.
+"""Frozen pre-trained networks: which layers they have, and what comes out of them.
 
-Any timm model by name (``resnet18``, ``wide_resnet50_2``, ``mobilenetv2_100``) or, failing that, any
-torchvision classification model (``squeezenet1_1``). Weights are looked for in the weights folder,
-then in timm's or torchvision's own cache and hub. A file may be partial as long as the layers asked
-for are all in it.
+Any timm model by name (``resnet18``, ``vit_small_patch14_dinov2``, ``swin_tiny_patch4_window7_224``)
+or, failing that, any torchvision classification model (``squeezenet1_1``). A file of weights may be
+partial as long as the layers asked for are all in it.
 """
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from benchmark.errors import WeightsError, unknown
-from benchmark.features.spec import POOLED
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
-SUFFIXES = (".safetensors", ".pth", ".pt")
-
-PUBLISHED = {
-    "mobilenet_v2": ("b0353104",),
-    "mobilenetv2_100": ("70c01f54",),  # batch normalisation folded, without the classifier
-    "resnet18": ("f37072fd", "32ac4f25"),  # the second folded, up to layer3
-    "resnet50": ("0676ba61",),
-    "squeezenet1_1": ("b8a52dc0", "102fa02e"),
-    "wide_resnet50_2": ("95faca4d",),
-}
-"""How the SHA-256 of files with the published ImageNet weights begin: torchvision's first weights,
-whose file names carry it, and copies that were found to compute the same. A file that is not among
-them may be as good, but no published number stands for it."""
-
-
-@dataclass(frozen=True)
-class WeightsFrom:
-    """Where weights come from: a folder looked into first, and whether random ones will do."""
-
-    folder: Path | None = None
-    mode: Literal["auto", "random"] = "auto"
+from benchmark.errors import SettingsError, WeightsError
+from benchmark.features.networks import (
+    DESCRIPTORS,
+    input_of,
+    is_transformer,
+    layer_names,
+    listed,
+    stages_of,
+)
+from benchmark.features.spec import CLS, POOLED
+from benchmark.features.weights import WeightsFrom, load
 
 
 class _Reached(Exception):
@@ -57,59 +37,79 @@ class Backbone:
 
     Attributes:
         name: the model's name.
-        source: ``random``, ``hub`` or the file's name, for records.
+        source: ``random``, ``hub``, the file's or the package's name, for records.
         loaded: the names of the tensors that the weights held; None when all were initialised.
         published: whether these are the ImageNet weights that papers use: a hub's, or a known file.
+        mean, std: of R, G and B in [0, 1], with which the model was trained.
+        version: raised whenever the features of the same weights and images change.
     """
+
+    version = "2"
 
     def __init__(self, name: str, weights: WeightsFrom, device: torch.device) -> None:
         self.name = name
         self.device = device
-        self.model, self.source, self.loaded = _load(name, weights)
-        self._where = (
-            weights.folder / self.source if self.loaded and weights.folder else self.source
-        )
-        self.published = self.source == "hub" or _is_published(name, self._where)
+        found = load(name, weights)
+        self.model: Any = found.model
+        self.source, self.loaded, self.published = found.source, found.held, found.published
+        self._where = found.where
+        self.mean, self.std, self._own_size = input_of(name)
         self.model.eval().requires_grad_(False).to(device)
-        if device.type == "cuda":
-            self.model.to(memory_format=torch.channels_last)
-        self._mean = torch.tensor(IMAGENET_MEAN, device=device).view(1, 3, 1, 1)
-        self._std = torch.tensor(IMAGENET_STD, device=device).view(1, 3, 1, 1)
+        # the layout that convolutions run fastest in, on processors too
+        self.model.to(memory_format=torch.channels_last)
+        self._stages = stages_of(self.model) if hasattr(self.model, "forward_intermediates") else []
+        self._transformer = is_transformer(self.model)
+        self._mean = torch.tensor(self.mean, device=device).view(1, 3, 1, 1)
+        self._std = torch.tensor(self.std, device=device).view(1, 3, 1, 1)
 
     def resolve(self, layers: Sequence[int | str]) -> tuple[str, ...]:
-        """Module names of layers given by index or name.
+        """Names of layers given by index or name.
 
         An index counts the resolutions of a timm model: 0 is stride 2, 1 stride 4, and so on, each
-        the last block of its resolution (1, 2, 3 are layer1 to layer3 of a ResNet).
+        the last block of its resolution (1, 2, 3 are layer1 to layer3 of a ResNet; 0 to 3 the
+        stages of a Swin transformer or a ConvNeXt). In a vision transformer, whose resolution never
+        changes, it counts the blocks; their tokens pass the network's final normalisation, as
+        DINOv2 hands them out. The name of such a layer means the same as its index.
 
         Raises:
             WeightsError: no such layer; names those there are.
         """
+        if CLS in layers and getattr(self.model, "cls_token", None) is None:
+            raise WeightsError(
+                f"backbone {self.name}: it has no class token for {CLS!r}; {POOLED!r} describes "
+                "the whole image in every network"
+            )
         return layer_names(self.model, self.name, layers)
 
-    @torch.no_grad()
-    def __call__(self, pixels: Tensor, layers: Sequence[str]) -> list[Tensor]:
+    def __call__(
+        self,
+        pixels: Tensor,
+        layers: Sequence[str],
+        *,
+        normalise: bool = True,
+        gradients: bool = False,
+    ) -> list[Tensor]:
         """Outputs of the named layers.
 
         Args:
-            pixels: float32 RGB (B, 3, H, W) in [0, 1]; ImageNet normalisation happens here.
-            layers: module names, as :meth:`resolve` gives them.
+            pixels: float32 RGB (B, 3, H, W) in [0, 1].
+            layers: as :meth:`resolve` gives them.
+            normalise: with the model's own mean and deviation.
+            gradients: whether the outputs can be differentiated by the pixels.
 
         Returns:
-            float32, (B, C, h, w) per layer, (B, C) for ``pooled``.
+            float32, (B, C, h, w) per layer, (B, C) for ``pooled`` and ``cls``.
+
+        Raises:
+            SettingsError: the network does not take images of this size; names sizes that suit.
+            WeightsError: a module gives no feature map.
         """
-        x = (pixels.to(self.device) - self._mean) / self._std
-        if self.device.type == "cuda":
-            x = x.contiguous(memory_format=torch.channels_last)
-        found: dict[str, Tensor] = {}
-        with self._hooks(layers, found):
-            try:
-                final = self._features(x)
-            except _Reached:
-                final = None
-        if POOLED in layers and final is not None:
-            found[POOLED] = self._pool(final)
-        return [found[name].float() for name in layers]
+        with torch.set_grad_enabled(gradients), self._sized(pixels):
+            x = pixels.to(self.device)
+            if normalise:
+                x = (x - self._mean) / self._std
+            found = self._run(x.contiguous(memory_format=torch.channels_last), layers)
+            return [found[name].float().contiguous() for name in layers]
 
     def identity(self, layers: Sequence[str]) -> str:
         """SHA-256 over the tensors that these layers' outputs depend on: 16 hexadecimal digits.
@@ -133,6 +133,22 @@ class Backbone:
             hasher.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return hasher.hexdigest()[:16]
 
+    def entry(self, layers: Sequence[str], normalise: bool = True) -> dict[str, Any]:
+        """What a record says of these layers: all that could change their numbers, as JSON.
+
+        Raises:
+            WeightsError: as :meth:`identity`.
+        """
+        own = {"mean": list(self.mean), "std": list(self.std)}
+        return {
+            "backbone": self.name,
+            "layers": list(layers),
+            "source": self.source,
+            "sha256": self.identity(layers),
+            "version": self.version,
+            "normalisation": own if normalise else None,
+        }
+
     def parameter_bytes(self, layers: Sequence[str]) -> int:
         """Bytes of the tensors that these layers depend on."""
         return sum(t.numel() * t.element_size() for t in self._used(layers).values())
@@ -144,216 +160,157 @@ class Backbone:
             module.register_forward_pre_hook(lambda _m, _x, name=name: ran.append(name))
             for name, module in self.model.named_modules()
         ]
+        step = self._patch or 1
+        small = (-(-64 // step) * step,) * 2
         try:
-            self(torch.zeros(1, 3, 64, 64), layers)
+            self(torch.zeros(1, 3, *small), layers)
+        except SettingsError:
+            if self._own_size in (None, small):
+                raise
+            self(torch.zeros(1, 3, *self._own_size), layers)
         finally:
             for hook in hooks:
                 hook.remove()
+        stored = self.model.state_dict()
         used = {}
-        for name in ran:
+        for name in ["", *ran]:  # the network's own tensors (class token, positions) always
             module = self.model.get_submodule(name)
             own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
             for key, tensor in own:
-                if key != "num_batches_tracked":
-                    used[f"{name}.{key}" if name else key] = tensor
+                full = f"{name}.{key}" if name else key
+                if key != "num_batches_tracked" and full in stored:
+                    used[full] = tensor
         return used
 
-    @contextmanager
-    def _hooks(self, layers: Sequence[str], found: dict[str, Tensor]) -> Iterator[None]:
-        wanted = {name for name in layers if name != POOLED}
+    def _run(self, x: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+        """The layers' outputs by name, (B, C, h, w) or (B, C)."""
+        indices = sorted({self._stages.index(name) for name in layers if name in self._stages})
+        named = [n for n in layers if n not in self._stages and n not in DESCRIPTORS]
+        whole = any(name in DESCRIPTORS for name in layers)
+        found: dict[str, Tensor] = {}
+        final = None
+        with self._hooks(named, found, stop=not (indices or whole)):
+            try:
+                if indices:
+                    partly = not (whole or named)
+                    out = self.model.forward_intermediates(
+                        x,
+                        indices=indices,
+                        norm=self._transformer,
+                        stop_early=partly,
+                        intermediates_only=partly,
+                    )
+                    final, maps = (None, out) if partly else out
+                    found |= {self._stages[i]: m for i, m in zip(indices, maps, strict=True)}
+                else:
+                    final = self._features(x)
+            except _Reached:
+                pass
+        if absent := [name for name in named if name not in found]:
+            raise WeightsError(
+                f"backbone {self.name}: {', '.join(absent)} does not run on the way to its "
+                "features; name an earlier module or an index"
+            )
+        found |= {name: self._as_map(name, found[name], x) for name in named}
+        if POOLED in layers:
+            found[POOLED] = self._pool(final)
+        if CLS in layers:
+            found[CLS] = self._class_token(final)
+        return found
 
+    @contextmanager
+    def _hooks(self, names: Sequence[str], found: dict[str, Any], *, stop: bool) -> Iterator[None]:
         def keep(name: str) -> Any:
-            def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+            def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
                 # in-place activations that follow would overwrite the output that was asked for
-                found[name] = output.clone()
-                if POOLED not in layers and wanted <= found.keys():
+                found[name] = output.clone() if isinstance(output, Tensor) else output
+                if stop and set(names) <= found.keys():
                     raise _Reached
 
             return hook
 
-        handles = [self.model.get_submodule(n).register_forward_hook(keep(n)) for n in wanted]
+        handles = [self.model.get_submodule(n).register_forward_hook(keep(n)) for n in names]
         try:
             yield
         finally:
             for handle in handles:
                 handle.remove()
 
+    @contextmanager
+    def _sized(self, x: Tensor) -> Iterator[None]:
+        """Explains errors of networks that do not take images of every size."""
+        try:
+            yield
+        except torch.OutOfMemoryError:
+            raise
+        except (AssertionError, RuntimeError) as error:
+            height, width = x.shape[2:]
+            text = f"backbone {self.name} does not take images of {height}×{width} pixels"
+            step = self._patch
+            if step and (height % step or width % step):
+                below = max(step, min(height, width) // step * step)
+                raise SettingsError(
+                    f"{text}: its patches are {step} pixels wide; the nearest sides that suit are "
+                    f"{below} and {below + step} (--image-size {below})"
+                ) from error
+            if self._own_size and (height, width) != self._own_size:
+                own_height, own_width = self._own_size
+                given = own_height if own_height == own_width else f"{own_height}x{own_width}"
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                raise SettingsError(
+                    f"{text} ({reason}); it is made for {own_height}×{own_width} "
+                    f"(--image-size {given})"
+                ) from error
+            raise
+
+    @property
+    def _patch(self) -> int | None:
+        """Pixels along a side of a vision transformer's patches; None for other networks."""
+        return int(self.model.feature_info[0]["reduction"]) if self._transformer else None
+
     def _features(self, x: Tensor) -> Tensor:
-        """The last feature map, (B, C, h, w)."""
-        model: Any = self.model
-        if hasattr(model, "forward_features"):  # timm
-            out: Tensor = model.forward_features(x)
-        elif isinstance(getattr(model, "features", None), nn.Module):  # torchvision
-            out = model.features(x)
+        """What the network's head gets: (B, C, h, w), (B, h, w, C) or (B, tokens, C)."""
+        if hasattr(self.model, "forward_features"):  # timm
+            out: Tensor = self.model.forward_features(x)
+        elif isinstance(getattr(self.model, "features", None), nn.Module):  # torchvision
+            out = self.model.features(x)
         else:  # stops at the last layer asked for
-            out = model(x)
+            out = self.model(x)
         return out
 
-    def _pool(self, features: Tensor) -> Tensor:
-        model: Any = self.model
-        if hasattr(model, "forward_head"):
-            pooled: Tensor = model.forward_head(features, pre_logits=True)
+    def _as_map(self, name: str, output: Any, x: Tensor) -> Tensor:
+        """A named module's output as (B, C, h, w), or (B, C) where it has no positions."""
+        shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        if isinstance(output, Tensor) and output.ndim == 2:
+            return output
+        channels_last = getattr(self.model, "output_fmt", None) == "NHWC"
+        if isinstance(output, Tensor) and output.ndim == 4 and not channels_last:
+            return output
+        prefix = getattr(self.model, "num_prefix_tokens", None)
+        if isinstance(output, Tensor) and output.ndim == 3 and self._patch and prefix is not None:
+            height, width = (side // self._patch for side in x.shape[2:])
+            tokens = output[:, prefix:]
+            if tokens.shape[1] == height * width:
+                return tokens.mT.reshape(len(x), -1, height, width)  # (B, C, h, w)
+        raise WeightsError(
+            f"backbone {self.name}: {name} gives {shape}, which is not known to be a feature map; "
+            f"give layers by index: {listed(self._stages)}"
+        )
+
+    def _pool(self, features: Any) -> Tensor:
+        if hasattr(self.model, "forward_head"):
+            pooled: Tensor = self.model.forward_head(features, pre_logits=True)
             return pooled.flatten(1)
-        if features.ndim != 4:
+        if not isinstance(features, Tensor) or features.ndim != 4:
             raise WeightsError(
                 f"backbone {self.name}: its pooled features are not known; name a layer instead"
             )
         return features.mean((2, 3))
 
-
-def layer_names(model: nn.Module, name: str, layers: Sequence[int | str]) -> tuple[str, ...]:
-    """:meth:`Backbone.resolve` for a model that is no frozen backbone, such as a student."""
-    info = getattr(model, "feature_info", None)
-    stages = [str(stage["module"]) for stage in info] if isinstance(info, list) else []
-    modules = [module for module, _ in model.named_modules() if module]
-    out = []
-    for layer in layers:
-        if isinstance(layer, int):
-            if not 0 <= layer < len(stages):
-                known = ", ".join(f"{i} ({s})" for i, s in enumerate(stages)) or "none"
-                raise WeightsError(
-                    f"backbone {name}: no layer with index {layer}; indices: {known}; "
-                    f"or name a module, such as {', '.join(modules[:8])}"
-                )
-            layer = stages[layer]
-        elif layer != POOLED and layer not in modules:
-            near = difflib.get_close_matches(layer, modules, n=1)
-            top = ", ".join([*(m for m in modules if "." not in m), POOLED])
+    def _class_token(self, features: Any) -> Tensor:
+        if not isinstance(features, Tensor) or features.ndim != 3:
             raise WeightsError(
-                f"unknown layer of {name}: {layer!r}"
-                + (f", did you mean {near[0]!r}?" if near else ";")
-                + f" top-level modules: {top} (and the modules inside them)"
+                f"backbone {self.name}: its features hold no class token; {POOLED!r} describes the "
+                "whole image"
             )
-        out.append(layer)
-    return tuple(out)
-
-
-def untrained(name: str) -> nn.Module:
-    """A model of this name in training mode, its parameters drawn from torch's global generator.
-
-    Raises:
-        WeightsError: neither timm nor torchvision knows the name.
-    """
-    return _create(name, False)
-
-
-def _create(name: str, pretrained: bool | str) -> nn.Module:
-    """``pretrained`` may name which of timm's published weights."""
-    import timm
-    import torchvision
-
-    bare = name.partition(".")[0]
-    in_timm = timm.is_model(bare)
-    if not in_timm and bare not in torchvision.models.list_models():
-        raise WeightsError(
-            unknown(
-                "backbone",
-                name,
-                [
-                    "resnet18",
-                    "wide_resnet50_2",
-                    "mobilenetv2_100",
-                    "squeezenet1_1",
-                ],
-            )
-            + ", and any other model of timm or torchvision"
-        )
-    if in_timm:
-        model_name = pretrained if isinstance(pretrained, str) else bare
-        model: nn.Module = timm.create_model(model_name, pretrained=bool(pretrained))
-    else:
-        model = torchvision.models.get_model(bare, weights="DEFAULT" if pretrained else None)
-    return model
-
-
-def _load(name: str, weights: WeightsFrom) -> tuple[nn.Module, str, set[str] | None]:
-    if weights.mode == "random":
-        seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return _create(name, False), "random", None
-    bare = name.partition(".")[0]
-    path = _find(name, weights.folder)
-    if path is not None:
-        model = _create(name, False)
-        return model, path.name, _fill(model, path)
-    try:
-        return _create(name, _hub_name(name)), "hub", None
-    except WeightsError:
-        raise
-    except Exception as error:  # the hubs raise many kinds; the remedy is the same for all
-        where = (
-            f"{weights.folder} holds no {bare}.safetensors or .pth"
-            if weights.folder
-            else ("no weights folder was given")
-        )
-        raise WeightsError(
-            f"no weights for backbone {name}: {where}, and the hub could not be reached "
-            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}); put "
-            f"{bare}.safetensors into a folder and pass it with --weights-dir (or BENCH_WEIGHTS), "
-            "or run with --weights random, which every table will say"
-        ) from error
-
-
-def _hub_name(name: str) -> str | bool:
-    """The papers' weights are torchvision's first ImageNet ones; timm carries them as tv_in1k."""
-    import timm
-
-    if not timm.is_model(name.partition(".")[0]):
-        return True
-    tagged = f"{name}.tv_in1k"
-    return tagged if "." not in name and tagged in timm.list_pretrained(f"{name}.*") else name
-
-
-def _find(name: str, folder: Path | None) -> Path | None:
-    if folder is None:
-        return None
-    if not folder.is_dir():
-        raise WeightsError(f"weights folder {folder}: no such folder; check --weights-dir")
-    for stem in dict.fromkeys([name, name.partition(".")[0]]):
-        for suffix in SUFFIXES:
-            if (path := folder / f"{stem}{suffix}").is_file():
-                return path
-    return None
-
-
-def _is_published(name: str, file: Path | str) -> bool:
-    known = PUBLISHED.get(name.partition(".")[0], ())
-    if not known or not isinstance(file, Path):
-        return False
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest().startswith(known)
-
-
-def _fill(model: nn.Module, path: Path) -> set[str]:
-    """Copy a file's tensors into a model; returns the names found."""
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            tensors = load_file(path)
-        else:
-            tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # every reader has its own; all mean that this is no weights file
-        raise WeightsError(
-            f"{path}: cannot be read as weights ({type(error).__name__}: "
-            f"{str(error).splitlines()[0] if str(error) else ''}); expected a state dict as "
-            "safetensors, or as .pth without pickled objects"
-        ) from error
-    if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()):
-        raise WeightsError(f"{path}: expected a state dict (name -> tensor)")
-    own = model.state_dict()
-    wrong = [
-        f"{name} {tuple(t.shape)} instead of {tuple(own[name].shape)}"
-        for name, t in tensors.items()
-        if name in own and own[name].shape != t.shape
-    ]
-    if wrong:
-        raise WeightsError(f"{path}: is not this model's: {'; '.join(wrong[:4])}")
-    if not tensors.keys() & own.keys():
-        raise WeightsError(
-            f"{path}: none of its {len(tensors)} tensors belongs to this model (found "
-            f"{', '.join(list(tensors)[:3]) or 'nothing'}; expected names like {next(iter(own))})"
-        )
-    model.load_state_dict(tensors, strict=False)
-    return set(tensors)
+        return features[:, 0]  # timm puts it before registers and patches

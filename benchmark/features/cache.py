@@ -20,8 +20,9 @@ from torch import Tensor
 
 from benchmark.data.batch import Batch
 from benchmark.data.geometry import Geometry
-from benchmark.features.backbones import Backbone, WeightsFrom
+from benchmark.features.backbones import Backbone
 from benchmark.features.spec import FeatureSpec
+from benchmark.features.weights import WeightsFrom
 from benchmark.machine import memory
 
 EXTRACT_BATCH = 16
@@ -87,39 +88,54 @@ class FrozenFeatures:
         layers: Sequence[str],
         *,
         flips: bool = False,
+        normalise: bool = True,
     ) -> None:
         """Fill the cache with what is missing of these images."""
         for batch in batches:
             for side in (batch, batch.flipped()) if flips else (batch,):
-                if not all(self._has(t) for t in self._tags(side, geometry, backbone, layers)):
-                    self._compute(side, geometry, backbone, layers)
+                tags = self._tags(side, geometry, backbone, layers, normalise)
+                if not all(self._has(tag) for tag in tags):
+                    self._compute(side, geometry, backbone, layers, normalise)
 
     def read(
-        self, batch: Batch, geometry: Geometry, backbone: str, layers: Sequence[str]
+        self,
+        batch: Batch,
+        geometry: Geometry,
+        backbone: str,
+        layers: Sequence[str],
+        *,
+        normalise: bool = True,
     ) -> list[Tensor]:
         """Features of a batch on the run's device, one (B, C, h, w) or (B, C) per layer."""
-        tags = self._tags(batch, geometry, backbone, layers)
+        tags = self._tags(batch, geometry, backbone, layers, normalise)
         if not all(self._has(tag) for tag in tags):
-            return self._compute(batch, geometry, backbone, layers)
+            return self._compute(batch, geometry, backbone, layers, normalise)
         out, count = [], len(batch)
         for start in range(0, len(tags), count):
             out.append(torch.stack([self._get(t) for t in tags[start : start + count]]))
         return [tensor.to(self.device) for tensor in out]
 
-    def fresh(self, batch: Batch, backbone: str, layers: Sequence[str]) -> list[Tensor]:
+    def fresh(
+        self, batch: Batch, backbone: str, layers: Sequence[str], *, normalise: bool = True
+    ) -> list[Tensor]:
         """Features computed now and not kept: what a latency probe measures."""
         self.counts.probe_images += len(batch)
-        return self.backbone(backbone)(batch.pixels, layers)
+        return self.backbone(backbone)(batch.pixels, layers, normalise=normalise)
 
     def seconds(self, keys: Iterable[str], geometry: Geometry, backbone: str) -> float:
         """Backbone seconds spent on these images, whoever asked first."""
         return sum(self._seconds.get((k, str(geometry), backbone), 0.0) for k in set(keys))
 
     def _compute(
-        self, batch: Batch, geometry: Geometry, backbone: str, layers: Sequence[str]
+        self,
+        batch: Batch,
+        geometry: Geometry,
+        backbone: str,
+        layers: Sequence[str],
+        normalise: bool,
     ) -> list[Tensor]:
         start = time.perf_counter()
-        outputs = self.backbone(backbone)(batch.pixels, layers)
+        outputs = self.backbone(backbone)(batch.pixels, layers, normalise=normalise)
         stored = [output.cpu() for output in outputs]
         spent = time.perf_counter() - start
         self.counts.seconds += spent
@@ -128,7 +144,7 @@ class FrozenFeatures:
         for key in batch.keys:
             place = (key, str(geometry), backbone)
             self._seconds[place] = self._seconds.get(place, 0.0) + share
-        tags = iter(self._tags(batch, geometry, backbone, layers))
+        tags = iter(self._tags(batch, geometry, backbone, layers, normalise))
         for tensor in stored:
             for row in tensor:
                 self._put(next(tags), row)
@@ -136,12 +152,10 @@ class FrozenFeatures:
 
     @staticmethod
     def _tags(
-        batch: Batch, geometry: Geometry, backbone: str, layers: Sequence[str]
+        batch: Batch, geometry: Geometry, backbone: str, layers: Sequence[str], normalise: bool
     ) -> list[tuple[str, ...]]:
-        flip = "flip" if batch.flip else ""
-        return [
-            (key, flip, str(geometry), backbone, layer) for layer in layers for key in batch.keys
-        ]
+        side = ("flip" if batch.flip else "", str(geometry), "" if normalise else "raw", backbone)
+        return [(key, *side, layer) for layer in layers for key in batch.keys]
 
     def _has(self, tag: tuple[str, ...]) -> bool:
         return tag in self._memory or tag in self._disk
@@ -178,11 +192,13 @@ class FrozenFeatures:
 
 
 def union(specs: Iterable[FeatureSpec], features: FrozenFeatures) -> list[FeatureSpec]:
-    """One spec per backbone, holding every layer (by module name) that any of ``specs`` reads."""
-    out: dict[str, FeatureSpec] = {}
+    """One spec per backbone and normalisation, holding every layer (by name) that any of ``specs``
+    reads."""
+    out: dict[tuple[str, bool], FeatureSpec] = {}
     for spec in specs:
+        place = (spec.backbone, spec.normalise)
         names = features.backbone(spec.backbone).resolve(spec.layers)
-        known = out.get(spec.backbone, FeatureSpec(spec.backbone, ()))
+        known = out.get(place, replace(spec, layers=()))
         layers = tuple(dict.fromkeys([*known.layers, *names]))
-        out[spec.backbone] = replace(known, layers=layers, flips=known.flips or spec.flips)
+        out[place] = replace(known, layers=layers, flips=known.flips or spec.flips)
     return list(out.values())

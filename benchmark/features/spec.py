@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 POOLED = "pooled"
-"""Layer name of the global average pool that feeds a network's classifier: (B, C)."""
+"""Layer name of what feeds a network's classifier, (B, C): the global average of a convolutional
+network, the class token or the mean of the others in a transformer, as its authors pool it."""
+
+CLS = "cls"
+"""Layer name of a transformer's class token after the final normalisation, (B, C)."""
 
 
 @dataclass(frozen=True)
@@ -14,10 +18,14 @@ class FeatureSpec:
 
     Attributes:
         backbone: a model name (:mod:`benchmark.features.backbones`).
-        layers: indices of resolutions or module names; ``"pooled"`` is the global average pool.
+        layers: indices of resolutions (of blocks in a vision transformer) or module names;
+            ``"pooled"`` and ``"cls"`` describe the whole image.
         flips: whether features of mirrored images will be read too.
+        normalise: whether the network sees images with its own mean and deviation; otherwise they
+            stay in [0, 1].
     """
 
     backbone: str
     layers: tuple[int | str, ...]
     flips: bool = False
+    normalise: bool = True

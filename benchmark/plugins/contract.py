@@ -26,8 +26,8 @@ from benchmark.detector.base import Detector, Prediction, check_prediction
 from benchmark.detector.context import Context
 from benchmark.detector.state import State
 from benchmark.errors import BenchError, NotFittedError
-from benchmark.features.backbones import WeightsFrom
 from benchmark.features.spec import FeatureSpec
+from benchmark.features.weights import WeightsFrom
 from benchmark.records import store
 
 SIDE = 64

@@ -23,9 +23,9 @@ from benchmark.errors import (
     sentence,
     unknown,
 )
-from benchmark.features.backbones import WeightsFrom
 from benchmark.features.cache import FrozenFeatures
 from benchmark.features.spec import FeatureSpec
+from benchmark.features.weights import WeightsFrom
 from benchmark.plugins.registry import Registry
 from benchmark.records import files, store
 from benchmark.runner.config import RunConfig
@@ -121,7 +121,8 @@ class MethodPlan:
             {
                 "settings": settings_of.as_json(self.settings),
                 "version": self.version,
-                "weights": [[w["backbone"], w["layers"], w["sha256"]] for w in self.weights],
+                # where they came from does not change a number
+                "weights": [{**w, "source": None} for w in self.weights],
                 "assets": self.assets,
                 "precision": self.precision,
             }
@@ -321,15 +322,7 @@ def _method(plan: Plan, registry: Registry, asked: Asked) -> MethodPlan:
 
 def _add_weights(method: MethodPlan, spec: FeatureSpec, features: FrozenFeatures) -> None:
     backbone = features.backbone(spec.backbone)
-    layers = backbone.resolve(spec.layers)
-    method.weights.append(
-        {
-            "backbone": spec.backbone,
-            "layers": list(layers),
-            "source": backbone.source,
-            "sha256": backbone.identity(layers),
-        }
-    )
+    method.weights.append(backbone.entry(backbone.resolve(spec.layers), spec.normalise))
     published = method.provenance["published_weights"]
     method.provenance["published_weights"] = published and backbone.published
 

@@ -15,8 +15,8 @@ from benchmark.data.images import EXTENSIONS, FileSource
 from benchmark.data.loading import ImageSet, decode_samples, hash_samples
 from benchmark.detector.context import Checkpoint, Context
 from benchmark.errors import AssetError, DataError, unknown
-from benchmark.features.backbones import WeightsFrom
 from benchmark.features.cache import FrozenFeatures
+from benchmark.features.weights import WeightsFrom
 from benchmark.plugins.registry import Registry
 
 

@@ -118,7 +118,14 @@ def extract(plan: Plan, methods: Sequence[MethodPlan], geometry: Geometry, image
             )
             layers = [str(layer) for layer in spec.layers]
             try:
-                plan.features.extract(batches, geometry, spec.backbone, layers, flips=spec.flips)
+                plan.features.extract(
+                    batches,
+                    geometry,
+                    spec.backbone,
+                    layers,
+                    flips=spec.flips,
+                    normalise=spec.normalise,
+                )
             except Exception:  # its readers compute the features again, and meet the error
                 break
 

@@ -52,6 +52,10 @@ class Rd4ad(Detector):
             the whole image is anomalous.
         epochs, batch, learning_rate: of Adam with betas 0.5 and 0.999.
         sigma: of the Gaussian smoothing, in input pixels.
+        normalise: whether the encoder's images are normalised.
+
+    ``rd4ad_one_class`` is the code's setting for MNIST and Fashion-MNIST, images of 32 × 32 pixels
+    (``--image-size 32``) in [0, 1]; CIFAR-10's are normalised there.
     """
 
     title = "RD4AD"
@@ -59,7 +63,7 @@ class Rd4ad(Detector):
     version = "2"
     paper = Geometry(resize=(256, 256))
     smoke = {"backbone": "resnet18", "layers": (0, 1, 2), "epochs": 8, "batch": 4}
-    presets = {"rd4ad_one_class": {"backbone": "resnet18", "score": "sum"}}
+    presets = {"rd4ad_one_class": {"backbone": "resnet18", "score": "sum", "normalise": False}}
 
     def __init__(
         self,
@@ -73,6 +77,7 @@ class Rd4ad(Detector):
         batch: int = 16,
         learning_rate: float = 0.005,
         sigma: float = 4.0,
+        normalise: bool = True,
     ) -> None:
         self.backbone = backbone
         self.layers = layers
@@ -83,6 +88,7 @@ class Rd4ad(Detector):
         self.batch = batch
         self.learning_rate = learning_rate
         self.sigma = sigma
+        self.normalise = normalise
         if not scored or len(set(scored)) < len(scored) or not set(scored) <= {1, 2, 3}:
             raise SettingsError(f"rd4ad: scored is {scored}; allowed are some of 1, 2 and 3, once")
         if min(epochs, batch) < 1 or learning_rate <= 0:
@@ -92,7 +98,7 @@ class Rd4ad(Detector):
             )
 
     def needs(self) -> Sequence[FeatureSpec]:
-        return [FeatureSpec(self.backbone, self.layers)]
+        return [FeatureSpec(self.backbone, self.layers, normalise=self.normalise)]
 
     def build(self) -> None:
         mirror = MIRRORED.get(self.backbone.partition(".")[0], Mirror())

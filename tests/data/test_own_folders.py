@@ -19,7 +19,7 @@ from benchmark.data.report import CategoryReport
 from benchmark.data.verify import verify
 from benchmark.datasets.folder import FolderData
 from benchmark.errors import DataError, SettingsError
-from benchmark.features.backbones import untrained
+from benchmark.features.networks import untrained
 from benchmark.runner.protocol import Protocol
 
 Bench = Callable[..., tuple[int, str]]

@@ -13,8 +13,9 @@ import torchvision
 from benchmark import FeatureSpec, Geometry
 from benchmark.data.loading import ImageSet
 from benchmark.errors import WeightsError
-from benchmark.features.backbones import PUBLISHED, SUFFIXES, Backbone, WeightsFrom
+from benchmark.features.backbones import Backbone
 from benchmark.features.cache import FrozenFeatures, union
+from benchmark.features.weights import PUBLISHED, SUFFIXES, WeightsFrom
 
 CPU = torch.device("cpu")
 RANDOM = WeightsFrom(mode="random")
@@ -48,6 +49,10 @@ def test_flips_and_geometries_are_kept_apart() -> None:
     assert not torch.allclose(straight, flipped)
     features.read(batch, Geometry(resize=64, crop=32), "resnet18", ["layer1"])
     assert features.counts.images == 3
+    raw = features.read(batch, GEOMETRY, "resnet18", ["layer1"], normalise=False)[0]
+    assert not torch.allclose(straight, raw)
+    again = features.read(batch, GEOMETRY, "resnet18", ["layer1"])[0]
+    assert torch.equal(straight, again) and features.counts.images == 4
 
 
 @pytest.mark.parametrize(
@@ -87,6 +92,11 @@ def test_the_union_names_each_layer_once() -> None:
     specs = [FeatureSpec("resnet18", (1, 2)), FeatureSpec("resnet18", ("pooled", "layer2"), True)]
     (both,) = union(specs, features)
     assert both == FeatureSpec("resnet18", ("layer1", "layer2", "pooled"), True)
+    raw = FeatureSpec("resnet18", (1,), normalise=False)
+    assert union([*specs, raw], features) == [
+        both,
+        FeatureSpec("resnet18", ("layer1",), normalise=False),
+    ]
 
 
 def test_layers_are_those_of_the_plain_model() -> None:

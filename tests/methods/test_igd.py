@@ -17,7 +17,7 @@ from benchmark.data.loading import ImageSet
 from benchmark.detector import training as _training
 from benchmark.detector.context import Checkpoint
 from benchmark.errors import AssetError, DetectorError, SettingsError
-from benchmark.features.backbones import WeightsFrom
+from benchmark.features.weights import WeightsFrom
 from benchmark.methods.igd import Igd
 from benchmark.methods.igd.encoder import IgdEncoder, distance, padded, windows
 from benchmark.methods.igd.gsvdd import Gsvdd, PublishedGsvdd, SoftBoundary, descriptor, pushed

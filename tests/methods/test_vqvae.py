@@ -20,7 +20,7 @@ from benchmark import Context
 from benchmark.data.loading import ImageSet
 from benchmark.detector.context import Checkpoint
 from benchmark.errors import AssetError, WeightsError
-from benchmark.features.backbones import WeightsFrom
+from benchmark.features.weights import WeightsFrom
 from benchmark.methods.dsr.vqvae import Quantiser, VqVae, straight_through
 from benchmark.methods.dsr.vqvae_asset import Follower, GeneralVqVae, random_crops
 from benchmark.methods.dsr.vqvae_colours import set_to_colours

@@ -26,8 +26,9 @@ from tabulate import tabulate
 from benchmark import Context, FeatureSpec, Geometry
 from benchmark.console import PlainConsole
 from benchmark.data.loading import decode_category
-from benchmark.features.backbones import Backbone, WeightsFrom
+from benchmark.features.backbones import Backbone
 from benchmark.features.cache import FrozenFeatures
+from benchmark.features.weights import WeightsFrom
 from benchmark.plugins.registry import Registry
 from benchmark.runner.config import RunConfig
 from benchmark.runner.plan import Plan, prepare

@@ -4,11 +4,12 @@
 
 Fits every method, presets included, under its smoke settings with each seed, which draws the images
 and whatever the method draws. Prints per method the CPU seconds of a fit and three margins, each as
-its lowest value and its mean over its standard deviation over the seeds:
+its lowest value relative to normal, and in the score's own unit as its mean over its standard
+deviation over the seeds:
 
-- scores: mean score with a spot minus mean score without, relative to the latter,
-- separation: the lowest score with a spot minus the highest without, likewise,
-- maps: mean of the map on the spot minus that away from it, relative to the latter.
+- scores: mean score with a spot minus mean score without,
+- separation: the lowest score with a spot minus the highest without,
+- maps: mean of the map on the spot minus that away from it.
 
 A check that passes by a hair on this machine fails on another: the lowest separation and the lowest
 map margin must be well above zero.
@@ -27,18 +28,18 @@ from benchmark.plugins.contract import DetectorChecks, Obvious
 from benchmark.plugins.registry import Registry
 
 
-def margins(found: Obvious) -> dict[str, float]:
-    """Relative margins of one fit, by name."""
+def margins(found: Obvious) -> dict[str, tuple[float, float]]:
+    """Margins of one fit, by name: in the score's own unit, and relative to normal."""
     normal = found.normal.double()
     scale = float(normal.mean().abs())
-    out = {
-        "scores": float(found.odd.mean() - normal.mean()) / scale,
-        "separation": float(found.odd.min() - normal.max()) / scale,
+    own = {
+        "scores": (float(found.odd.mean() - normal.mean()), scale),
+        "separation": (float(found.odd.min() - normal.max()), scale),
     }
     if found.on is not None and found.off is not None:
         away = float(found.off.mean())
-        out["maps"] = (float(found.on.mean()) - away) / abs(away)
-    return out
+        own["maps"] = (float(found.on.mean()) - away, abs(away))
+    return {name: (value, value / unit) for name, (value, unit) in own.items()}
 
 
 def main() -> None:
@@ -60,9 +61,9 @@ def main() -> None:
             found.append(margins(checks.obvious()))
         row = [name, f"{statistics.median(seconds):.1f}"]
         for margin in found[0]:
-            values = [one[margin] for one in found]
+            values, relative = zip(*(one[margin] for one in found), strict=True)
             ratio = statistics.mean(values) / statistics.stdev(values)
-            row.append(f"{min(values):.3f}, {ratio:.1f} sd")
+            row.append(f"{min(relative):.3f}, {ratio:.1f} sd")
         rows.append(row)
         print(" ".join(row), flush=True)
     head = ["method", "fit s", "scores", "separation", "maps"]

@@ -21,7 +21,7 @@ from torch import Tensor
 from benchmark import Context, Geometry
 from benchmark.data.loading import ImageSet, decode_samples, hash_category
 from benchmark.detector.context import Quiet
-from benchmark.features.backbones import WeightsFrom
+from benchmark.features.weights import WeightsFrom
 from benchmark.methods._coreset import farthest_first
 from benchmark.plugins.registry import Registry
 

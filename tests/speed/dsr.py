@@ -30,8 +30,8 @@ from torch.nn import functional as F
 
 from benchmark import Context, Geometry
 from benchmark.data.loading import ImageSet
-from benchmark.features.backbones import WeightsFrom
 from benchmark.features.cache import FrozenFeatures
+from benchmark.features.weights import WeightsFrom
 from benchmark.machine import choose_device
 from benchmark.methods.dsr import Dsr
 from benchmark.methods.dsr.code_anomalies import SKIPPED

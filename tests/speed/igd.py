@@ -25,8 +25,8 @@ from torch.nn import functional as F
 
 from benchmark import POOLED, Context, Geometry
 from benchmark.data.loading import ImageSet
-from benchmark.features.backbones import WeightsFrom
 from benchmark.features.cache import FrozenFeatures
+from benchmark.features.weights import WeightsFrom
 from benchmark.machine import choose_device
 from benchmark.methods.igd import Igd
 from benchmark.methods.igd.gsvdd import Gsvdd

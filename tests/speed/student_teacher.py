@@ -25,8 +25,8 @@ from tabulate import tabulate
 
 from benchmark import Context, Geometry
 from benchmark.data.loading import ImageSet
-from benchmark.features.backbones import WeightsFrom
 from benchmark.features.cache import FrozenFeatures
+from benchmark.features.weights import WeightsFrom
 from benchmark.machine import choose_device
 from benchmark.plugins.registry import Registry
 from benchmark.runner import cost
