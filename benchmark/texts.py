@@ -6,8 +6,9 @@ import codecs
 import unicodedata
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from benchmark.errors import BenchError, SettingsError
+from benchmark.errors import BenchError, SettingsError, StoreError
 
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -65,3 +66,20 @@ def shown_name(name: str) -> str:
     """
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return unicodedata.normalize("NFC", text)
+
+
+def path_component(name: str, what: str) -> str:
+    """A name from data as one safe path component.
+
+    Letters, digits, space, ``-``, ``_`` and ``.`` stay; others are percent-encoded.
+
+    Raises:
+        StoreError: nothing that could be a folder (``..``, empty).
+
+    >>> path_component("metal nut", "category"), path_component("a/b", "category")
+    ('metal nut', 'a%2Fb')
+    """
+    if name.strip(". ") == "":
+        raise StoreError(f"{what} {name!r} cannot name a folder; rename it")
+    safe = "".join(c if c.isalnum() else quote(c, safe=" -_.") for c in name)
+    return f"%2E{safe[1:]}" if safe.startswith(".") else safe

@@ -16,7 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from benchmark.errors import StoreError
-from benchmark.records import store
+from benchmark.texts import path_component
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,7 +117,7 @@ def picture_over(row: Mapping[str, Any] | pd.Series[Any], kind: str, category: s
 
 
 def _exact(category: str) -> str:
-    return _shortened(store.path_component(category, "category"))
+    return _shortened(path_component(category, "category"))
 
 
 def _shortened(word: str) -> str:
@@ -130,8 +130,8 @@ def _shortened(word: str) -> str:
 def folder_of(out: Path, row: Mapping[str, Any] | pd.Series[Any]) -> Path:
     """Return the folder of the pictures of a data set and protocol."""
     names = (
-        store.path_component(row["dataset"], "data set"),
-        store.path_component(row["protocol"], "protocol"),
+        path_component(row["dataset"], "data set"),
+        path_component(row["protocol"], "protocol"),
     )
     return out.joinpath(*names)
 

@@ -28,7 +28,7 @@ from benchmark.detector.state import State
 from benchmark.errors import BenchError, NotFittedError
 from benchmark.features.spec import FeatureSpec
 from benchmark.features.weights import WeightsFrom
-from benchmark.records import store
+from benchmark.texts import path_component
 
 SIDE = 64
 TRAIN, TEST = 8, 4
@@ -268,7 +268,7 @@ class DatasetChecks:
         assert names, "no categories"
         assert len(set(names)) == len(names), f"named twice: {names}"
         for name in names:
-            store.path_component(name, "category")
+            path_component(name, "category")
         for group, members in self.dataset.groups.items():
             assert members, f"group {group!r} is empty"
 

@@ -18,35 +18,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
 
 from benchmark.errors import RecordWarning, StoreError
 from benchmark.records import files
+from benchmark.texts import path_component
 
 Array = npt.NDArray[Any]
 FORMAT = 1
 _KEY = {"dataset", "source", "category", "method", "seed", "protocol", "geometry", "data"}
 """Parts of a record's key that every reader wants."""
-
-
-def path_component(name: str, what: str) -> str:
-    """A name from data as one safe path component.
-
-    Letters, digits, space, ``-``, ``_`` and ``.`` stay; others are percent-encoded.
-
-    Raises:
-        StoreError: nothing that could be a folder (``..``, empty).
-
-    >>> path_component("metal nut", "category"), path_component("a/b", "category")
-    ('metal nut', 'a%2Fb')
-    """
-    if name.strip(". ") == "":
-        raise StoreError(f"{what} {name!r} cannot name a folder; rename it")
-    safe = "".join(c if c.isalnum() else quote(c, safe=" -_.") for c in name)
-    return f"%2E{safe[1:]}" if safe.startswith(".") else safe
 
 
 def identity(parts: Mapping[str, Any]) -> str:

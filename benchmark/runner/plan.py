@@ -30,7 +30,7 @@ from benchmark.plugins.registry import Registry
 from benchmark.records import files, store
 from benchmark.runner.config import RunConfig
 from benchmark.runner.protocol import Protocol
-from benchmark.texts import shown_name
+from benchmark.texts import path_component, shown_name
 
 
 @dataclass(frozen=True)
@@ -249,7 +249,7 @@ def prepare(
     categories = dataset.categories()
     known = {shown_name(name): name for name in categories}
     for name in config.categories:
-        store.path_component(name, "category")
+        path_component(name, "category")
         if shown_name(name) not in known:
             raise DataError(unknown(f"category of {source}", name, categories))
     results_dir = places.expanded(config.results)

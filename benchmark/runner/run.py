@@ -23,6 +23,7 @@ from benchmark.records import store
 from benchmark.runner.cell import Inputs, copy_cell, run_cell, write_failure
 from benchmark.runner.plan import Cell, MethodPlan, Plan
 from benchmark.runner.remarks import look_at, remarks
+from benchmark.texts import path_component
 
 CellState = Literal["done", "todo", "failed", "differs"]
 
@@ -85,7 +86,7 @@ def state_of(cell: Cell, record: dict[str, Any] | None) -> CellState:
 
 def hashed(plan: Plan, name: str) -> tuple[Category, Keys]:
     """List and hash a category's samples. Raises DataError."""
-    store.path_component(name, "category")
+    path_component(name, "category")
     category = with_threshold(plan.dataset.category(name), plan.config.mask_threshold)
     return category, hash_category(category, plan.threads)
 

@@ -10,6 +10,7 @@ import pytest
 
 from benchmark.errors import StoreError
 from benchmark.records import store
+from benchmark.texts import path_component
 
 
 def cell(results: Path, category: str = "nut") -> store.CellPath:
@@ -86,12 +87,12 @@ def test_what_is_no_record_is_refused(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize("name", ["..", ".", "", " ", "..."])
 def test_names_that_are_no_folders_are_refused(name: str) -> None:
     with pytest.raises(StoreError, match="cannot name a folder"):
-        store.path_component(name, "category")
+        path_component(name, "category")
 
 
 @pytest.mark.parametrize("name", ["a/b", "<script>", "a\\b", ".hidden", "Größe 1", "a%b", "nut"])
 def test_other_names_stay_inside_and_apart(name: str) -> None:
-    safe = store.path_component(name, "category")
+    safe = path_component(name, "category")
     assert "/" not in safe and "\\" not in safe and not safe.startswith(".")
     from urllib.parse import unquote
 
