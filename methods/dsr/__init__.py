@@ -139,7 +139,8 @@ class Dsr(Detector):
 
     def build(self) -> None:
         channels = 2 * max(self.width, 4) if self.vqvae == "colours" else WIDTH
-        self.general_ = VqVae(self.codes_, channels).eval().requires_grad_(False)
+        codes = getattr(self, "codes_", self.codes)  # an asset's number is known since fit
+        self.general_ = VqVae(codes, channels).eval().requires_grad_(False)
         self.networks_ = DsrNetworks(self.width, channels)
         self.upsampler_ = MaskNet(8, self.width)
 

@@ -168,7 +168,7 @@ def test_frozen_parts_stay_and_the_others_learn(fitted: tuple[Dsr, Context]) -> 
     fresh = Dsr(**FAST)
     with _training.seeded(place, "networks"):
         fresh.build()
-    fresh._load_general(images(5), place)
+    fresh._fill_general(None, images(5), place)
     for name, tensor in fresh.general_.state_dict().items():
         assert torch.equal(tensor, detector.general_.state_dict()[name]), name
     for part in ("networks_", "upsampler_"):
@@ -198,7 +198,7 @@ def test_the_second_training_leaves_the_first_ones_networks(
 def test_codes_change_under_the_mask_at_the_levels_drawn(neighbours: str) -> None:
     detector = Dsr(**FAST)
     detector.build()
-    detector._load_general(images(5), context())
+    detector._fill_general(None, images(5), context())
     pixels = images(5).batch([i % 5 for i in range(40)]).pixels
     masks = torch.zeros(40, 1, SIDE, SIDE)
     masks[:, :, 17:31, 33:45] = 1  # whole positions of neither level
