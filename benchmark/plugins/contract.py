@@ -89,6 +89,7 @@ class DetectorChecks:
         self._before = self.train.pixels.copy()
         self._returned_itself = False
         self._fitted: tuple[Detector, Context] | None = None
+        self._watched: tuple[Detector, Context, frozenset[str]] | None = None
 
     def new(self) -> Detector:
         return self.cls(**settings_of.resolve(self.cls, self.given, self.cls.__name__))
@@ -96,18 +97,29 @@ class DetectorChecks:
     def context(self) -> Context:
         return Context.alone(geometry=Geometry(resize=SIDE), weights=self.weights, seed=self.seed)
 
-    def fit_anew(self) -> tuple[Detector, Context]:
-        context = self.context()
-        detector = self.new()
-        out: object = detector.fit(self.train, context)
-        self._returned_itself = out is detector
-        return detector, context
-
     def fitted(self) -> tuple[Detector, Context]:
         """Return one fit that the checks share."""
         if self._fitted is None:
-            self._fitted = self.fit_anew()
+            detector, context = self.new(), self.context()
+            out: object = detector.fit(self.train, context)
+            self._returned_itself = out is detector
+            self._fitted = detector, context
         return self._fitted
+
+    def watched(self) -> tuple[Detector, Context, frozenset[str]]:
+        """Return a second fit under the same seed, and the keys of all images that it looked at."""
+        if self._watched is None:
+            detector, context, asked = self.new(), self.context(), set[str]()
+            original = context.features
+
+            def watch(batch: Batch, spec: FeatureSpec) -> Any:
+                asked.update(batch.keys)
+                return original(batch, spec)
+
+            setattr(context, "features", watch)  # noqa: B010 - a spy in place of a method
+            detector.fit(_Watched(self.train, asked), context)
+            self._watched = detector, context, frozenset(asked)
+        return self._watched
 
     def check_declares_what_it_is(self) -> None:
         """title, version and a paper geometry are declared, and the docstring says what it is"""
@@ -177,10 +189,9 @@ class DetectorChecks:
     def check_deterministic(self) -> None:
         """two fits under the same seed give the same scores"""
         batch = self.test.batch(range(TEST))
-        outs = []
-        for detector, context in (self.fitted(), self.fit_anew()):
-            outs.append(detector.predict(batch, context))
-        _equal(outs[0], outs[1], 0.0, "the second fit differs")
+        (first, one), (second, two, _) = self.fitted(), self.watched()
+        outs = first.predict(batch, one), second.predict(batch, two)
+        _equal(*outs, 0.0, "the second fit differs")
 
     def check_batch_mates(self) -> None:
         """an image's score and map do not depend on the images it is scored with"""
@@ -207,17 +218,7 @@ class DetectorChecks:
 
     def check_sees_only_its_images(self) -> None:
         """fit reads training images through its argument alone: no other image's key is asked for"""
-        detector, context = self.new(), self.context()
-        asked: set[str] = set()
-        original = context.features
-
-        def watch(batch: Batch, spec: FeatureSpec) -> Any:
-            asked.update(batch.keys)
-            return original(batch, spec)
-
-        setattr(context, "features", watch)  # noqa: B010 - a spy in place of a method
-        watched = _Watched(self.train, asked)
-        detector.fit(watched, context)
+        detector, _, asked = self.watched()
         strange = asked - set(self.train.keys)
         assert not strange, f"keys that are not in the training split: {sorted(strange)}"
         assert asked, "fit looked at no image"

@@ -95,7 +95,7 @@ class Dsr(Detector):
         "vqvae": "colours",
         "codes": 128,
         "width": 8,
-        "steps": 120,
+        "steps": 240,
         "batch": 4,
         "learning_rate": 5e-3,
     }
