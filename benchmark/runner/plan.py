@@ -272,6 +272,8 @@ def prepare(
     )
     for method in dict.fromkeys(wanted):
         plan.methods.append(_method(plan, registry, method))
+    if len(plan.methods) == 1 and isinstance(wrong := plan.methods[0].error, SettingsError):
+        raise wrong  # a wrong value is put right at once where nothing else could run
     assets = (name for method in plan.methods for name in method.asset_settings)
     owners = {*config.methods, *config.dataset, *assets}
     if (stray := sorted(config.set.keys() - owners)) and not any(m.error for m in plan.methods):
@@ -310,9 +312,7 @@ def _method(plan: Plan, registry: Registry, asked: Asked) -> MethodPlan:
         for asset in method.asset_classes:
             part = f"asset {asset.name}"
             _add_asset(method, asset, plan.assets_dir)
-    except SettingsError:  # a wrong value is put right at once
-        raise
-    except (WeightsError, AssetError) as error:
+    except (WeightsError, AssetError, SettingsError) as error:
         method.error = error
     except Exception as error:  # whatever a method does, the others run
         method.error = DetectorError(f"{part} cannot be used here ({sentence(error)})")

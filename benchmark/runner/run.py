@@ -17,7 +17,7 @@ from benchmark.data.geometry import Geometry
 from benchmark.data.loading import Decoded, Keys, decode_category, hash_category
 from benchmark.data.survey import Survey, with_threshold
 from benchmark.detector.context import Checkpoint, Context, Meters
-from benchmark.errors import AssetError, StoreError, WeightsError, in_words, sentence
+from benchmark.errors import AssetError, SettingsError, StoreError, WeightsError, in_words, sentence
 from benchmark.features.cache import EXTRACT_BATCH, union
 from benchmark.records import store
 from benchmark.runner.cell import Inputs, copy_cell, run_cell, write_failure
@@ -276,7 +276,7 @@ def _settled(plan: Plan, cell: Cell) -> Result | None:
 def _failed(plan: Plan, cell: Cell, error: BaseException, context: Context | None = None) -> Result:
     error = in_words(error)
     # missing weights or assets say nothing about the method, and would give it another identity
-    if not (cell.method.error and isinstance(error, WeightsError | AssetError)):
+    if not (cell.method.error and isinstance(error, WeightsError | AssetError | SettingsError)):
         try:
             write_failure(cell, error, context)
         except StoreError:  # a category that cannot name a file has no record either

@@ -444,3 +444,12 @@ def test_seeds_of_a_detector_that_draws_nothing_share_one_fit(run: Bench, tmp_pa
     assert status == 0 and (tmp_path / "fits").read_text() == "xx"
     status, out = run(*given, "--seeds", "1", "2")
     assert status == 0 and out.count("already done") == 2
+
+
+def test_a_method_with_a_wrong_value_costs_only_itself(run: Bench) -> None:
+    wrong = ("--set", "patchcore.coreset=3.0")
+    status, out = run("--methods", "mean_colour", "patchcore", *wrong)
+    assert status == 1 and "mean_colour nut seed 0: done" in out
+    assert "patchcore nut seed 0: FAILED: patchcore: coreset is 3.0" in out
+    status, out = run("--methods", "patchcore", *wrong)  # nothing else could run
+    assert status == 2 and "coreset is 3.0" in out
