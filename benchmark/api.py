@@ -272,7 +272,7 @@ def _plans(
     config: str | Path | None,
     options: dict[str, Any],
 ) -> Iterator[Plan]:
-    """One plan per data set."""
+    """Make one plan per data set."""
     chosen = [methods] if isinstance(methods, str | Detector | type) else list(methods)
     sources = [dataset] if isinstance(dataset, str | Dataset) else list(dataset)
     given = dict(options)

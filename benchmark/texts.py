@@ -69,7 +69,7 @@ def shown_name(name: str) -> str:
 
 
 def path_component(name: str, what: str) -> str:
-    """A name from data as one safe path component.
+    """Turn a name from data into one safe path component.
 
     Letters, digits, space, ``-``, ``_`` and ``.`` stay; others are percent-encoded.
 

@@ -74,7 +74,7 @@ def perlin_masks(
 def rotated(
     images: Tensor, degrees: float, generator: torch.Generator, *, share: float = 1.0
 ) -> Tensor:
-    """Images (B, C, H, W) turned about their centres by angles uniform up to ``degrees`` either
+    """Turn images (B, C, H, W) about their centres by angles uniform up to ``degrees`` either
     way, bilinear, black outside; ``share`` of them, the others as they are."""
     count, _, height, width = images.shape
     angles = (2 * torch.rand(count, generator=generator) - 1) * math.radians(degrees)
@@ -91,7 +91,7 @@ def rotated(
 def smudged(
     images: Tensor, masks: Tensor, generator: torch.Generator, *, most_seen: float = 0.8
 ) -> Tensor:
-    """Images with one flat colour each blended in under the mask.
+    """Blend one flat colour into each image under the mask.
 
     Args:
         images: (B, 3, H, W) in [0, 1].

@@ -54,7 +54,7 @@ class MsSsim(nn.Module):
         return product.mean(1)
 
     def pixelwise(self, x: Tensor, y: Tensor) -> Tensor:
-        """The same product at every pixel, (B, C, H, W); coarser scales interpolated."""
+        """Compute the same product at every pixel, (B, C, H, W); coarser scales interpolated."""
         product: Tensor | float = 1.0
         reach = (self.window - 1) // 2, self.window // 2
         for i, (luminance, contrast) in enumerate(self.scales(x, y)):
@@ -67,7 +67,7 @@ class MsSsim(nn.Module):
         return product
 
     def stacked_gap(self, x: Tensor, y: Tensor) -> Tensor:
-        """The official code's map: sum over scales of weight · (1 - SSIM), (B, C, H, W).
+        """Compute the official code's map: sum over scales of weight · (1 - SSIM), (B, C, H, W).
 
         Luminance counts at every scale, negative values as 0; the valid places of a scale are
         stretched to the whole image.

@@ -28,7 +28,7 @@ def fit_support(rows: Tensor, nu: float, gamma: float = 1) -> tuple[Tensor, Tens
 
 
 def outside(rows: Tensor, vectors: Tensor, weights: Tensor, kernel: list[float]) -> Tensor:
-    """How far rows (n, C) lie outside: the machine's decision value negated, (n,)."""
+    """Measure how far rows (n, C) lie outside: the machine's decision value negated, (n,)."""
     g, offset = kernel
     vectors, weights = vectors.to(rows.device), weights.to(rows.device)
     norms = vectors.square().sum(1)

@@ -86,7 +86,7 @@ class PatchHead(Detector):
 
     @abstractmethod
     def distance(self, rows: Tensor) -> Tensor:
-        """How far descriptors (n, C) are from the normal ones: (n,)."""
+        """Measure how far descriptors (n, C) are from the normal ones: (n,)."""
 
     def needs(self) -> Sequence[FeatureSpec]:
         return [] if self.field else [FeatureSpec(self.backbone, self.layers)]

@@ -60,7 +60,7 @@ def flattened(layers: Sequence[Tensor], width: int) -> Tensor:
 def picked(
     train: Images, context: Context, describe: Describe, places: Tensor, title: str
 ) -> Tensor:
-    """The descriptors at some places of a training set, computed batch by batch.
+    """Return the descriptors at some places of a training set, computed batch by batch.
 
     Args:
         places: int64 (M,), ascending; image i has the places from i × P on.
@@ -91,14 +91,14 @@ def drawn(train: Images, context: Context, describe: Describe, count: int) -> Te
 
 
 def top_mean(values: Tensor, share: float) -> Tensor:
-    """The mean of the largest ``share`` of each row's values, at least of one: (B, K) to (B,)."""
+    """Average the largest ``share`` of each row's values, at least one: (B, K) to (B,)."""
     count = max(1, int(values.shape[1] * share))
     return values.topk(count, dim=1).values.mean(1)
 
 
 @lru_cache(maxsize=2)
 def _pooling(widths: tuple[int, ...], width: int) -> list[Tensor]:
-    """The weights (width, C, 3, 3) of each layer's convolution in :func:`flattened`."""
+    """Compute the weights (width, C, 3, 3) of each layer's convolution in :func:`flattened`."""
     again = torch.split(_pooling_matrix(len(widths) * width, width), width, 1)
     return [
         (second @ _pooling_matrix(channels * 9, width)).view(width, channels, 3, 3)

@@ -38,7 +38,7 @@ class Scatter:
 
 
 def principal_axes(covariance: Tensor, share: float) -> Tensor:
-    """The fewest axes that hold at least this share of the variance: orthonormal rows (K, C)."""
+    """Find the fewest axes that hold at least this share of variance: orthonormal rows (K, C)."""
     variances, axes = torch.linalg.eigh(covariance)
     largest: Tensor = axes.T.flip(0)[: _enough(variances.flip(0), share)]
     return largest
@@ -63,7 +63,7 @@ def reduction(rows: Tensor, share: float) -> tuple[Tensor, Tensor]:
 
 
 def _enough(variances: Tensor, share: float) -> int:
-    """How many of the variances, largest first, sum up to a share; those that vanish don't count."""
+    """Count the variances, largest first, that sum up to a share; those that vanish don't count."""
     variances = variances.clamp(min=0)
     some = int((variances > 1e-12 * variances[0]).sum())
     below = variances.cumsum(0) < share * variances.sum()

@@ -15,7 +15,7 @@ NATIVE = Geometry(resize=None)
 
 
 def pixels(batch: Batch, side: int) -> Tensor:
-    """The images as rows (B, D), averaged down to at most side × side pixels first."""
+    """Return the images as rows (B, D), averaged down to at most side × side pixels first."""
     images = batch.pixels
     if max(batch.size) > side:
         size = [min(length, side) for length in batch.size]
@@ -24,7 +24,7 @@ def pixels(batch: Batch, side: int) -> Tensor:
 
 
 def all_pixels(train: Images, side: int, context: Context) -> Tensor:
-    """All training images as rows (N, D) on the context's device."""
+    """Return all training images as rows (N, D) on the context's device."""
     steps = context.progress.track(train.batches(64), "pixels", -(-len(train) // 64))
     return torch.cat([pixels(batch, side).to(context.device) for batch in steps])
 

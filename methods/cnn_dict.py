@@ -118,14 +118,14 @@ class CnnDict(Detector):
         return (total / covered)[0, :, : image.shape[2], : image.shape[3]]
 
     def _padded(self, images: Tensor) -> Tensor:
-        """Images whose border is repeated until patches end with it."""
+        """Repeat the images' border until patches end with it."""
         below, right = (
             max(self.patch - s, (self.patch - s) % self.stride) for s in images.shape[2:]
         )
         return F.pad(images, (0, right, 0, below), mode="replicate")
 
     def _cut(self, images: Tensor) -> Tensor:
-        """All patches of images (B, 3, H, W), image by image and row by row: (B L, 3, p, p)."""
+        """Cut all patches of images (B, 3, H, W), image by image and row by row: (B L, 3, p, p)."""
         columns = F.unfold(self._padded(images), self.patch, stride=self.stride)
         return columns.mT.reshape(-1, images.shape[1], self.patch, self.patch)
 

@@ -70,6 +70,6 @@ class GaussianAd(Detector):
         return {"shrinkage": self.shrinkage_}
 
     def _describe(self, batch: Batch, context: Context) -> list[Tensor]:
-        """One (B, C) per level."""
+        """Return one (B, C) per level."""
         layers = context.features(batch, self.needs()[0])
         return [layer.flatten(2).mean(2) if layer.ndim == 4 else layer for layer in layers]

@@ -75,7 +75,7 @@ class KdePixels(Detector):
 
 
 def likeliest(rows: Tensor, context: Context) -> float:
-    """The bandwidth under which rows (N, D) left out are likeliest, the folds being drawn."""
+    """Find the bandwidth under which rows (N, D) left out are likeliest, the folds being drawn."""
     if len(rows) < 2:
         return 1.0
     order = torch.from_numpy(context.rng("folds").permutation(len(rows))).to(rows.device)

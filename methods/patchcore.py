@@ -132,7 +132,7 @@ class Patchcore(Detector):
         return {"memory_bank": len(self.bank_)}
 
     def _projected(self, train: Images, context: Context) -> Tensor:
-        """All descriptors, image by image, in a random projection: (N, PROJECTION)."""
+        """Return all descriptors, image by image, in a random projection: (N, PROJECTION)."""
         generator = context.generator("projection")
         projected, start = torch.empty(0), 0
         for batch in context.progress.track(train.batches(16), "projection", -(-len(train) // 16)):

@@ -120,7 +120,7 @@ class Rad(Detector):
 
 
 def nearby_cosine(query: Tensor, gallery: Tensor, images: Sequence[int], radius: int) -> Tensor:
-    """The largest cosine of each position with positions near it in some images: (h, w).
+    """Find the largest cosine of each position with positions near it in some images: (h, w).
 
     Args:
         query: (C, h, w), of length one.
@@ -142,5 +142,5 @@ def nearby_cosine(query: Tensor, gallery: Tensor, images: Sequence[int], radius:
 
 
 def _overlap(size: int, shift: int) -> slice:
-    """The positions p of 0 … size - 1 for which p + shift is one as well."""
+    """Return the positions p of 0 … size - 1 for which p + shift is one as well."""
     return slice(max(0, -shift), max(0, size - max(0, shift)))

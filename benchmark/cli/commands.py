@@ -42,7 +42,7 @@ def _run(options: dict[str, Any], given: Namespace) -> int:
 
 
 def _runs_of(given: Namespace, options: dict[str, Any]) -> list[dict[str, Any]]:
-    """The options of the runs that a paper's table needs."""
+    """Return the options of the runs that a paper's table needs."""
     from benchmark.tables import TABLES
     from benchmark.tables.layout import Layout
     from benchmark.tables.match import needed

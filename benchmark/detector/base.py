@@ -27,7 +27,7 @@ from benchmark.features.spec import FeatureSpec
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a detector says of a batch; higher is more anomalous.
+    """A detector's answer to a batch; higher is more anomalous.
 
     Attributes:
         scores: float (B,), finite.
@@ -66,15 +66,15 @@ class Detector(ABC):
     """Whether anything is drawn at random. Where nothing is, all seeds share one fit."""
 
     def settings(self) -> dict[str, Any]:
-        """The resolved settings, as they were given."""
+        """Return the resolved settings, as they were given."""
         return {name: getattr(self, name) for name in settings_of.declared(type(self))}
 
     def needs(self) -> Sequence[FeatureSpec]:
-        """The frozen features that fit and predict will read, from the settings alone."""
+        """List the frozen features that fit and predict will read, from the settings alone."""
         return ()
 
     def assets(self) -> Sequence[type[Asset]]:
-        """The pre-trained parts that fit will ask for, from the settings alone."""
+        """List the pre-trained parts that fit will ask for, from the settings alone."""
         return ()
 
     @abstractmethod
@@ -102,7 +102,7 @@ class Detector(ABC):
             raise NotFittedError(f"{type(self).__name__}: predict was called before fit")
 
     def state(self) -> State:
-        """All that was learned: the attributes ending with an underscore."""
+        """Return all that was learned: the attributes ending with an underscore."""
         self.check_fitted()
         tensors: dict[str, Tensor] = {}
         values: dict[str, Any] = {}
@@ -118,7 +118,7 @@ class Detector(ABC):
         return State(tensors, values)
 
     def load_state(self, state: State) -> Self:
-        """The inverse of :meth:`state`, on a new detector with the same settings."""
+        """Invert :meth:`state`, on a new detector with the same settings."""
         for name, value in state.values.items():
             setattr(self, name, value)
         self.build()
@@ -144,7 +144,7 @@ class Detector(ABC):
 
 
 def check_prediction(prediction: Prediction, batch: Batch, owner: str) -> Prediction:
-    """The runner's look at what a method returned.
+    """Check for the runner what a method returned.
 
     Raises:
         DetectorError: wrong shape, or NaN or infinite values; names the method, the image's place

@@ -63,7 +63,7 @@ class Backbone:
         self._std = torch.tensor(self.std, device=device).view(1, 3, 1, 1)
 
     def resolve(self, layers: Sequence[int | str]) -> tuple[str, ...]:
-        """Names of layers given by index or name.
+        """Return the names of layers given by index or name.
 
         An index counts the resolutions of a timm model: 0 is stride 2, 1 stride 4, and so on, each
         the last block of its resolution (1, 2, 3 are layer1 to layer3 of a ResNet; 0 to 3 the
@@ -134,7 +134,7 @@ class Backbone:
         return hasher.hexdigest()[:16]
 
     def entry(self, layers: Sequence[str], normalise: bool = True) -> dict[str, Any]:
-        """What a record says of these layers: all that could change their numbers, as JSON.
+        """Describe these layers for a record: all that could change their numbers, as JSON.
 
         Raises:
             WeightsError: as :meth:`identity`.
@@ -150,11 +150,11 @@ class Backbone:
         }
 
     def parameter_bytes(self, layers: Sequence[str]) -> int:
-        """Bytes of the tensors that these layers depend on."""
+        """Count the bytes of the tensors that these layers depend on."""
         return sum(t.numel() * t.element_size() for t in self._used(layers).values())
 
     def _used(self, layers: Sequence[str]) -> dict[str, Tensor]:
-        """The tensors of the modules that actually run on the way to the layers."""
+        """Return the tensors of the modules that actually run on the way to the layers."""
         ran: list[str] = []
         hooks = [
             module.register_forward_pre_hook(lambda _m, _x, name=name: ran.append(name))
@@ -183,7 +183,7 @@ class Backbone:
         return used
 
     def _run(self, x: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-        """The layers' outputs by name, (B, C, h, w) or (B, C)."""
+        """Compute the layers' outputs by name, (B, C, h, w) or (B, C)."""
         indices = sorted({self._stages.index(name) for name in layers if name in self._stages})
         named = [n for n in layers if n not in self._stages and n not in DESCRIPTORS]
         whole = any(name in DESCRIPTORS for name in layers)
@@ -269,7 +269,7 @@ class Backbone:
         return int(self.model.feature_info[0]["reduction"]) if self._transformer else None
 
     def _features(self, x: Tensor) -> Tensor:
-        """What the network's head gets: (B, C, h, w), (B, h, w, C) or (B, tokens, C)."""
+        """Compute what the network's head gets: (B, C, h, w), (B, h, w, C) or (B, tokens, C)."""
         if hasattr(self.model, "forward_features"):  # timm
             out: Tensor = self.model.forward_features(x)
         elif isinstance(getattr(self.model, "features", None), nn.Module):  # torchvision
@@ -279,7 +279,7 @@ class Backbone:
         return out
 
     def _as_map(self, name: str, output: Any, x: Tensor) -> Tensor:
-        """A named module's output as (B, C, h, w), or (B, C) where it has no positions."""
+        """Return a named module's output as (B, C, h, w), or (B, C) where it has no positions."""
         shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         if isinstance(output, Tensor) and output.ndim == 2:
             return output

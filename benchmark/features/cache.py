@@ -30,7 +30,7 @@ EXTRACT_BATCH = 16
 
 @dataclass
 class Counts:
-    """What the backbones did: images passed and seconds spent; probes (latency) apart."""
+    """Work of the backbones: images passed and seconds spent; probes (latency) apart."""
 
     images: int = 0
     seconds: float = 0.0
@@ -62,13 +62,13 @@ class FrozenFeatures:
         self.clear()
 
     def backbone(self, name: str) -> Backbone:
-        """The network, loaded at its first use."""
+        """Return the network, loaded at its first use."""
         if name not in self._backbones:
             self._backbones[name] = Backbone(name, self.weights, self.device)
         return self._backbones[name]
 
     def sources(self) -> dict[str, str]:
-        """Where the weights of each network used came from."""
+        """Tell where the weights of each network used came from."""
         return {name: backbone.source for name, backbone in self._backbones.items()}
 
     def clear(self) -> None:
@@ -192,8 +192,8 @@ class FrozenFeatures:
 
 
 def union(specs: Iterable[FeatureSpec], features: FrozenFeatures) -> list[FeatureSpec]:
-    """One spec per backbone and normalisation, holding every layer (by name) that any of ``specs``
-    reads."""
+    """Make one spec per backbone and normalisation, holding every layer (by name) that any of
+    ``specs`` reads."""
     out: dict[tuple[str, bool], FeatureSpec] = {}
     for spec in specs:
         place = (spec.backbone, spec.normalise)

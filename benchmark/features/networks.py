@@ -18,7 +18,7 @@ DESCRIPTORS = (POOLED, CLS)
 
 
 def untrained(name: str) -> nn.Module:
-    """A model of this name in training mode, its parameters drawn from torch's global generator.
+    """Make this model in training mode, its parameters drawn from torch's global generator.
 
     Raises:
         WeightsError: neither timm nor torchvision knows the name.
@@ -27,7 +27,7 @@ def untrained(name: str) -> nn.Module:
 
 
 def create(name: str, **options: Any) -> nn.Module:
-    """A model of timm or else of torchvision; ``options`` go to timm's or torchvision's factory.
+    """Make a model of timm or else of torchvision; ``options`` go to the factory of either.
 
     Vision transformers get position embeddings that follow the size of their input.
 
@@ -83,7 +83,7 @@ def in_timm(name: str) -> bool:
 
 
 def hub_name(name: str) -> str:
-    """The papers' weights are torchvision's first ImageNet ones; timm carries them as tv_in1k."""
+    """Prefer the papers' weights, torchvision's first ImageNet ones; timm has them as tv_in1k."""
     import timm
 
     tagged = f"{name}.tv_in1k"
@@ -116,13 +116,13 @@ def layer_names(model: nn.Module, name: str, layers: Sequence[int | str]) -> tup
 
 
 def stages_of(model: nn.Module) -> list[str]:
-    """What an index counts, by the names that timm gives: resolutions, or blocks."""
+    """List what an index counts, by the names that timm gives: resolutions, or blocks."""
     info = getattr(model, "feature_info", None)
     return [str(stage["module"]) for stage in info] if isinstance(info, list) else []
 
 
 def is_transformer(model: nn.Module) -> bool:
-    """Whether all layers have one resolution and one width, and a final normalisation."""
+    """Tell whether all layers have one resolution and one width, and a final normalisation."""
     info = getattr(model, "feature_info", None)
     if not isinstance(info, list) or not hasattr(model, "forward_intermediates"):
         return False

@@ -67,7 +67,7 @@ PROBE_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class WeightsFrom:
-    """Where weights come from: a folder looked into first, and whether random ones will do."""
+    """Source of weights: a folder looked into first, and whether random ones will do."""
 
     folder: Path | None = None
     mode: Literal["auto", "random"] = "auto"
@@ -93,7 +93,7 @@ class Loaded:
 
 
 def load(name: str, weights: WeightsFrom) -> Loaded:
-    """A model with its weights.
+    """Return a model with its weights.
 
     Raises:
         WeightsError: the name is unknown, a file is unusable, or there are no weights.
@@ -142,7 +142,7 @@ def _is_published(name: str, file: Path) -> bool:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    """A file's tensors by name."""
+    """Read a file's tensors by name."""
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -181,7 +181,7 @@ def _fill(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> frozenset
 
 
 def _from_package(name: str) -> Loaded | None:
-    """The weights of an installed package; None when there is none for this model."""
+    """Find the weights of an installed package; None when there is none for this model."""
     package = PACKAGES.get(name)
     if package is None:
         return None
@@ -209,7 +209,7 @@ def _from_package(name: str) -> Loaded | None:
 
 
 def _from_hub(name: str) -> nn.Module:
-    """A model with weights from its hub's cache or, where that lacks them, from the hub.
+    """Return a model with weights from its hub's cache or, where that lacks them, from the hub.
 
     Whether the hub answers is asked first, since its own client tries for a minute.
     """

@@ -21,7 +21,7 @@ from benchmark.records.stored import Content, Datasets
 
 @dataclass(frozen=True)
 class Evaluated:
-    """How many records were measured again, how many of them changed, and what was not measured."""
+    """Numbers of records measured again and of those that changed, and what was not measured."""
 
     measured: int
     changed: int

@@ -23,7 +23,7 @@ Array = npt.NDArray[Any]
 def measure(
     scores: Scores, maps: Array | None, category: Category, geometry: Geometry, threads: int = 1
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """All metrics of a cell from its stored files and the data set's ground truth.
+    """Compute all metrics of a cell from its stored files and the data set's ground truth.
 
     Args:
         scores: the stored scores.
@@ -83,7 +83,7 @@ def measure(
 def measured_pixels(
     scores: Scores, maps: Array, category: Category, geometry: Geometry, threads: int = 1
 ) -> Iterator[tuple[Sample, Array, Array]]:
-    """The pixels that count, image by image in the order of the scores, in bounded memory.
+    """Yield the pixels that count, image by image in the order of the scores, in bounded memory.
 
     Yields:
         (sample, part of its map (h, w), ground truth bool (h, w), empty for a good image).

@@ -40,7 +40,7 @@ def identity(parts: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class CellPath:
-    """Where one cell's files are."""
+    """Place of one cell's files."""
 
     results: Path
     dataset: str
@@ -93,7 +93,7 @@ class CellPath:
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """A record, or None when there is none.
+    """Read a record; None when there is none.
 
     Raises:
         StoreError: the file is no record of a format known here.
@@ -119,7 +119,7 @@ def read(path: Path) -> dict[str, Any] | None:
 
 
 def read_all(results: Path) -> list[dict[str, Any]]:
-    """Every record below a results folder, sorted by path; each gets its ``path``.
+    """Read every record below a results folder, sorted by path; each gets its ``path``.
 
     Hidden files and folders are no records. Any other file with a record's name that is none is left
     out, with a :class:`benchmark.errors.RecordWarning` that names it.
@@ -140,7 +140,7 @@ def read_all(results: Path) -> list[dict[str, Any]]:
 
 
 def read_folder(folder: Path, category: str) -> Iterator[dict[str, Any]]:
-    """The readable records of one category in a configuration's folder, by path."""
+    """Read the readable records of one category in a configuration's folder, by path."""
     for path in sorted(folder.glob(f"{_escaped(path_component(category, 'category'))}-seed*.json")):
         try:
             record = read(path)
@@ -158,7 +158,7 @@ def write(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def differing(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Which parts of two keys differ, in words.
+    """Say which parts of two keys differ, in words.
 
     >>> differing({"data": "a", "k": {"n": 1}}, {"data": "b", "k": {"n": 1}})
     ["data: 'a' there, 'b' now"]

@@ -42,7 +42,7 @@ class Asked:
 
     @classmethod
     def of(cls, method: Detector | type[Detector], name: str) -> Self:
-        """A detector with its settings, or a class with its defaults."""
+        """Take a detector with its settings, or a class with its defaults."""
         given = method.settings() if isinstance(method, Detector) else {}
         return cls(name, tuple(given.items()))
 

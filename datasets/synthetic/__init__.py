@@ -80,11 +80,11 @@ class Synthetic(Dataset):
         self._drawn: dict[str, Category] = {}
 
     def categories(self) -> list[str]:
-        """All six, textures first."""
+        """Return all six, textures first."""
         return list(_SCENES)
 
     def category(self, name: str) -> Category:
-        """The samples of one category, drawn or from the cache.
+        """Return the samples of one category, drawn or from the cache.
 
         Raises:
             DataError: unknown category.
@@ -102,7 +102,7 @@ class Synthetic(Dataset):
 
 
 def draw(category: str, id_: str, defect: str) -> tuple[Array, Array]:
-    """One image.
+    """Draw one image.
 
     Args:
         category: one of the six.
@@ -155,7 +155,7 @@ def _cache_folder() -> Path:
 
 
 def _load(file: Path) -> tuple[Array, Array] | None:
-    """The arrays of a cache file; None when there is none or it is damaged in any way."""
+    """Load the arrays of a cache file; None when there is none or it is damaged in any way."""
     try:
         with np.load(file, allow_pickle=False) as held:
             return held["images"].astype(np.uint8), held["masks"].astype(bool)

@@ -76,19 +76,19 @@ class Dice:
         return smooth
 
     def table(self, index: Array, size: int = 256) -> Array:
-        """A random value in [-1, 1) for each integer of ``index``: one per thread, per plank."""
+        """Draw a random value in [-1, 1) per integer of ``index``: one per thread, per plank."""
         values: Array = self.uniform(size)[np.mod(index.astype(np.int64), size)]
         return values
 
     def point(self, region: Mask) -> tuple[float, float]:
-        """A random (x, y) inside a region, bool (SIDE, SIDE) with at least one pixel."""
+        """Draw a random (x, y) inside a region, bool (SIDE, SIDE) with at least one pixel."""
         places = np.flatnonzero(region)
         row, column = divmod(int(places[self.index(len(places))]), SIDE)
         return column + 0.5, row + 0.5
 
 
 def _steps(cells: int) -> tuple[Array, Mask]:
-    """For every pixel the lattice point before it, and the smoothed way to the next one."""
+    """Find for every pixel the lattice point before it, and the smoothed way to the next one."""
     position = (np.arange(SIDE) + 0.5) * (cells / SIDE)
     before = np.floor(position).astype(np.int64)
     way = position - before
@@ -96,7 +96,7 @@ def _steps(cells: int) -> tuple[Array, Mask]:
 
 
 def inside(margin: float) -> Mask:
-    """The canvas without a border of that many pixels."""
+    """Return the canvas without a border of that many pixels."""
     free: Mask = (abs(X - SIDE / 2) < SIDE / 2 - margin) & (abs(Y - SIDE / 2) < SIDE / 2 - margin)
     return free
 
@@ -108,12 +108,12 @@ def paint(image: Array, colour: Colour | Array, alpha: Array | float) -> Array:
 
 
 def flat(colour: Colour) -> Array:
-    """A canvas (SIDE, SIDE, 3) of one colour."""
+    """Return a canvas (SIDE, SIDE, 3) of one colour."""
     return np.broadcast_to(np.asarray(colour, dtype=np.float64), (SIDE, SIDE, 3)).copy()
 
 
 def shade(image: Array, amount: Array) -> Array:
-    """An image made lighter (amount > 0) or darker, by levels, in all channels."""
+    """Make an image lighter (amount > 0) or darker, by levels, in all channels."""
     return image + amount[..., None]
 
 
@@ -136,7 +136,7 @@ def box(u: Array, v: Array, width: float, height: float) -> Array:
 def walk(
     dice: Dice, start: tuple[float, float], length: float, wander: float, steps: int = 10
 ) -> list[tuple[float, float]]:
-    """A random path; ``wander`` is the largest turn per step, in radians."""
+    """Draw a random path; ``wander`` is the largest turn per step, in radians."""
     angle = dice(0, 2 * np.pi)
     points = [start]
     for _ in range(steps):
@@ -160,7 +160,7 @@ def from_path(points: list[tuple[float, float]]) -> Array:
 def stroke(
     image: Array, points: list[tuple[float, float]], width: float, colour: Colour, alpha: float
 ) -> tuple[Array, Mask]:
-    """A line along a path. Returns the image and the mask, bool (SIDE, SIDE)."""
+    """Draw a line along a path. Returns the image and the mask, bool (SIDE, SIDE)."""
     distance = from_path(points) - width / 2
     return paint(image, colour, alpha * edge(distance)), distance < 0.5
 
@@ -176,7 +176,7 @@ def spot(dice: Dice, where: Mask, radius: float, ragged: float = 0.4) -> Array:
 
 
 def expose(dice: Dice, image: Array, noise: float = 3.0) -> Array:
-    """What the camera makes of it: uneven light, exposure, noise. Returns uint8 (SIDE, SIDE, 3)."""
+    """Photograph it: add uneven light, exposure, noise. Returns uint8 (SIDE, SIDE, 3)."""
     angle = dice(0, 2 * np.pi)
     slope = ((X - SIDE / 2) * np.cos(angle) + (Y - SIDE / 2) * np.sin(angle)) / SIDE
     light = dice(0.94, 1.06) * (1 + dice(0, 0.12) * slope + 0.02 * dice.field(2, 2))

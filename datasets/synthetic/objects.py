@@ -31,7 +31,7 @@ BOARD = ("bridge", "missing", "shifted", "swapped")
 
 
 def washer(dice: Dice, defect: str) -> tuple[Array, Mask]:
-    """A brushed metal ring with eight holes, roughly aligned, on a dark table."""
+    """Draw a brushed metal ring with eight holes, roughly aligned, on a dark table."""
     flaw, mask = dice.aside(), np.zeros((SIDE, SIDE), dtype=bool)
     x, y = SIDE / 2 + dice(-2.5, 2.5), SIDE / 2 + dice(-2.5, 2.5)
     u, v = turned(dice(-0.12, 0.12), x, y)
@@ -74,7 +74,7 @@ def washer(dice: Dice, defect: str) -> tuple[Array, Mask]:
 
 
 def tablet(dice: Dice, defect: str) -> tuple[Array, Mask]:
-    """A round, speckled tablet with a score line, on a light tray."""
+    """Draw a round, speckled tablet with a score line, on a light tray."""
     flaw, mask = dice.aside(), np.zeros((SIDE, SIDE), dtype=bool)
     x, y = SIDE / 2 + dice(-5, 5), SIDE / 2 + dice(-5, 5)
     u, v = turned(dice(-0.25, 0.25), x, y)
@@ -130,7 +130,7 @@ _PARTS = (
 
 
 def board(dice: Dice, defect: str) -> tuple[Array, Mask]:
-    """A circuit board: always the same parts in the same places, give or take half a pixel."""
+    """Draw a circuit board: always the same parts in the same places, give or take half a pixel."""
     flaw, mask = dice.aside(), np.zeros((SIDE, SIDE), dtype=bool)
     u, v = turned(dice(-0.04, 0.04), SIDE / 2 + dice(-3, 3), SIDE / 2 + dice(-3, 3))
     image = shade(flat((36, 96 + dice(-5, 5), 62)), 4 * dice.field(20, 20) + 2 * dice.field(60, 60))

@@ -225,7 +225,7 @@ class Igd(Detector):
     def _distilled(
         self, train: Images, context: Context, stages: Stages
     ) -> tuple[dict[str, Tensor] | None, int]:
-        """The local encoder's weights by equation 10 (None: as initialised), and its width."""
+        """Get the local encoder's weights by equation 10 (None: as initialised), and its width."""
         if self.encoder == "distilled":
             asset = context.asset(IgdEncoder)
             return dict(asset.state.tensors), int(asset.state.values["width"])

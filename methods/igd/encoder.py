@@ -112,7 +112,7 @@ def distance(found: Tensor, wanted: Tensor) -> Tensor:
 
 
 def windows(pixels: Tensor, rng: np.random.Generator, octaves: int | None = None) -> Tensor:
-    """One square window per image, averaged down to 32 × 32.
+    """Cut one square window per image, averaged down to 32 × 32.
 
     Args:
         pixels: (B, 3, H, W); images below 32 pixels are padded by repeating their edges.
@@ -135,7 +135,7 @@ def windows(pixels: Tensor, rng: np.random.Generator, octaves: int | None = None
 
 
 def padded(pixels: Tensor) -> Tensor:
-    """Images below 32 pixels grown to 32 by repeating their edges; others as they are.
+    """Grow images below 32 pixels to 32 by repeating their edges; others stay as they are.
 
     No pixel is changed, which resizing would do.
     """

@@ -100,7 +100,7 @@ class SoftBoundary(nn.Module):
         self.register_buffer("estimated", torch.zeros(()))
 
     def forward(self, codes: Tensor) -> Tensor:
-        """The score ‖z - c‖² - R², (B,)."""
+        """Compute the score ‖z - c‖² - R², (B,)."""
         return self.distances(codes) - self.squared_radius
 
     def loss(self, codes: Tensor) -> Tensor:
@@ -114,7 +114,7 @@ class SoftBoundary(nn.Module):
 
     @torch.no_grad()
     def e_step(self, batches: Sequence[Tensor]) -> None:
-        """The centre at the first call, the radius at every one."""
+        """Estimate the centre at the first call, the radius at every one."""
         mean = pushed(_mean(batches))
         self.centre.copy_(torch.where(self.estimated == 0, mean, self.centre))
         distances = torch.cat([self.distances(codes) for codes in batches])

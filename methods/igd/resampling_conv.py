@@ -34,7 +34,7 @@ class HalvingConv(nn.Conv2d):
 
 
 def widened(weight: Tensor) -> Tensor:
-    """The full convolution of kernels (O, I, k, k) with a 2 × 2 block of ones: (O, I, k+1, k+1).
+    """Convolve kernels (O, I, k, k) fully with a 2 × 2 block of ones: (O, I, k+1, k+1).
 
     >>> widened(torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]))[0, 0].tolist()
     [[1.0, 3.0, 2.0], [4.0, 10.0, 6.0], [3.0, 7.0, 4.0]]

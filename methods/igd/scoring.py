@@ -62,7 +62,7 @@ def map_weights(scales: Sequence[str], *, published: bool, beta: float) -> dict[
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a model says of N windows.
+    """A model's answer to N windows.
 
     Attributes:
         reconstruction: (N,), equation 8 for this scale.

@@ -29,7 +29,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Schedule:
-    """How one scale is trained.
+    """Course of one scale's training.
 
     Attributes:
         epochs: how often all windows are seen.

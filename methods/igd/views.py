@@ -130,12 +130,12 @@ class Views:
         )
 
     def chunks(self, size: int = CHUNK) -> Iterator[Array]:
-        """All items in order."""
+        """Yield all items in order."""
         for start in range(0, len(self), size):
             yield np.arange(start, min(start + size, len(self)))
 
     def fits(self, width: int) -> bool:
-        """Whether features of this width may be kept."""
+        """Tell whether features of this width may be kept."""
         return len(self) * width * 4 * (1 + self.flips) <= FEATURE_BYTES
 
     @torch.no_grad()
@@ -169,5 +169,5 @@ class Views:
 
 
 def cut(pixels: Tensor, sides: tuple[int, int], stride: int) -> Tensor:
-    """A view of all windows: (B, C, H, W) to (B, C, rows, columns, h, w)."""
+    """Return a view of all windows: (B, C, H, W) to (B, C, rows, columns, h, w)."""
     return pixels.unfold(2, sides[0], stride).unfold(3, sides[1], stride)
