@@ -99,7 +99,7 @@ class Igd(Detector):
     smoke = {
         "backbone": "squeezenet1_1",
         "encoder": "random",
-        "epochs": 1,
+        "epochs": 4,
         "batch": 8,
         "patches": 1,
         "learning_rate": 1e-3,
