@@ -22,8 +22,8 @@ from benchmark import (
 )
 from benchmark.errors import SettingsError
 
-from ._neighbours import nearest_squared, searchable
-from ._patches import check_maps, picked, stacked, top_mean
+from ._parts.neighbours import nearest_squared, searchable
+from ._parts.patches import check_maps, picked, stacked, top_mean
 
 
 class AnomalyDino(Detector):

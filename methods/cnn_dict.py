@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from benchmark import Batch, Context, Detector, FeatureSpec, Geometry, Images, Prediction
 from benchmark.errors import SettingsError
 
-from ._pca import reduction
+from ._parts.pca import reduction
 from .k_means import centres
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from benchmark import Batch, Context, Detector, FeatureSpec, Geometry, Images, Prediction
 from benchmark.errors import SettingsError
 
-from ._gaussian import fit_gaussian, mahalanobis
+from ._parts.gaussian import fit_gaussian, mahalanobis
 
 EFFICIENTNET = ("bn1", *(f"blocks.{i}" for i in range(7)), "bn2")
 """The nine levels of an EfficientNet, in timm's names: stem, seven stages, last convolution."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from benchmark import Batch, Context, Detector, Images, Prediction
 from benchmark.errors import SettingsError
 
-from ._pixels import NATIVE, all_pixels, pixel_axes, pixels, reduced
+from ._parts.pixels import NATIVE, all_pixels, pixel_axes, pixels, reduced
 
 BANDWIDTHS = [2 ** (k / 4) for k in range(-20, 9)]
 """Candidates, in units of the root mean squared spread per dimension."""

@@ -9,8 +9,8 @@ from torch import Tensor
 from benchmark import Context
 from benchmark.errors import SettingsError
 
-from ._one_class_svm import fit_support, outside
-from ._patch_heads import PatchHead
+from ._parts.one_class_svm import fit_support, outside
+from ._parts.patch_heads import PatchHead
 
 
 class OcSvm(PatchHead):

@@ -7,8 +7,8 @@ from typing import Any, Self
 from benchmark import Batch, Context, Detector, Images, Prediction
 from benchmark.errors import SettingsError
 
-from ._one_class_svm import fit_support, outside
-from ._pixels import NATIVE, all_pixels, pixel_axes, pixels, reduced
+from ._parts.one_class_svm import fit_support, outside
+from ._parts.pixels import NATIVE, all_pixels, pixel_axes, pixels, reduced
 
 
 class OcSvmPixels(Detector):

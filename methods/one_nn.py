@@ -8,8 +8,8 @@ from torch import Tensor
 
 from benchmark import Context
 
-from ._neighbours import nearest_squared, searchable
-from ._patch_heads import PatchHead
+from ._parts.neighbours import nearest_squared, searchable
+from ._parts.patch_heads import PatchHead
 
 
 class OneNn(PatchHead):

@@ -22,9 +22,9 @@ from benchmark import (
 )
 from benchmark.errors import SettingsError
 
-from ._coreset import farthest_first
-from ._neighbours import nearest_squared, searchable
-from ._patches import check_maps, flattened, picked, stacked
+from ._parts.coreset import farthest_first
+from ._parts.neighbours import nearest_squared, searchable
+from ._parts.patches import check_maps, flattened, picked, stacked
 
 WIDTH = 1024
 """Channels of a patch descriptor under ``aggregation="flattened"``."""

@@ -22,7 +22,7 @@ from benchmark import (
 )
 from benchmark.errors import SettingsError
 
-from ._patches import check_maps, top_mean
+from ._parts.patches import check_maps, top_mean
 
 
 class Rad(Detector):

@@ -22,7 +22,7 @@ from benchmark import (
 )
 from benchmark.errors import SettingsError
 
-from ._neighbours import nearest_squared
+from ._parts.neighbours import nearest_squared
 
 
 class Spade(Detector):

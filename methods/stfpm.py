@@ -25,7 +25,7 @@ from benchmark import (
 from benchmark.errors import SettingsError
 from benchmark.features.networks import layer_names, untrained
 
-from ._distillation import ImageNetInput, cosine_gap
+from ._parts.distillation import ImageNetInput, cosine_gap
 
 
 class Stfpm(Detector):

@@ -21,8 +21,8 @@ from benchmark import (
 )
 from benchmark.errors import SettingsError
 
-from ._patches import check_maps, stacked, top_mean
-from ._pca import Scatter, principal_axes
+from ._parts.patches import check_maps, stacked, top_mean
+from ._parts.pca import Scatter, principal_axes
 
 
 class SubspaceAd(Detector):

@@ -25,7 +25,7 @@ from benchmark import (
 from benchmark.detector.state import LoadedAsset
 from benchmark.errors import SettingsError
 
-from .._anomaly_masks import perlin_masks, rotated, smudged
+from .._parts.anomaly_masks import perlin_masks, rotated, smudged
 from .code_anomalies import neighbour_table, on_grid, replaced
 from .networks import DEPTH, DsrNetworks, MaskNet, focal_loss
 from .vqvae import STRIDE_HI, STRIDE_LO, WIDTH, Quantised, VqVae

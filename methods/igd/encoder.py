@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from benchmark import POOLED, Asset, Context, Images, State, Training, seeded
 from benchmark.errors import AssetError
 
-from .._distillation import ImageNetInput
+from .._parts.distillation import ImageNetInput
 from .networks import PatchEncoder
 
 SIDE = 32

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from benchmark import Context
 
-from .._distillation import ImageNetInput
-from .._msssim import PIXEL_RANGE
+from .._parts.distillation import ImageNetInput
+from .._parts.msssim import PIXEL_RANGE
 from .model import RHO, ScaleModel, reconstruction
 from .views import CHUNK, STRIDE, cut
 

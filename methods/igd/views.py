@@ -15,7 +15,7 @@ from torch import Tensor
 from benchmark import Context, FeatureSpec, Images
 from benchmark.errors import DetectorError
 
-from .._distillation import ImageNetInput
+from .._parts.distillation import ImageNetInput
 from .encoder import SIDE, padded
 from .networks import GLOBAL_STEP
 

@@ -23,7 +23,7 @@ from benchmark import (
 )
 from benchmark.errors import DetectorError, SettingsError
 
-from .._distillation import cosine_gap
+from .._parts.distillation import cosine_gap
 from .networks import MIRRORED, Mirror, ReverseDistillation
 
 

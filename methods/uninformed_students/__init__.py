@@ -22,7 +22,7 @@ from benchmark import (
 )
 from benchmark.errors import SettingsError
 
-from .._distillation import ImageNetInput, Moments
+from .._parts.distillation import ImageNetInput, Moments
 from .networks import LAYERS, PatchNetwork, patch_networks
 from .teacher import UsTeacher, teacher_weights
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from benchmark import Asset, Context, Images, State, Training, seeded
 from benchmark.errors import AssetError
 
-from .._distillation import ImageNetInput, Moments
+from .._parts.distillation import ImageNetInput, Moments
 from .networks import LAYERS, WIDTH, patch_networks
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from benchmark.methods._anomaly_masks import perlin_masks, perlin_noise, rotated, smudged
+from benchmark.methods._parts.anomaly_masks import perlin_masks, perlin_noise, rotated, smudged
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmark.methods._msssim import (
+from benchmark.methods._parts.msssim import (
     GLOBAL_WEIGHTS,
     LOCAL_WEIGHTS,
     MsSsim,

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from benchmark import Context, FeatureSpec, Geometry
 from benchmark.data.loading import ImageSet
 from benchmark.detector.context import Quiet
-from benchmark.methods import _coreset
-from benchmark.methods._neighbours import nearest_squared, searchable
+from benchmark.methods._parts import coreset
+from benchmark.methods._parts.neighbours import nearest_squared, searchable
 from benchmark.plugins.registry import Registry
 
 Patchcore: Any = Registry().method("patchcore")[0]
@@ -110,10 +110,10 @@ def test_reweighting_is_equation_7_with_plain_means_and_distances() -> None:
 def test_the_coreset_is_the_greedy_one_however_many_candidates_a_step_looks_at(
     candidates: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_coreset, "CANDIDATES", candidates)
+    monkeypatch.setattr(coreset, "CANDIDATES", candidates)
     points = torch.randn(300, 8, generator=torch.Generator().manual_seed(0)) + 20
     starts = torch.tensor([5, 17, 200])
-    got = _coreset.farthest_first(points, 60, starts, Quiet())
+    got = coreset.farthest_first(points, 60, starts, Quiet())
     assert got.tolist() == greedy(points, 60, starts)
 
 
@@ -128,7 +128,7 @@ def test_the_search_in_blocks_finds_the_nearest_of_several_galleries() -> None:
 
 def test_a_point_that_occurs_twice_is_chosen_once() -> None:
     points = torch.randn(10, 4, generator=torch.Generator().manual_seed(0)).repeat(3, 1)
-    got = _coreset.farthest_first(points, 20, torch.tensor([0, 1]), Quiet())
+    got = coreset.farthest_first(points, 20, torch.tensor([0, 1]), Quiet())
     assert len(set(got.tolist())) == 20
     assert len({tuple(p.tolist()) for p in points[got[:10]]}) == 10
 

@@ -11,7 +11,7 @@ import torch
 from benchmark import Context, FeatureSpec, Geometry
 from benchmark.data.loading import ImageSet
 from benchmark.errors import SettingsError
-from benchmark.methods._pca import Scatter, principal_axes, reduction
+from benchmark.methods._parts.pca import Scatter, principal_axes, reduction
 from benchmark.plugins.registry import Registry
 
 SubspaceAd: Any = Registry().method("subspace_ad")[0]

@@ -15,7 +15,7 @@ from benchmark.data.loading import ImageSet
 from benchmark.detector import training as _training
 from benchmark.detector.context import Checkpoint
 from benchmark.errors import AssetError, DetectorError, SettingsError
-from benchmark.methods._distillation import Moments
+from benchmark.methods._parts.distillation import Moments
 from benchmark.methods.uninformed_students import UninformedStudents
 from benchmark.methods.uninformed_students.networks import PatchNetwork, mirrored
 from benchmark.methods.uninformed_students.teacher import UsTeacher, Windows, correlation

@@ -22,7 +22,7 @@ from benchmark import Context, Geometry
 from benchmark.data.loading import ImageSet, decode_samples, hash_category
 from benchmark.detector.context import Quiet
 from benchmark.features.weights import WeightsFrom
-from benchmark.methods._coreset import farthest_first
+from benchmark.methods._parts.coreset import farthest_first
 from benchmark.plugins.registry import Registry
 
 

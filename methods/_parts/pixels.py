@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from benchmark import Batch, Context, Geometry, Images
 
-from ._pca import reduction
+from .pca import reduction
 
 NATIVE = Geometry(resize=None)
 """Images as they are, which the one-class data sets' papers use."""

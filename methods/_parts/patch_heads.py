@@ -23,11 +23,11 @@ from benchmark import (
 )
 from benchmark.errors import SettingsError
 
-from ._distillation import ImageNetInput
-from ._patches import check_maps, drawn, stacked
-from ._pca import reduction
-from .uninformed_students.networks import LAYERS, patch_networks
-from .uninformed_students.teacher import UsTeacher, teacher_weights
+from ..uninformed_students.networks import LAYERS, patch_networks
+from ..uninformed_students.teacher import UsTeacher, teacher_weights
+from .distillation import ImageNetInput
+from .patches import check_maps, drawn, stacked
+from .pca import reduction
 
 STRIDE = 4
 """Every such pixel is described by a teacher."""

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from benchmark.detector.context import Progress
 
-from ._neighbours import blocks
+from .neighbours import blocks
 
 CANDIDATES = 4096
 """Points that are looked at in a step on the CPU."""
