@@ -42,7 +42,7 @@ class MemAe(Reconstruction):
 
     title = "MemAE"
     citation = "Gong et al. 2019"
-    smoke = {"views": 64, "batch": 8, "epochs": 1, "learning_rate": 5e-3, "slots": 20}
+    smoke = {"views": 80, "batch": 4, "epochs": 1, "learning_rate": 2e-3, "slots": 20}
 
     def __init__(
         self,
