@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from benchmark import Images
 from benchmark.errors import DetectorError
@@ -200,6 +201,15 @@ def channels_of(train: Images) -> int:
 def as_channels(pixels: Tensor, channels: int) -> Tensor:
     """Bring RGB images (B, 3, H, W) to the channels that a network has: their mean where that is one."""
     return pixels.mean(1, keepdim=True) if channels == 1 else pixels
+
+
+def resized(pixels: Tensor, side: int) -> Tensor:
+    """Resize images (B, C, H, W) in [0, 1] to side × side pixels in [-1, 1]."""
+    if pixels.shape[2:] != (side, side):
+        pixels = F.interpolate(
+            pixels, (side, side), mode="bilinear", align_corners=False, antialias=True
+        )
+    return 2 * pixels - 1
 
 
 def _halvings(side: int) -> int:
