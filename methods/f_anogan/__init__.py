@@ -29,8 +29,6 @@ PENALTY = 10.0
 """Weight of the gradient penalty."""
 CRITIC_STEPS = 5
 """Of the critic per step of the generator."""
-KAPPA = 1.0
-"""Weight of the critic's features in the encoder's loss and in the score."""
 BETAS = (0.0, 0.9)
 
 
@@ -51,6 +49,7 @@ class FAnoGan(Detector):
         side: images are resized to side × side pixels: 8, 16, 32, 64 or 128.
         code: length of a code.
         width: channels of the finest layers.
+        kappa: weight of the critic's features in the encoder's loss and in the score.
         gan_steps: of the critic, five for each of the generator.
         encoder_steps: of the encoder.
         batch, learning_rate: of the GAN's training by Adam, the former also of the encoder's.
@@ -61,14 +60,14 @@ class FAnoGan(Detector):
     citation = "Schlegl et al. 2019"
     paper = Geometry(resize=(64, 64))
     smoke = {
-        "side": 16,
+        "side": 8,
         "width": 4,
         "code": 8,
+        "kappa": 0.01,
         "batch": 8,
-        "gan_steps": 20,
-        "encoder_steps": 20,
-        "learning_rate": 1e-3,
-        "encoder_rate": 1e-3,
+        "gan_steps": 2,
+        "encoder_steps": 10,
+        "encoder_rate": 1e-4,
     }
 
     def __init__(
@@ -77,6 +76,7 @@ class FAnoGan(Detector):
         side: int = 64,
         code: int = 128,
         width: int = 64,
+        kappa: float = 1.0,
         gan_steps: int = 29_500,
         encoder_steps: int = 50_000,
         batch: int = 64,
@@ -86,17 +86,20 @@ class FAnoGan(Detector):
         self.side = side
         self.code = code
         self.width = width
+        self.kappa = kappa
         self.gan_steps = gan_steps
         self.encoder_steps = encoder_steps
         self.batch = batch
         self.learning_rate = learning_rate
         self.encoder_rate = encoder_rate
         counts = (code, width, gan_steps, encoder_steps, batch)
-        if side not in (8, 16, 32, 64, 128) or min(*counts, learning_rate, encoder_rate) <= 0:
+        rates = (learning_rate, encoder_rate)
+        if side not in (8, 16, 32, 64, 128) or min(*counts, *rates) <= 0 or kappa < 0:
             raise SettingsError(
                 f"f_anogan: side is {side}: allowed are 8, 16, 32, 64, 128; code is {code}, width "
                 f"{width}, gan_steps {gan_steps}, encoder_steps {encoder_steps}, batch {batch}, "
-                f"learning_rate {learning_rate}, encoder_rate {encoder_rate}: all must be positive"
+                f"learning_rate {learning_rate}, encoder_rate {encoder_rate}: all must be positive; kappa is "
+                f"{kappa}: it may not be negative"
             )
 
     def build(self) -> None:
@@ -150,7 +153,7 @@ class FAnoGan(Detector):
         rebuilt = self.generator_(torch.tanh(self.encoder_(images)[0]))
         pixels = (rebuilt - images).square().flatten(1).mean(1)
         features = (self.critic_(rebuilt)[1] - self.critic_(images)[1]).square().mean(1)
-        return rebuilt, pixels + KAPPA * features
+        return rebuilt, pixels + self.kappa * features
 
     def _train_gan(self, both: nn.ModuleDict, train: Images, context: Context) -> dict[str, Any]:
         generator, critic = both["generator"].train(), both["critic"].train()
