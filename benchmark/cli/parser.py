@@ -196,6 +196,12 @@ def _run(p: argparse.ArgumentParser) -> None:
         help="list cells, what is done, and how long the rest will take",
     )
     p.add_argument("--precision", choices=["float32", "bfloat16"], help="default: float32")
+    p.add_argument(
+        "--keep",
+        action="store_true",
+        default=None,
+        help="keep the fitted detectors beside their records, for bench predict and export",
+    )
 
 
 def _common_run(p: argparse.ArgumentParser) -> None:
