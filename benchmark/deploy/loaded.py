@@ -16,7 +16,7 @@ from benchmark.deploy.judge import Answer, Array, Judge
 from benchmark.detector.base import Detector
 from benchmark.detector.context import Context
 from benchmark.detector.scored import scored
-from benchmark.errors import SettingsError, StoreError, WeightsError
+from benchmark.errors import StoreError, WeightsError
 from benchmark.features.cache import FrozenFeatures, union
 from benchmark.features.weights import WeightsFrom
 from benchmark.plugins.registry import Registry
@@ -139,10 +139,3 @@ def _check_weights(kept: Kept, detector: Detector, features: FrozenFeatures) -> 
                 f"{now['source']} (hash {now['sha256']}, version {now['version']}); give the "
                 "folder of the same weights with --weights-dir"
             )
-
-
-def check_batch_size(size: int) -> int:
-    """Raises SettingsError for a batch size below 0."""
-    if size < 0:
-        raise SettingsError(f"batch size {size}: allowed are 1 and more; 0 as in the run")
-    return size
