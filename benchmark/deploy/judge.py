@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.data.dataset import ImageSource, digest
+from benchmark.data.dataset import ImageSource, content_key
 from benchmark.data.geometry import Geometry
 from benchmark.data.images import FileSource, in_parallel
 from benchmark.data.loading import PREDICT_BATCH
@@ -199,7 +199,7 @@ def prepare(
         name, pixels = called, image
         key = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()[:16]
     else:
-        name, pixels, key = image.name(), image.pixels(), digest(image)
+        name, pixels, key = image.name(), image.pixels(), content_key(image)
     seen = geometry.image(pixels)
     if seen.shape[:2] != size:
         raise DataError(
