@@ -51,7 +51,7 @@ for steps in 1 40 160; do
   done
 done
 # one class of small images: 300 steps of the papers' 9,400 (DAE, VAE), 42,200 (MemAE), 4,500 and 4,500
-# (Deep SVDD); the last two are done in full with FULL=1, an hour or so per data set on one core
+# (Deep SVDD), which FULL=1 runs to the end, in an hour and a half per data set on one core
 rebuild() { # data set, method, its settings
   "$BENCH" run --dataset "$1" --data-root "$DATA" --protocol paper --no-maps --results "$HERE" \
     ${CLASSES:+--categories $CLASSES} --methods "$2" ${3:+--set "${@:3}"}
