@@ -7,6 +7,7 @@ import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from benchmark.tables.grid import Footnotes, Grid, Text
 
@@ -88,18 +89,18 @@ class _Lines:
             at += given.span
         return [(text, columns) for text, columns in out if columns]
 
+    @cached_property
     def widths(self) -> list[int]:
-        """Return the letters of every column; a group's heading may stand out of its own."""
+        """Letters of every column; a group's heading may stand out of its own."""
         body = [row for row, is_group in zip(self.rows, self.heading, strict=True) if not is_group]
         return [max(LEAST, *map(len, column)) for column in zip(self.head, *body, strict=True)]
 
     def width(self, columns: Sequence[int]) -> int:
-        widths = self.widths()
-        return sum(widths[i] + 3 for i in columns) + 1
+        return sum(self.widths[i] + 3 for i in columns) + 1
 
     def table(self, grid: Grid, columns: Sequence[int]) -> str:
         """Write some of the columns; the first ones hold labels."""
-        widths = [self.widths()[i] for i in columns]
+        widths = [self.widths[i] for i in columns]
 
         def line(texts: Sequence[str]) -> str:
             aligned = [
