@@ -40,7 +40,7 @@ class Results:
 
     Attributes:
         folder: where records and scores are.
-        cells: every cell with its outcome (``ok``, ``kept``, ``failed``, ``busy``) and its record.
+        cells: every cell with its outcome (``ok``, ``kept``, ``failed``) and its record.
         text: what the command line prints at the end of a run.
     """
 

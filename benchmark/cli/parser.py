@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _supported() -> bool:
-    """Tell whether the system has the file locks of Linux and macOS; Windows has not."""
+    """Tell whether the system has the calls of Linux and macOS; Windows has not."""
     try:
         import fcntl  # noqa: F401
     except ImportError:

@@ -14,7 +14,6 @@ import json
 import secrets
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -71,20 +70,10 @@ class CellPath:
         """Unfinished work of this cell on the data with this fingerprint."""
         return self.folder / f"{self.stem}.{data}.checkpoint"
 
-    @contextmanager
-    def lock(self) -> Iterator[bool]:
-        """Hold the cell; yields False when another process does. Released by any kind of death.
-
-        A folder that cannot lock (:func:`benchmark.records.files.check_writable` says so) yields True.
-        """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / f".{self.stem}.lock").open("w") as file:
-            yield files.lock(file) != "taken"
-
     def sweep(self, keep: Sequence[str] = ()) -> None:
         """Delete score files that no record cites: leftovers of kills and of redone cells.
 
-        Call it with the lock held.
+        Call it with the category's claim held.
         """
         for path in self.folder.glob(f"{_escaped(self.stem)}.*"):
             ours = path.name.endswith((".npz", ".maps.npy", ".part"))
