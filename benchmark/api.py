@@ -164,7 +164,7 @@ def table(
     Args:
         name: ``summary``, ``per-category``, a paper's table (``spade-3``), or a YAML file.
         form: how it is written.
-        results: folders of records.
+        results: folders of records, or exported files.
         options: the other fields of :class:`benchmark.tables.request.Request`: metric, dataset,
             protocol, methods, view, common, ensemble.
 
@@ -207,6 +207,7 @@ def compare(
     Warns:
         RecordWarning: a record was made from other images or masks than there are now.
     """
+    from benchmark.records.exchange import is_results
     from benchmark.records.stored import Datasets
     from benchmark.tables.compare import side, two_runs, with_published
     from benchmark.tables.render import render
@@ -215,7 +216,7 @@ def compare(
         raise SettingsError("name two runs, as in: bench compare spade padim; or use --published")
     if a is None or b is None:
         return render([with_published(_records(results, dataset, protocol), common)], form)
-    named = not all(Path(name).is_dir() for name in (a, b))  # folders need no other records
+    named = not all(map(is_results, (a, b)))  # folders need no other records
     frame = _records(results, dataset, protocol) if named else None
     datasets = Datasets(data_root, plugin)
     grid = two_runs(side(frame, a), side(frame, b), metric, datasets)
@@ -249,12 +250,13 @@ def report(
     Warns:
         RecordWarning: a record was made from other images or masks than there are now.
     """
+    from benchmark.records.exchange import beside
     from benchmark.records.stored import Datasets
     from benchmark.reports.page import page
 
     datasets = Datasets(data_root, plugin) if pictures else None
     text = page(_records(results, dataset, protocol, methods), datasets)
-    file = places.expanded(out) if out else _folders(results)[0] / "report.html"
+    file = places.expanded(out) if out else beside(_folders(results)[0]) / "report.html"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8", errors="backslashreplace")

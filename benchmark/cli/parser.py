@@ -74,7 +74,7 @@ def _supported() -> bool:
 
 PATHS = (
     *("results", "data_root", "weights_dir", "assets_dir", "plugin", "config"),
-    *("check", "out", "into", "images", "runs"),
+    *("check", "out", "into", "to", "images", "runs", "sources"),
 )
 """Options whose values are paths, or may be."""
 
@@ -118,6 +118,8 @@ def parser() -> argparse.ArgumentParser:
     _report(commands.add_parser("report", help="all results as one HTML file"))
     _evaluate(commands.add_parser("evaluate", help="all metrics again from stored scores"))
     _scores(commands.add_parser("scores", help="per-image scores and decisions as CSV"))
+    _merge(commands.add_parser("merge", help="records of several folders in one"))
+    _export(commands.add_parser("export-results", help="all records as one file, to hand on"))
     _data(commands.add_parser("data", help="where a data set is, and whether it is whole"))
     _new(commands.add_parser("new", help="write a method file to start from"))
     _check(commands.add_parser("check", help="test that a method or data set keeps its contract"))
@@ -320,6 +322,16 @@ def _scores(p: argparse.ArgumentParser) -> None:
     p.add_argument("--categories", action=Several, nargs="+", metavar="NAME")
     p.add_argument("--seeds", action=Several, nargs="+", type=int, metavar="N")
     _records(p)
+
+
+def _merge(p: argparse.ArgumentParser) -> None:
+    p.add_argument("sources", nargs="+", metavar="RESULTS", help="folders, or exported files")
+    p.add_argument("--into", required=True, metavar="DIR", help="new, or with records")
+
+
+def _export(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--to", required=True, metavar="FILE", help="FILE.parquet or FILE.json")
+    p.add_argument("--results", default=RESULTS, metavar="DIR")
 
 
 def _data(p: argparse.ArgumentParser) -> None:
