@@ -21,6 +21,7 @@ from benchmark.data.dataset import Dataset
 from benchmark.detector.base import Detector
 from benchmark.errors import RecordWarning, SettingsError, StoreError
 from benchmark.plugins.registry import Registry, name_of
+from benchmark.runner.cluster import execute as on_cluster
 from benchmark.runner.config import RunConfig
 from benchmark.runner.plan import Asked, Plan, prepare
 from benchmark.runner.run import Result, execute
@@ -82,7 +83,8 @@ def run(
         config: a YAML file with the same options; what is given here counts more.
         options: as on the command line with ``_`` for ``-``: categories, seeds, protocol, holdout,
             image_size, device, precision, data_root, weights_dir, weights, assets_dir, results,
-            set (``{"padim": {"backbone": "resnet18"}}``), plugin, name, force, maps, threads.
+            set (``{"padim": {"backbone": "resnet18"}}``), plugin, name, force, maps, threads, ray
+            (``local``, ``auto`` or an address), gpus_per_worker, cpus_per_worker.
 
     Returns:
         The cells of all data sets, in the order in which they ended.
@@ -94,7 +96,7 @@ def run(
     texts = []
     with open_console() as console:
         for plan in _plans(console, methods, dataset, config, options):
-            results = execute(plan)
+            results = on_cluster(plan) if plan.config.ray else execute(plan)
             out.folder = plan.results_dir
             out.cells += results
             texts.append(summarise(plan, results))
@@ -284,6 +286,11 @@ def _plans(
         given["dataset"] = [s if isinstance(s, str) else name_of(type(s)) for s in sources]
     built = RunConfig.build(given, Path(config) if config else None)
     registry = Registry([Path(p) for p in built.plugin])
+    if built.ray and not all(isinstance(given, str) for given in (*chosen, *sources)):
+        raise SettingsError(
+            "ray: workers find methods and data sets by name; put the class into a file, name that "
+            "with plugin, and give the name instead of the object"
+        )
     for method in chosen:
         if not isinstance(method, str):
             registry.add_method(_class(method))

@@ -198,6 +198,15 @@ def _run(p: argparse.ArgumentParser) -> None:
         help="list cells, what is done, and how long the rest will take",
     )
     p.add_argument("--precision", choices=["float32", "bfloat16"], help="default: float32")
+    p.add_argument(
+        "--ray",
+        nargs="?",
+        const="local",
+        metavar="ADDRESS",
+        help="hand the categories to Ray: started here, or auto, or HOST:PORT of a cluster",
+    )
+    p.add_argument("--gpus-per-worker", type=float, metavar="N", help="with --ray; such as 0.5")
+    p.add_argument("--cpus-per-worker", type=int, metavar="N", help="with --ray")
 
 
 def _common_run(p: argparse.ArgumentParser) -> None:

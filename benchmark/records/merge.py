@@ -108,9 +108,8 @@ def _unequal(first: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     if parts := store.differing(first["key"], other["key"]):
         return parts
     one, two = first["metrics"], other["metrics"]
-    return store.differing(
-        *({n: v for n, v in m.items() if not _same(one.get(n), two.get(n))} for m in (one, two))
-    )
+    names = [n for n in {**one, **two} if not _same(one.get(n), two.get(n))]
+    return store.differing({n: one.get(n) for n in names}, {n: two.get(n) for n in names})
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -262,7 +262,8 @@ def prepare(
             raise DataError(unknown(f"category of {source}", name, categories))
     results_dir = places.expanded(config.results)
     began = files.check_writable(results_dir)
-    device = machine.choose_device(config.device)
+    # with workers, theirs is another, and the memory of a GPU here is theirs, too
+    device = machine.choose_device("cpu" if config.ray else config.device)
     weights = WeightsFrom(places.weights_dir(config.weights_dir), config.weights)
     plan = Plan(
         config,

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 import benchmark as ib
+from benchmark import Geometry
 from benchmark.metrics.names import METRICS
 from benchmark.records import store
 from benchmark.records.frame import COST
@@ -25,8 +26,7 @@ from benchmark.records.frame import COST
 def write_records(results: Path, categories: int, methods: int, seeds: int) -> int:
     """Write records that differ in category, method, seed and numbers; returns how many."""
     rng = np.random.default_rng(0)
-    geometry = {"resize": [256, 256], "crop": None, "eval_crop": None, "eval_size": None}
-    geometry |= {"filter": "bilinear", "antialias": True}
+    geometry = Geometry(resize=(256, 256)).as_json()
     for method in range(methods):
         name = f"method_{method:02}"
         settings = {f"setting_{i}": i for i in range(12)} | {"backbone": "resnet18"}
