@@ -73,14 +73,14 @@ no more than {categories} GPUs work on one results folder.
 
 ## Memory
 
-Per worker: {pixels:.1f} GB of decoded pixels of a category (all of them are held once, beyond a bound in a
-temporary file), the features' cache (0.5 GB, then a temporary file of up to 64 GB), and the method: the
-largest peak of a process among the records is {peak:.1f} GB. What a
-method keeps grows with the training images only where it keeps them: SPADE's {spade:.2f} MB per image
-become {spade_all:.1f} GB of a category here.
+Per worker: {pixels:.1f} GB of decoded pixels of a category (beyond a bound in a temporary file), the
+features' cache (0.5 GB, then a temporary file of up to 64 GB), and the method: the largest peak of a
+process among the records is {peak:.1f} GB. What a method keeps grows with the training images only where
+it keeps them: SPADE's {spade:.2f} MB per image become {spade_all:.1f} GB of a category here.
 
-Features of one category, three levels in float32: {features}. They lie in the temporary folder of each
-worker: with several workers on a machine this is what to provide for.
+Features of one category, three levels in float32, computed from their shapes: {features}.
+They lie in the temporary folder of each worker: with several workers on a machine this is what to provide
+for.
 
 ## The bottleneck
 

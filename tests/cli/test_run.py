@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from PIL import Image
 import benchmark
 from benchmark.records import files, store
 from benchmark.records.claims import claimed, place
+from benchmark.runner import run as runner
 
 Bench = Callable[..., tuple[int, str]]
 PLUGIN = Path(__file__).parents[2] / "docs" / "examples" / "mean_colour.py"
@@ -322,7 +324,7 @@ def test_a_category_that_another_run_holds_is_left_to_it_and_waited_for(
         claim = other.enter_context(claimed(place(folder, "nut")))
         assert claim is not None
         # the other run ends while this one waits
-        monkeypatch.setattr("time.sleep", lambda _: other.close())
+        monkeypatch.setattr(runner, "time", SimpleNamespace(sleep=lambda _: other.close()))
         status, out = run()
     assert status == 0, out
     lines = [line for line in out.splitlines() if "seed 0:" in line or "waiting" in line]
