@@ -48,7 +48,7 @@ def records(draw: st.DrawFn) -> dict[str, Any]:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_whatever_a_record_holds_comes_back(form: str) -> None:
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=25, deadline=None)
     @given(st.lists(records(), max_size=3))
     def comes_back(kept: list[dict[str, Any]]) -> None:
         with tempfile.TemporaryDirectory() as name:

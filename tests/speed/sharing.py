@@ -2,14 +2,15 @@
 
     python tests/speed/sharing.py processes [--count 4]
     python tests/speed/sharing.py kills [--count 3] [--kills 20]
-    python tests/speed/sharing.py ray [--side 96] [--train 60]
+    python tests/speed/sharing.py ray [--side 96] [--train 60] [--seconds 5]
 
 ``processes`` starts N at once on twelve categories of a stand-in whose cells take 0.4 s whatever else
 the machine does, and prints per process the cells it ran and the share of its time that it waited
 while a category was to be had. ``kills`` kills one of them at random moments, starts another at once,
 and checks that every record is whole, none is lost and no finished cell is run again. ``ray`` runs six
 categories by three methods one after the other, then with two workers of Ray; compares the records;
-then kills a worker in the middle and runs the same command again.
+then kills a worker in the middle and runs the same command again. With ``--seconds`` the methods are
+stand-ins that take so long per cell, which shows what handing out costs on a machine that is busy.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ from benchmark.records import store
 STAND_IN = '''
 import time
 from benchmark import Prediction, Detector
-class StandIn(Detector):
+class StandIn{letter}(Detector):
     """Takes a fixed time."""
-    def __init__(self, *, seconds: float = 0.4):
+    def __init__(self, *, seconds: float = {seconds}):
         self.seconds = seconds
     def fit(self, train, context):
         time.sleep(self.seconds)
@@ -97,9 +98,9 @@ def write_images(root: Path, categories: int, train: int, side: int) -> None:
 def stand_in(work: Path, seeds: int) -> dict[str, Any]:
     """The options of a run of the stand-in on twelve small categories."""
     write_images(work / "data", 12, 10, 48)
-    (work / "stand_in.py").write_text(STAND_IN)
+    (work / "stand_in_a.py").write_text(STAND_IN.format(letter="A", seconds=0.4))
     return {
-        "methods": ["stand_in"], "plugin": [str(work / "stand_in.py")], "dataset": "folder",
+        "methods": ["stand_in_a"], "plugin": [str(work / "stand_in_a.py")], "dataset": "folder",
         "data_root": str(work / "data"), "seeds": list(range(seeds)), "results": str(work / "runs"),
     }  # fmt: skip
 
@@ -186,7 +187,7 @@ def stripped(results: Path) -> dict[str, Any]:
     }
 
 
-def ray(work: Path, train: int, side: int) -> None:
+def ray(work: Path, train: int, side: int, seconds: float) -> None:
     """Compare a serial run with two workers, then lose one of them."""
     write_images(work / "data", 6, train, side)
     methods = ["padim", "spade", "patchcore_1"]
@@ -195,6 +196,13 @@ def ray(work: Path, train: int, side: int) -> None:
         "--data-root", str(work / "data"), "--weights", "random", "--image-size", str(side),
         "--set", *(f"{m}.backbone=resnet18" for m in methods),
     ]  # fmt: skip
+    if seconds:
+        files = [work / f"stand_in_{letter}.py" for letter in "abc"]
+        for file in files:
+            letter = file.stem[-1].upper()
+            file.write_text(STAND_IN.format(letter=letter, seconds=seconds))
+        command[5:8] = [file.stem for file in files]
+        command[command.index("--set") :] = ["--plugin", *map(str, files)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     spent = {}
     two = ["--ray", "local", "--cpus-per-worker", "1"]
@@ -239,6 +247,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--side", type=int, default=96)
     parser.add_argument("--train", type=int, default=60)
+    parser.add_argument("--seconds", type=float, default=0.0)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if given.what == "processes":
@@ -246,7 +255,7 @@ def main() -> None:
         elif given.what == "kills":
             kills(Path(folder), given.count, given.kills)
         else:
-            ray(Path(folder), given.train, given.side)
+            ray(Path(folder), given.train, given.side, given.seconds)
 
 
 if __name__ == "__main__":
