@@ -23,7 +23,7 @@ import torch
 from tabulate import tabulate
 
 import benchmark as ib
-from benchmark.data.dataset import Category, digest
+from benchmark.data.dataset import Category, content_key
 from benchmark.data.loading import ImageSet
 from benchmark.features.cache import FrozenFeatures
 from benchmark.features.weights import WeightsFrom
@@ -39,7 +39,7 @@ SHOWN = ("image_auroc", "pixel_auroc", "pro")
 def images(samples: Any) -> ImageSet:
     """Decode samples to the geometry."""
     pixels = np.stack([GEOMETRY.image(sample.image.pixels()) for sample in samples])
-    return ImageSet(pixels, [digest(sample.image) for sample in samples])
+    return ImageSet(pixels, [content_key(sample.image) for sample in samples])
 
 
 def ours(detector: Any, category: Category, context: Any, test: ImageSet) -> list[Any]:
