@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 DEMO = results/demo
+TESTS ?=
 
 .PHONY: demo test test-lowest reference tables docs lint clean
 
