@@ -38,6 +38,7 @@ reference: $(VENV)/.installed
 # The papers' tables in docs/tables, from these records
 tables: $(VENV)/.installed
 	$(BIN)/python docs/tables/gallery.py
+	$(BIN)/python docs/scale.py
 
 # Pages of the Python interface, in site/; a warning is an error
 docs: $(VENV)/.installed-docs
