@@ -165,9 +165,10 @@ def score(
 def copy_cell(cell: Cell, record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Give a cell the record and files of another seed, for a detector that draws nothing."""
     files: dict[str, Any] = {}
+    theirs = replace(cell.path, seed=record["key"]["seed"]).stem
     for kind, file in record["files"].items():
         if file:
-            name = cell.path.stem + file["name"][file["name"].index(".") :]
+            name = cell.path.stem + file["name"].removeprefix(theirs)
             _link(folder / file["name"], cell.path.folder / name)
         files[kind] = {**file, "name": name} if file else None
     facts = {**record["facts"], "fit_of_seed": record["key"]["seed"]}
