@@ -26,6 +26,7 @@ reference: $(VENV)/.installed
 # The papers' tables in docs/tables, from these records
 tables: $(VENV)/.installed
 	$(BIN)/python docs/tables/gallery.py
+	$(BIN)/python docs/scale.py
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

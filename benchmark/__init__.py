@@ -40,7 +40,10 @@ if TYPE_CHECKING:
     from benchmark.features.spec import POOLED as POOLED
     from benchmark.features.spec import FeatureSpec as FeatureSpec
     from benchmark.records.evaluate import evaluate as evaluate
+    from benchmark.records.exchange import export_results as export_results
     from benchmark.records.frame import load_results as load_results
+    from benchmark.records.merge import Merged as Merged
+    from benchmark.records.merge import merge as merge
 
 __version__ = "0.1.0"
 
@@ -50,6 +53,9 @@ _HOME = {
     "Results": "api",
     "compare": "api",
     "evaluate": "records.evaluate",
+    "export_results": "records.exchange",
+    "Merged": "records.merge",
+    "merge": "records.merge",
     "export": "api",
     "load_detector": "api",
     "load_onnx": "api",

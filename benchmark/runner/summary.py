@@ -51,7 +51,7 @@ def summarise(plan: Plan, results: Sequence[Result]) -> str:
             "RANDOM WEIGHTS: the backbones are not pre-trained; these numbers say nothing "
             "about the methods' published quality."
         )
-    failed = [r for r in results if r.outcome in ("failed", "busy")]
+    failed = [r for r in results if r.outcome == "failed"]
     lines += [f"{r.outcome}: {r.cell.title}: {r.message}" for r in failed]
     folder = plan.results_dir / plan.label / plan.protocol.label
     lines.append(f"records and scores: {folder}")
