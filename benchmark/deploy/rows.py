@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmark.errors import StoreError
 from benchmark.records import files
+from benchmark.records.claims import claimed
 
 LINES, TABLE, ABOUT = "verdicts.jsonl", "verdicts.csv", "about.json"
 COLUMNS = ("path", "score", "decision", "margin", "milliseconds", "error")
@@ -48,13 +49,12 @@ class Rows:
         """
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            lock = (folder / ".lock").open("w")
         except OSError as error:
             raise StoreError(
                 f"{folder}: cannot be written ({error.strerror}); --out DIR"
             ) from error
-        with lock:
-            if files.lock(lock) == "taken":
+        with claimed(folder / ".claim") as claim:
+            if claim is None:
                 raise StoreError(
                     f"{folder}: another bench predict writes there; wait, or --out DIR"
                 )
