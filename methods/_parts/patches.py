@@ -38,17 +38,17 @@ def stacked(layers: Sequence[Tensor]) -> Tensor:
     return torch.cat(grown, 1).flatten(2).mT.contiguous()
 
 
-def flattened(layers: Sequence[Tensor], width: int) -> Tensor:
+def flattened(layers: Sequence[Tensor], width: int, middle: int | None = None) -> Tensor:
     """PatchCore's descriptors (B, P, width) of 3 × 3 patches, on the first layer's grid.
 
     The official code unfolds the patches of every layer, interpolates them to the grid, pools each
-    layer's C × 9 numbers, channel by channel, along this axis to ``width``, and the layers' results,
-    one after the other, to ``width`` again. All of it is linear: here the poolings are one
+    layer's C × 9 numbers, channel by channel, along this axis to ``middle`` (``width`` unless told),
+    and the layers' results, one after the other, to ``width``. All of it is linear: here the poolings are one
     convolution per layer, and what is interpolated is their result.
     """
     size = layers[0].shape[2:]
     out = layers[0].new_zeros(len(layers[0]), width, *size)
-    weights = _pooling(tuple(layer.shape[1] for layer in layers), width)
+    weights = _pooling(tuple(layer.shape[1] for layer in layers), width, middle or width)
     for layer, weight in zip(layers, weights, strict=True):
         used = weight.flatten(1).any(1).nonzero().flatten()
         part = slice(int(used[0]), int(used[-1]) + 1)
@@ -97,11 +97,11 @@ def top_mean(values: Tensor, share: float) -> Tensor:
 
 
 @lru_cache(maxsize=2)
-def _pooling(widths: tuple[int, ...], width: int) -> list[Tensor]:
+def _pooling(widths: tuple[int, ...], width: int, middle: int) -> list[Tensor]:
     """Compute the weights (width, C, 3, 3) of each layer's convolution in :func:`flattened`."""
-    again = torch.split(_pooling_matrix(len(widths) * width, width), width, 1)
+    again = torch.split(_pooling_matrix(len(widths) * middle, width), middle, 1)
     return [
-        (second @ _pooling_matrix(channels * 9, width)).view(width, channels, 3, 3)
+        (second @ _pooling_matrix(channels * 9, middle)).view(width, channels, 3, 3)
         for second, channels in zip(again, widths, strict=True)
     ]
 
