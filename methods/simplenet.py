@@ -61,7 +61,14 @@ class Simplenet(Detector):
     title = "SimpleNet"
     citation = "Liu et al. 2023"
     paper = Geometry(resize=329, crop=288)
-    smoke = {"backbone": "resnet18", "width": 64, "hidden": 64, "epochs": 40}
+    smoke = {
+        "backbone": "resnet18",
+        "width": 32,
+        "hidden": 256,
+        "noise": 0.1,
+        "epochs": 120,
+        "learning_rate": 0.01,
+    }
 
     def __init__(
         self,

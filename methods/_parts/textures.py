@@ -74,7 +74,7 @@ class Source:
             self._pixels = asset.state.tensors["pixels"]
             origin = str(asset.settings["origin"]) or "a folder"
             self.facts = {"origin": origin, "sha256": asset.sha256, **asset.state.values}
-            self.facts |= asset.info.get("images", {})
+            self.facts["folder"] = asset.info.get("images", {})
 
     def draw(self, count: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:
         """Draw pictures with replacement, (count, 3, H, W) in [0, 1] on the context's device."""

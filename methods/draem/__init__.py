@@ -70,9 +70,9 @@ class Draem(Detector):
     """
 
     title = "DRAEM"
-    citation = "Zavrtanik et al. 2021a"
+    citation = "Zavrtanik et al. 2021"
     paper = Geometry(resize=(256, 256))
-    smoke = {"textures": "drawn", "width": 16, "epochs": 60, "batch": 4, "learning_rate": 2e-3}
+    smoke = {"textures": "drawn", "width": 8, "epochs": 50, "batch": 4, "learning_rate": 2e-3}
 
     def __init__(
         self,

@@ -69,7 +69,7 @@ class EfficientAd(Detector):
     title = "EfficientAD-S"
     citation = "Batzner et al. 2024"
     paper = Geometry(resize=(256, 256))
-    smoke = {"teacher": "random", "photographs": "none", "steps": 30, "learning_rate": 1e-3}
+    smoke = {"teacher": "random", "photographs": "none", "steps": 6, "learning_rate": 1e-3}
 
     def __init__(
         self,
