@@ -234,7 +234,7 @@ def guided(network: nn.Module | None) -> Iterator[None]:
 
 def _positive(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
     if output.requires_grad:
-        output.register_hook(lambda gradient: gradient.clamp(min=0))
+        output.register_hook(lambda gradient: gradient.clamp(min=0))  # type: ignore[no-untyped-call]
 
 
 def _conv(inside: int, outside: int) -> nn.Conv2d:

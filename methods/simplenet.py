@@ -132,7 +132,8 @@ class Simplenet(Detector):
             with context.autocast():
                 normal = heads.adapt(rows)
                 outputs = heads.discriminate(torch.cat([normal, normal + self.noise * noise]))
-            training.learn(margin_loss(*outputs[:, 0].float().chunk(2), self.margin))
+            true, false = torch.chunk(outputs[:, 0].float(), 2)
+            training.learn(margin_loss(true, false, self.margin))
         self.facts_ = {"epoch_reported": "last", **training.facts()}
         return self
 

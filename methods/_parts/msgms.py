@@ -21,11 +21,11 @@ def gradients(images: Tensor) -> Tensor:
     """Compute how steep images (B, C, H, W) are, (B, 1, H, W): channels averaged, a 3 × 3 median
     against noise, Prewitt's operator. Borders repeat their edge, so that they are no edges."""
     grey = _windows(images.mean(1, keepdim=True)).median(1, keepdim=True).values
-    rows = _windows(grey).unflatten(1, (3, 3))  # (B, 3, 3, H, W)
+    rows = _windows(grey).view(len(grey), 3, 3, *grey.shape[2:])  # (B, 3, 3, H, W)
     down = (rows[:, 2] - rows[:, 0]).mean(1)
     across = (rows[:, :, 2] - rows[:, :, 0]).mean(1)
     # the root has no slope at 0
-    return (down.square() + across.square() + 1e-12).sqrt()[:, None]
+    return torch.sqrt(down.square() + across.square() + 1e-12)[:, None]
 
 
 def similarities(x: Tensor, y: Tensor, scales: int = SCALES) -> list[Tensor]:

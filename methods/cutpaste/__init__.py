@@ -220,7 +220,8 @@ class Cutpaste(Detector):
             cuts = views.permute(0, 2, 3, 1, 4, 5).flatten(1, 2)  # (B, P, 3, side, side)
         rows = []
         with context.autocast():
-            for image in cuts.flatten(0, 1).split(CHUNK):
+            for image in torch.split(cuts.flatten(0, 1), CHUNK):
                 shaped = image.contiguous(memory_format=torch.channels_last)
                 rows.append(F.normalize(self.encoder_(shaped).float(), dim=1))
-        return torch.cat(rows).unflatten(0, (len(pixels), -1)), grid
+        found = torch.cat(rows)
+        return found.view(len(pixels), -1, found.shape[1]), grid

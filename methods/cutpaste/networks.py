@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,8 +27,9 @@ class Encoder(nn.Module):
                 f"cutpaste: {backbone} cannot be cut before its classifier; name a model of timm, "
                 "such as resnet18"
             )
-        self.model.reset_classifier(0)
-        self.width = int(self.model.num_features)
+        model: Any = self.model  # of timm
+        model.reset_classifier(0)
+        self.width = int(model.num_features)
         for module in self.model.modules():
             if isinstance(module, nn.BatchNorm2d):
                 # timm starts residual branches at zero; the paper's networks at one

@@ -111,7 +111,8 @@ def recoloured(pixels: Tensor, generator: torch.Generator) -> Tensor:
     matrix = mean + strength[:, 0] * (turn - mean)
     colours = (matrix @ pixels.flatten(2)).view_as(pixels) * bright
     grey = colours.mean((1, 2, 3), keepdim=True)
-    return (grey + contrast * (colours - grey)).clamp(0, 1)
+    out: Tensor = (grey + contrast * (colours - grey)).clamp(0, 1)
+    return out
 
 
 def windows(pixels: Tensor, side: int, generator: torch.Generator) -> Tensor:

@@ -72,7 +72,7 @@ class Draem(Detector):
     title = "DRAEM"
     citation = "Zavrtanik et al. 2021"
     paper = Geometry(resize=(256, 256))
-    smoke = {"textures": "drawn", "width": 8, "epochs": 50, "batch": 4, "learning_rate": 2e-3}
+    smoke = {"textures": "drawn", "width": 8, "epochs": 80, "batch": 4, "learning_rate": 2e-3}
 
     def __init__(
         self,
@@ -149,7 +149,8 @@ class Draem(Detector):
             rebuilt, logits = self.networks_(odd)
         similarity = MsSsim((1.0,), WINDOW, span=1.0).to(pixels.device)
         unlike = 1 - similarity(rebuilt, pixels).mean()
-        return F.mse_loss(rebuilt.float(), pixels) + unlike + focal_loss(logits, masks)
+        loss: Tensor = F.mse_loss(rebuilt.float(), pixels) + unlike + focal_loss(logits, masks)
+        return loss
 
 
 def planted(pixels: Tensor, source: Source, generator: torch.Generator) -> tuple[Tensor, Tensor]:

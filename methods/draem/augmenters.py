@@ -39,18 +39,20 @@ def brightness(texture: Tensor, draws: Draws) -> Tensor:
     factor, shift = draws.between(0.8, 1.2) + draws.between(-30 / 255, 30 / 255)
     value = texture.amax(0)
     wanted = (value + shift) * factor if draws.below(2) else value * factor + shift
-    return texture * (wanted.clamp(0, 1) / value.clamp(min=1 / 255))
+    out: Tensor = texture * (wanted.clamp(0, 1) / value.clamp(min=1 / 255))
+    return out
 
 
 def sharpness(texture: Tensor, draws: Draws) -> Tensor:
     """Blend with a smoothed copy, from that copy alone (0) to beyond the texture itself (2)."""
-    return V.adjust_sharpness(texture, draws.between(0, 2)[0])
+    out: Tensor = V.adjust_sharpness(texture, draws.between(0, 2)[0])
+    return out
 
 
 def hue_and_saturation(texture: Tensor, draws: Draws) -> Tensor:
     """Turn the hue by up to 50/255 of the circle, add up to 50/255 to the saturation."""
     turn, more = draws.between(-50 / 255, 50 / 255, 2)
-    turned = V.adjust_hue(texture, turn)
+    turned: Tensor = V.adjust_hue(texture, turn)
     value = turned.amax(0)
     saturation = 1 - turned.amin(0) / value.clamp(min=1e-6)
     # grey has no hue to saturate
@@ -66,7 +68,8 @@ def solarise(texture: Tensor, draws: Draws) -> Tensor:
 
 def posterise(texture: Tensor, draws: Draws) -> Tensor:
     """Keep the upper 1 to 8 of the 8 bits."""
-    return V.posterize(_bytes(texture), 1 + draws.below(8)).float() / 255
+    out: Tensor = V.posterize(_bytes(texture), 1 + draws.below(8)).float() / 255
+    return out
 
 
 def invert(texture: Tensor, draws: Draws) -> Tensor:
@@ -85,13 +88,15 @@ def autocontrast(texture: Tensor, draws: Draws) -> Tensor:
 
 def equalise(texture: Tensor, draws: Draws) -> Tensor:
     """Make each channel's values equally frequent."""
-    return V.equalize(_bytes(texture)).float() / 255
+    out: Tensor = V.equalize(_bytes(texture)).float() / 255
+    return out
 
 
 def rotate(texture: Tensor, draws: Draws) -> Tensor:
     """Turn by up to 45 degrees either way, black outside."""
     angle = draws.between(-45, 45)[0]
-    return V.rotate(texture, angle, interpolation=V.InterpolationMode.BILINEAR)
+    out: Tensor = V.rotate(texture, angle, interpolation=V.InterpolationMode.BILINEAR)
+    return out
 
 
 AUGMENTERS: tuple[Callable[[Tensor, Draws], Tensor], ...] = (

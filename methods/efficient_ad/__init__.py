@@ -100,7 +100,7 @@ class EfficientAd(Detector):
         size = self.size_
         self.networks_ = Networks((size[0], size[1]))
         for module in (self.teacher_, self.networks_):
-            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            module.to(memory_format=torch.channels_last)
 
     def fit(self, train: Images, context: Context) -> Self:
         self.size_ = list(train.batch([0]).size)

@@ -104,7 +104,8 @@ class EfficientAdTeacher(Asset):
         network = context.backbone(self.backbone)
         layers = network(pixels, network.resolve(self.layers))
         rows = flattened(layers, WIDTH, MIDDLE)
-        return rows.mT.unflatten(2, layers[0].shape[2:])
+        found: Tensor = rows.mT.reshape(len(rows), WIDTH, *layers[0].shape[2:])
+        return found
 
     def _scale(self, images: Images, batch: int, context: Context) -> Tensor:
         """Measure mean and deviation of each number over the photographs: (2, 384, 1, 1)."""

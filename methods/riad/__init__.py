@@ -166,7 +166,8 @@ class Riad(Detector):
         with context.autocast():
             painted = self.painter_(seen.contiguous(memory_format=torch.channels_last))
         thirds = painted.float().view(SETS, *pixels.shape) * hidden
-        return (thirds.sum(0) + 1) / 2
+        whole: Tensor = (thirds.sum(0) + 1) / 2
+        return whole
 
     def _loss(
         self, batch: Batch, side: int, generator: torch.Generator, context: Context
@@ -174,12 +175,10 @@ class Riad(Detector):
         pixels = fitting(batch.pixels.to(context.device), DEPTH, LEAST)
         painted = self._painted(pixels, side, generator, context)
         similarity = MsSsim((1.0,), WINDOW, span=1.0).to(pixels.device)
-        return (
-            4 * F.mse_loss(painted, pixels)  # of pixels in [-1, 1]
-            + msgms_loss(pixels, painted)
-            + 1
-            - similarity(pixels, painted).mean()
-        )
+        unlike = 1 - similarity(pixels, painted).mean()
+        squared = 4 * F.mse_loss(painted, pixels)  # of pixels in [-1, 1]
+        loss: Tensor = squared + msgms_loss(pixels, painted) + unlike
+        return loss
 
     @torch.no_grad()
     def _error(self, train: Images, held: list[int], context: Context) -> float:

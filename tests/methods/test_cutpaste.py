@@ -15,7 +15,7 @@ from benchmark import Context, Geometry
 from benchmark.methods.cutpaste import HEAD, Cutpaste
 from benchmark.methods.cutpaste import planted as _planted
 from benchmark.methods.cutpaste.networks import Classifier, Encoder, spread
-from benchmark.methods.cutpaste.planted import Cuts, pasted, rectangles, recoloured, scars, windows
+from benchmark.methods.cutpaste.planted import Cuts, pasted, recoloured, rectangles, scars, windows
 
 from ..helpers import noise
 

@@ -108,7 +108,7 @@ def test_map_is_made_of_the_gradient_of_each_images_own_score(
         for t, c in pairs:
             cosine = nn.functional.cosine_similarity(t.flatten(1), c.flatten(1))
             score = score + (1 - cosine).mean() + 0.5 * (t - c).square().mean()
-        score.backward()
+        torch.autograd.backward(score)
         assert pixels.grad is not None
         steep = pixels.grad[0].abs().sum(0).double().numpy()
         most = np.quantile(steep, 0.99)
@@ -120,12 +120,13 @@ def test_map_is_made_of_the_gradient_of_each_images_own_score(
 
 
 def test_guided_gradients_pass_only_where_they_are_positive() -> None:
-    network = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(3, 1, bias=False))
+    linear = nn.Linear(3, 1, bias=False)
+    network = nn.Sequential(nn.ReLU(inplace=True), linear)
     with torch.no_grad():
-        network[1].weight.copy_(torch.tensor([[2.0, -3.0, 5.0]]))
+        linear.weight.copy_(torch.tensor([[2.0, -3.0, 5.0]]))
     x = torch.tensor([[1.0, 1.0, -1.0]], requires_grad=True)
     with guided(network):
-        network(x * 1).sum().backward()
+        torch.autograd.backward(network(x * 1).sum())
     assert x.grad is not None and x.grad.tolist() == [[2.0, 0.0, 0.0]]
     plain = torch.autograd.grad(network(x * 1).sum(), x)[0]
     assert plain.tolist() == [[2.0, -3.0, 0.0]], "nothing stays behind"

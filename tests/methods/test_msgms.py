@@ -21,7 +21,7 @@ def slow_gradients(image: NDArray[Any]) -> NDArray[Any]:
     def around(values: NDArray[Any], y: int, x: int) -> NDArray[Any]:
         rows = [min(max(y + d, 0), height - 1) for d in (-1, 0, 1)]
         columns = [min(max(x + d, 0), width - 1) for d in (-1, 0, 1)]
-        return values[np.ix_(rows, columns)]
+        return np.asarray(values[np.ix_(rows, columns)])
 
     middle, out = np.empty_like(grey), np.empty_like(grey)
     for y, x in np.ndindex(height, width):
@@ -50,8 +50,8 @@ def test_similarity_map_and_loss_follow_from_the_gradients() -> None:
             a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
         pair = [np.stack([slow_gradients(i.double().numpy()) for i in part]) for part in (a, b)]
         slow.append((2 * pair[0] * pair[1] + FLAT) / (pair[0] ** 2 + pair[1] ** 2 + FLAT))
-    for found, wanted in zip(similarities(x, y, 3), slow, strict=True):
-        np.testing.assert_allclose(found.numpy(), wanted, atol=1e-4)
+    for found, other in zip(similarities(x, y, 3), slow, strict=True):
+        np.testing.assert_allclose(found.numpy(), other, atol=1e-4)
     loss = np.mean([(1 - values).mean() for values in slow])
     assert float(msgms_loss(x, y, 3)) == pytest.approx(loss, abs=1e-4)
     grown = [

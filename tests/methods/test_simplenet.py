@@ -59,7 +59,7 @@ def test_the_first_step_is_the_official_one(fitted: tuple[Simplenet, Context]) -
     scores = heads.discriminate(torch.cat([normal, normal + added]))
     true, fake = scores[: len(rows)], scores[len(rows) :]
     loss = F.relu(0.5 - true).mean() + F.relu(fake + 0.5).mean()
-    loss.backward()
+    torch.autograd.backward(loss)
     for optimiser in optimisers:
         optimiser.step()
     ((_, found),) = place.meters.curves["loss"]

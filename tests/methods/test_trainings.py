@@ -82,7 +82,7 @@ def test_goes_on_after_a_kill_as_if_nothing_had_happened(
 def test_divergence_is_an_error_with_a_remedy(name: str) -> None:
     cls, settings, _, side, rate = CASES[name]
     with pytest.raises(DetectorError, match=rf"diverged.*step.*{name}\.learning_rate="):
-        cls(**settings, learning_rate=rate).fit(noise(6, side=side), context(side))
+        cls(**{**settings, "learning_rate": rate}).fit(noise(6, side=side), context(side))
 
 
 @pytest.mark.parametrize(
