@@ -141,6 +141,7 @@ def inputs(plan: Plan, cell: Cell, loaded: LoadedCategory) -> Inputs:
         plan.features,
         method.geometry,
         (str(cell.seed), plan.source, cell.category, method.name),
+        tuple(name for name, of in plan.dataset.groups.items() if cell.category in of),
         device=plan.features.device,
         precision=plan.config.precision,
         progress=plan.console,
