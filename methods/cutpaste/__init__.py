@@ -24,9 +24,10 @@ from benchmark import (
 )
 from benchmark.errors import SettingsError
 
+from .._parts.crops import grid_crops, random_crops
 from .._parts.gaussian import fit_gaussian, mahalanobis
 from .networks import Classifier, Encoder, spread
-from .planted import pasted, recoloured, rectangles, scars, windows
+from .planted import pasted, recoloured, rectangles, scars
 
 HEAD = (512, 128)
 """Widths of the classifier's head."""
@@ -195,7 +196,7 @@ class Cutpaste(Detector):
         """Put images, then the same with each kind of pasted part, into one batch."""
         unit = min(pixels.shape[2:]) / 256
         if self.patch:
-            pixels = windows(pixels, self._side(pixels), generator)
+            pixels = random_crops(pixels, self._side(pixels), generator)
         pixels = recoloured(pixels, generator)
         count, size = len(pixels), (pixels.shape[2], pixels.shape[3])
         out = [pixels]
@@ -211,16 +212,14 @@ class Cutpaste(Detector):
     ) -> tuple[Tensor, tuple[int, int]]:
         """Normalised features (B, P, C) of patches or of the image, and their grid."""
         pixels = pixels.to(context.device)
-        grid = (1, 1)
-        cuts = pixels[:, None]
+        crops, grid = pixels, (1, 1)
         if self.patch:
             side = self._side(pixels)
-            views = pixels.unfold(2, side, stride).unfold(3, side, stride)
-            grid = (views.shape[2], views.shape[3])
-            cuts = views.permute(0, 2, 3, 1, 4, 5).flatten(1, 2)  # (B, P, 3, side, side)
+            crops = grid_crops(pixels, side, stride)
+            grid = ((pixels.shape[2] - side) // stride + 1, (pixels.shape[3] - side) // stride + 1)
         rows = []
         with context.autocast():
-            for image in torch.split(cuts.flatten(0, 1), CHUNK):
+            for image in torch.split(crops, CHUNK):
                 shaped = image.contiguous(memory_format=torch.channels_last)
                 rows.append(F.normalize(self.encoder_(shaped).float(), dim=1))
         found = torch.cat(rows)

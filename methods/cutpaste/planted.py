@@ -113,17 +113,3 @@ def recoloured(pixels: Tensor, generator: torch.Generator) -> Tensor:
     grey = colours.mean((1, 2, 3), keepdim=True)
     out: Tensor = (grey + contrast * (colours - grey)).clamp(0, 1)
     return out
-
-
-def windows(pixels: Tensor, side: int, generator: torch.Generator) -> Tensor:
-    """Cut one random square window out of each image: (B, 3, H, W) to (B, 3, side, side)."""
-    count, _, height, width = pixels.shape
-    draws = torch.rand(2, count, generator=generator)
-    tops = (draws[0] * (height - side + 1)).long().tolist()
-    lefts = (draws[1] * (width - side + 1)).long().tolist()
-    return torch.stack(
-        [
-            image[:, top : top + side, left : left + side]
-            for image, top, left in zip(pixels, tops, lefts, strict=True)
-        ]
-    )
