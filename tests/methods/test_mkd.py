@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from benchmark import Context, Geometry
 from benchmark.errors import DetectorError
-from benchmark.methods.mkd import Cloner, Mkd, guided
+from benchmark.methods.mkd import Mkd
+from benchmark.methods.mkd.cloner import Cloner, guided
 
 from ..helpers import noise
 
