@@ -159,7 +159,7 @@ def extract(plan: Plan, methods: Sequence[MethodPlan], geometry: Geometry, image
     A backbone that fails costs only the methods that read it.
     """
     specs = [s for m in methods if m.geometry == geometry for s in m.new().needs()]
-    for spec in union(specs, plan.features):
+    for spec in union([s for s in specs if s.read], plan.features):
         parts = {"train": images.train, "test": images.test, "unlabelled": images.unlabelled}
         for title, part in parts.items():
             if part is None:
@@ -189,6 +189,7 @@ def inputs(plan: Plan, cell: Cell, loaded: LoadedCategory) -> Inputs:
         plan.features,
         method.geometry,
         (str(cell.seed), plan.source, cell.category, method.name),
+        tuple(name for name, of in plan.dataset.groups.items() if cell.category in of),
         device=plan.features.device,
         precision=plan.config.precision,
         progress=plan.console,
