@@ -27,7 +27,7 @@ class Request:
 
     Attributes:
         name: a key of :data:`benchmark.tables.TABLES`, or a YAML file.
-        results: folders of records.
+        results: folders of records, or exported files.
         metric: names, for the live tables.
         dataset, protocol, methods: which records; None for all.
         view: of a paper's table: ``published``, ``run`` or ``both``.
@@ -81,7 +81,7 @@ def records(request: Request, again: Again | None = None) -> pd.DataFrame | None
     if published and request.view == "published":
         return None
     if published and request.view == "both":
-        folders = [folder for folder in request.results if Path(folder).is_dir()]
+        folders = [folder for folder in request.results if Path(folder).exists()]
         if not (load_results(folders)["status"] == "ok").any():
             return None
     frame = choose(
@@ -123,8 +123,9 @@ def grids(request: Request, again: Again | None = None) -> list[Grid]:
         from benchmark.tables.own import own_table
 
         return [own_table(Path(request.name), request.results, again)]
+    from benchmark.metrics.names import SHOWN
     from benchmark.tables.build import build
-    from benchmark.tables.live import SUMMARY, per_category, summary
+    from benchmark.tables.live import per_category, summary
 
     layout = request.layout
     frame = records(request, again)
@@ -141,7 +142,7 @@ def grids(request: Request, again: Again | None = None) -> list[Grid]:
     assert frame is not None
     if request.name == "per-category":
         return per_category(frame, request.metric or ("image_auroc",), request.common)
-    return summary(frame, request.metric or SUMMARY, request.common)
+    return summary(frame, request.metric or SHOWN, request.common)
 
 
 def make(request: Request, form: str = "markdown") -> str:
