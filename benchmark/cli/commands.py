@@ -71,7 +71,7 @@ def list_names(given: Namespace) -> int:
     if given.what == "metrics":
         from benchmark.metrics.names import METRICS
 
-        rows = list(METRICS.items())
+        rows = [(name, metric.text) for name, metric in METRICS.items()]
     elif given.what == "tables":
         from benchmark.tables import TABLES
 

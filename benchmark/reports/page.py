@@ -108,7 +108,7 @@ def page(frame: pd.DataFrame, datasets: Datasets | None) -> str:
         protocols=sorted(set(frame["protocol"])),
         names=sorted(set(frame["name"])),
         metrics=[m for m in METRICS if frame[m].notna().any()],
-        descriptions=METRICS,
+        descriptions={name: metric.text for name, metric in METRICS.items()},
         tables=tables,
         pictures=_pictures(frame, datasets, missing.append) if datasets else [],
         runs=_runs(frame),

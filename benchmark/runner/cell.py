@@ -26,7 +26,7 @@ from benchmark.detector.context import Context, Meters, seed_of
 from benchmark.errors import BenchError, DetectorError, StoreError
 from benchmark.features.cache import FrozenFeatures
 from benchmark.records import store
-from benchmark.records.measure import measure
+from benchmark.records.measure import HeldOutPixels, measure
 from benchmark.runner import cost
 from benchmark.runner.plan import Cell
 
@@ -122,10 +122,11 @@ def score(
     to cite."""
     train, tests, context = given.images.train, given.images.test, given.context
     files: dict[str, dict[str, str] | None] = {}
-    held_out = [
-        _scored(detector, batch, context, cell.title)
-        for batch in train.subset(given.held_out).batches(PREDICT_BATCH)
-    ]
+    held_out, pixels = [], HeldOutPixels(cell.method.geometry, len(given.held_out))
+    for batch in train.subset(given.held_out).batches(PREDICT_BATCH):
+        one = _scored(detector, batch, context, cell.title)
+        pixels.add(one.maps)
+        held_out.append(replace(one, maps=None))
     kept, kept_parts = _joined(held_out, cell.title)
     scores, parts, files["maps"] = _with_maps(cell, detector, tests, context, clock.predicting)
     unlabelled = np.empty(0)
@@ -147,6 +148,7 @@ def score(
         unlabelled=unlabelled,
         parts=parts,
         held_out_parts={name: kept_parts.get(name, np.empty(0)) for name in parts},
+        held_out_pixels=pixels.normals(),
     )
     return files | {"scores": stored.write(cell.path)}
 
