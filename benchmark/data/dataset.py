@@ -139,7 +139,6 @@ class Category:
         defective = [sample for sample in self.test if sample.label]
         return bool(defective) and all(sample.mask is not None for sample in defective)
 
-
     @property
     def has_annotated_defects(self) -> bool:
         """Whether every mask says which defects there are and how much of each must be found."""

@@ -92,7 +92,7 @@ def aupimo_of_images(
     added = np.concatenate([found.of(part) for part in scores])
     starts = np.cumsum([0, *pixels[:-1]])
     means = np.add.reduceat(added, starts) / np.array(pixels)
-    return np.minimum(means, 1.0).tolist()
+    return [min(1.0, float(value)) for value in means]
 
 
 def _top(pieces: Sequence[Scores], pixels: int) -> TopScores:

@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from benchmark.metrics.anomalous import OrderedScores, order_scores
 from benchmark.metrics.aupimo import aupimo_of_images, contributions
 from benchmark.metrics.counted import CountedPixels, PerImage
-from benchmark.metrics.curves import Curves, Ranking, auroc, overlap_area, thinned_curves
+from benchmark.metrics.curves import Curves, Ranking, thinned_curves
 from benchmark.metrics.inputs import Block, Bools, Floats, MetricInputError
 from benchmark.metrics.ranking import Scores, count_below, each
 from benchmark.metrics.regions import label_regions
 from benchmark.metrics.saturated import Defect, SaturatedScores, check_defects
+from benchmark.metrics.single import measure_image
 
 Ints = NDArray[np.int64]
+Counts = tuple[Ints, Ints]
 RegionIds = NDArray[np.integer[Any]]
 
 CURVE_POINTS = 1000
@@ -135,7 +137,11 @@ class Tally:
             region = found.region[own]
             sizes = found.sizes[region.min() : region.max() + 1]
             region = region - region.min()
-            per_image.append(self._measure_image(maps[i].reshape(-1), scores[own], region, sizes))
+            flat = maps[i].reshape(-1)
+            expected = self._expected or sum(self._pixels.values())
+            per_image.append(
+                measure_image(flat, scores[own], region, sizes, self._fpr_limit, expected)
+            )
         pixels = np.diff(ends)[anomalous].tolist()
         region, sizes = found.region, found.sizes
         return Examined(
@@ -150,21 +156,6 @@ class Tally:
         if limit > self._threshold:  # rounded up: what lies above it is the same from the one below
             limit = np.nextafter(limit, -np.inf, dtype=scores.dtype)
         return int(np.count_nonzero(scores > limit))
-
-    def _measure_image(
-        self, image: Floats, scores: Floats, region: Ints, sizes: Ints
-    ) -> tuple[float | None, float | None]:
-        """Compute AUROC and PRO of one anomalous image by itself, flat; None where undefined."""
-        normal = len(image) - len(scores)
-        if not normal:
-            return None, None
-        ordered = order_scores(scores, region, sizes)
-        counted = count_below(
-            [image], ordered.values, expected=self._expected or sum(self._pixels.values())
-        )
-        ranking = ordered.ranking(*counted, normal)
-        end = _last_alarms(ranking, image, ordered.values[::-1], self._fpr_limit * normal)
-        return auroc(ranking), overlap_area(ranking, end) if end else None
 
     def _remember(self, examined: Examined) -> None:
         size = examined.maps[0].size
@@ -227,31 +218,33 @@ class Tally:
             overwrite=overwrite,
             expected=sum(self._pixels.values()),
         )
-        none = np.zeros(len(ordered.values), np.int64)
-        counted = {kind: np.array(count(found)) for kind, found in pieces.items()}
-        good = counted.pop(GOOD, np.array([none, none]))
-        beside = sum(counted.values(), np.array([none, none]))
+        counted = {kind: count(found) for kind, found in pieces.items()}
+        good = counted.pop(GOOD, None) or _no_counts(len(ordered.values))
+        beside = _no_counts(len(ordered.values))
+        for own in counted.values():
+            beside = _added(beside, own)
         beside_normal = normal - self._pixels.get(GOOD, 0)
-        ranking = ordered.ranking(*tuple(good + beside), normal=normal)
+        below, up_to = _added(good, beside)
+        ranking = ordered.ranking(below, up_to, normal)
         anomalous = None
         if self._variants and beside_normal:
-            anomalous = ordered.ranking(*tuple(beside), normal=beside_normal)
+            anomalous = ordered.ranking(*beside, beside_normal)
         found = CountedPixels(
             ranking,
             anomalous,
             of_images,
-            self._types(ordered, {kind: good + own for kind, own in counted.items()}),
+            self._types(ordered, {kind: _added(good, own) for kind, own in counted.items()}),
             (self._called[0], self._called[1]) if self._threshold is not None else None,
             self._fpr_limit,
         )
         return found, thinned_curves(ranking, CURVE_POINTS) if self._curves else None
 
-    def _types(self, ordered: OrderedScores, counted: Mapping[str, Ints]) -> dict[str, Ranking]:
+    def _types(self, ordered: OrderedScores, counted: Mapping[str, Counts]) -> dict[str, Ranking]:
         """Rank the annotated defects of each type among its images' and the good ones' pixels."""
         found = {}
         for kind, saturated in sorted(self._saturated.items()):
             pixels = self._pixels[kind] + self._pixels.get(GOOD, 0)
-            ranking = saturated.ranking(ordered.values, *tuple(counted[kind]), pixels=pixels)
+            ranking = saturated.ranking(ordered.values, *counted[kind], pixels)
             if ranking is not None:
                 found[kind] = ranking
         return found
@@ -277,6 +270,14 @@ class Tally:
         return spread
 
 
+def _no_counts(values: int) -> Counts:
+    return np.zeros(values, np.int64), np.zeros(values, np.int64)
+
+
+def _added(one: Counts, other: Counts) -> Counts:
+    return one[0] + other[0], one[1] + other[1]
+
+
 def _annotated(
     blocks: Iterable[Block],
     types: Sequence[str] | None,
@@ -295,24 +296,3 @@ def _annotated(
             f"{len(types)} defect types and {len(defects)} lists of defects for {begin} images; "
             "give one each per image."
         )
-
-
-def _last_alarms(r: Ranking, image: Floats, values: Floats, limit: float) -> int:
-    """Find the largest number of false alarms below `limit` that any threshold of an image gives.
-
-    values (U,): the anomalous scores of the ranking, falling.
-    """
-    # The limit falls after all scores whose alarms stay below it: look between that and the next.
-    passed = int(np.searchsorted(r.alarms, limit))
-    alarms = int(r.alarms[passed - 1]) if passed else 0
-    between = np.ones(len(image), dtype=np.bool_)
-    if passed:
-        between &= image < values[passed - 1]
-    if passed < len(values):
-        between &= image > values[passed]
-    gap = image[between]
-    room = int(np.ceil(limit)) - 1 - alarms
-    if room >= len(gap):
-        return alarms + len(gap)
-    edge = len(gap) - 1 - room
-    return alarms + int(np.count_nonzero(gap > np.partition(gap, edge)[edge]))

@@ -19,7 +19,6 @@ from benchmark.records import store
 from benchmark.records.measure import measure
 from benchmark.records.stored import Content, Datasets
 
-
 PIXEL_METRICS = [name for name, metric in METRICS.items() if metric.level == "pixel"]
 
 
@@ -71,9 +70,7 @@ def evaluate(
                 masks = _only_masks(content, scores, record)
                 if not masks:
                     content.check(scores, key["data"])
-                changed += (
-                    _again(path, record, scores, content, threads, threshold) or bool(masks)
-                )
+                changed += _again(path, record, scores, content, threads, threshold) or bool(masks)
                 if masks:
                     console.say(
                         f"{path}: only masks have changed since it was run ({len(masks)} of "

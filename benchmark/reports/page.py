@@ -153,8 +153,8 @@ def _lines(
         rows = part[part["name"] == name]
         table.append([over_seeds(rows, metric, over) for metric, over in columns])
     best = [
-        winners(column) if rankable(part, over) else [False] * len(names)
-        for column, (_, over) in zip(zip(*table, strict=True), columns, strict=True)
+        winners(column, metric) if rankable(part, over) else [False] * len(names)
+        for column, (metric, over) in zip(zip(*table, strict=True), columns, strict=True)
     ]
     return [
         Standing(

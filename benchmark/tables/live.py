@@ -117,7 +117,7 @@ def summary(
                 notes.append(f"{metric}: over the {len(shared)} common categories only.")
         heads = [words("Method"), *(words(m) for m in metrics)]
         ranked = rankable(part, every)
-        marked = [_mark(values, ranked) for values in columns]
+        marked = [_mark(v, ranked, metric) for v, metric in zip(columns, metrics, strict=True)]
         rows = [
             Row((words(n, _notes(part, n)), *(column[i] for column in marked)))
             for i, n in enumerate(names)
@@ -134,7 +134,7 @@ def _line(
     part: pd.DataFrame, metric: str, names: Iterable[str], over: Sequence[str], label: str
 ) -> Row:
     values = [over_seeds(part[part["name"] == n], metric, over) for n in names]
-    return Row((words(label), *_mark(values, rankable(part, over))))
+    return Row((words(label), *_mark(values, rankable(part, over), metric)))
 
 
 def _average(
@@ -161,15 +161,16 @@ def _shared(
     return [c for c in members if all(c in h for h in have)]
 
 
-def _mark(values: Sequence[Value], ranked: bool) -> list[Text]:
-    best = winners(values) if ranked else [False] * len(values)
+def _mark(values: Sequence[Value], ranked: bool, metric: str) -> list[Text]:
+    best = winners(values, metric) if ranked else [False] * len(values)
     return [words(v.text(), best=b) for v, b in zip(values, best, strict=True)]
 
 
-def winners(values: Sequence[Value], decimals: int = 3) -> list[bool]:
-    """Tell which values are the best as printed, when there are two to compare."""
+def winners(values: Sequence[Value], metric: str, decimals: int = 3) -> list[bool]:
+    """Tell which values of a metric are the best as printed, when there are two to compare."""
     known = [round(v.mean, decimals) for v in values if not math.isnan(v.mean)]
-    best = max(known) if len(known) > 1 else math.nan
+    of_two = min if METRICS[metric].better == "lower" else max
+    best = of_two(known) if len(known) > 1 else math.nan
     return [round(v.mean, decimals) == best for v in values]
 
 

@@ -15,7 +15,7 @@ from benchmark.datasets.mvtec_ad2 import MvtecAD2
 from benchmark.datasets.mvtec_loco import MvtecLoco
 from benchmark.datasets.real_iad import CATEGORIES, RealIad
 from benchmark.errors import DataError
-from benchmark.metrics.groups import group_metrics
+from benchmark.metrics import image_metrics
 from benchmark.plugins.contract import DatasetChecks, checks_of
 from benchmark.records import store
 
@@ -247,7 +247,7 @@ def test_real_iad_scores_parts_under_a_name_of_their_own(
     assert list(scores.groups) == ["OK/S0002", "OK/S0002", "NG/AK/S0001", "NG/AK/S0001"]
     expected = float(max(scores.scores[2:]) > max(scores.scores[:2]))
     assert record["metrics"]["group_auroc"] == expected
-    found = group_metrics(scores.scores, scores.labels, scores.groups)
+    found = image_metrics(scores.scores, scores.labels, groups=scores.groups)
     assert record["metrics"]["image_auroc_per_group"] == found.image_auroc_per_group
 
 
