@@ -1,7 +1,7 @@
 """One record per cell, raw scores beside it.
 
 ``<results>/<dataset>/<protocol>/<method>@<8 hex>/<category>-seed<k>.json`` is the record. Its score
-files are written first, under names that hold their digest, and the record, which cites the digests,
+files are written first, under names that hold their SHA-256, and the record, which cites these,
 is renamed into place last: whatever exists is whole, and a kill never pairs an old record with new
 scores.
 """
@@ -217,7 +217,7 @@ class Scores:
         return [group or name for group, name in zip(groups, self.ids, strict=True)]
 
     def write(self, cell: CellPath) -> dict[str, str]:
-        """Write the score file; returns its name and digest for the record."""
+        """Write the score file; returns its name and SHA-256 for the record."""
         return self.write_beside(cell.record)
 
     def write_beside(self, record: Path) -> dict[str, str]:
@@ -251,14 +251,14 @@ class Scores:
             **further,
         )
         data = buffer.getvalue()
-        digest = hashlib.sha256(data).hexdigest()
-        name = f"{record.stem}.{digest[:16]}.npz"
+        sha256 = hashlib.sha256(data).hexdigest()
+        name = f"{record.stem}.{sha256[:16]}.npz"
         files.replace(record.with_name(name), data)
-        return {"name": name, "sha256": digest}
+        return {"name": name, "sha256": sha256}
 
     @classmethod
     def read(cls, folder: Path, cited: Mapping[str, str]) -> Self:
-        """Read a score file that a record cites; its digest is checked."""
+        """Read a score file that a record cites; its SHA-256 is checked."""
         path = folder / cited["name"]
         try:
             data = path.read_bytes()
@@ -318,12 +318,12 @@ class MapWriter:
         self._append(np.ascontiguousarray(maps, "<f4").data)
 
     def finish(self) -> dict[str, str]:
-        """Rename to the final name; returns name and digest for the record."""
+        """Rename to the final name; returns name and SHA-256 for the record."""
         files.sync(self._file)
-        digest = self._hasher.hexdigest()
-        name = f"{self._cell.stem}.{digest[:16]}.maps.npy"
+        sha256 = self._hasher.hexdigest()
+        name = f"{self._cell.stem}.{sha256[:16]}.maps.npy"
         self._path.replace(self._cell.folder / name)
-        return {"name": name, "sha256": digest}
+        return {"name": name, "sha256": sha256}
 
     def _append(self, data: bytes | memoryview) -> None:
         self._hasher.update(data)

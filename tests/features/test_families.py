@@ -115,11 +115,11 @@ def test_features_do_not_depend_on_batch_mates(family: Family) -> None:
 @families
 def test_identity_covers_the_networks_own_tensors(family: Family) -> None:
     backbone = backbone_of(family.name)
-    before = backbone.identity([family.module])
+    before = backbone.sha256([family.module])
     own = [tensor for _, tensor in backbone.model.named_parameters(recurse=False)]
     for tensor in own:  # class token, registers, positions
         tensor.add_(1)
-    changed = backbone.identity([family.module])
+    changed = backbone.sha256([family.module])
     for tensor in own:
         tensor.sub_(1)
     assert (before != changed) == bool(own)
@@ -170,7 +170,7 @@ def test_a_dinov2_file_loads_by_its_name(tmp_path: Path) -> None:
     assert ours.source == f"{name}.safetensors"
     family = next(family for family in FAMILIES if family.name == name)
     close(ours(images(family), ["blocks.2"])[0], by_hand(theirs, family, images(family))[0])
-    ours.identity(["blocks.2", "cls"])  # complete
+    ours.sha256(["blocks.2", "cls"])  # complete
 
 
 def test_features_can_be_differentiated_and_left_unnormalised() -> None:
