@@ -8,12 +8,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from benchmark.api import Results as Results
-    from benchmark.api import compare as compare
-    from benchmark.api import measure as measure
-    from benchmark.api import report as report
-    from benchmark.api import run as run
-    from benchmark.api import table as table
+    from benchmark.api.parts import available as available
+    from benchmark.api.parts import check as check
+    from benchmark.api.parts import verify as verify
+    from benchmark.api.running import Results as Results
+    from benchmark.api.running import dry_run as dry_run
+    from benchmark.api.running import measure as measure
+    from benchmark.api.running import run as run
+    from benchmark.api.views import check_table as check_table
+    from benchmark.api.views import compare as compare
+    from benchmark.api.views import plot as plot
+    from benchmark.api.views import report as report
+    from benchmark.api.views import scores as scores
+    from benchmark.api.views import table as table
     from benchmark.data.batch import Batch as Batch
     from benchmark.data.batch import Images as Images
     from benchmark.data.dataset import Category as Category
@@ -34,21 +41,32 @@ if TYPE_CHECKING:
     from benchmark.features.spec import CLS as CLS
     from benchmark.features.spec import POOLED as POOLED
     from benchmark.features.spec import FeatureSpec as FeatureSpec
+    from benchmark.plugins.scaffold import new_method as new_method
     from benchmark.records.evaluate import evaluate as evaluate
     from benchmark.records.frame import load_results as load_results
+    from benchmark.runner.pretrain import pretrain as pretrain
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "CLS": "features.spec",
     "Asset": "detector.asset",
-    "Results": "api",
-    "compare": "api",
+    "CLS": "features.spec",
+    "Results": "api.running",
+    "available": "api.parts",
+    "check": "api.parts",
+    "check_table": "api.views",
+    "compare": "api.views",
+    "dry_run": "api.running",
     "evaluate": "records.evaluate",
-    "measure": "api",
-    "report": "api",
-    "run": "api",
-    "table": "api",
+    "measure": "api.running",
+    "new_method": "plugins.scaffold",
+    "plot": "api.views",
+    "pretrain": "runner.pretrain",
+    "report": "api.views",
+    "run": "api.running",
+    "scores": "api.views",
+    "table": "api.views",
+    "verify": "api.parts",
     "Batch": "data.batch",
     "Category": "data.dataset",
     "Context": "detector.context",

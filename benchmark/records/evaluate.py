@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,11 @@ class Evaluated:
 
 
 def evaluate(
-    results: str | Path = RESULTS,
+    results: str | PathLike[str] = RESULTS,
     *,
     data_root: str | Path | None = None,
     plugin: Iterable[str | Path] = (),
-    threshold: str = DEFAULT,
+    threshold: str | None = None,
 ) -> Evaluated:
     """Measure again what every finished record below a folder stored, and update the records.
 
@@ -48,12 +49,13 @@ def evaluate(
         results: the folder.
         data_root, plugin: where the data sets are.
         threshold: the rule that sets thresholds from the held-out normal images: ``quantile:F``,
-            ``max`` or ``mean+Nsd``. The records say which one it was.
+            ``max`` or ``mean+Nsd``; None is ``quantile:.95``. The records say which one it was.
 
     Raises:
         BenchError: no such folder or rule.
     """
-    Rule.parse(threshold)
+    rule = threshold or DEFAULT
+    Rule.parse(rule)
     folder = expanded(results)
     if not folder.is_dir():
         raise DataError(f"results folder {folder}: no such folder; check --results")
@@ -70,7 +72,7 @@ def evaluate(
                 masks = _only_masks(content, scores, record)
                 if not masks:
                     content.check(scores, key["data"])
-                changed += _again(path, record, scores, content, threads, threshold) or bool(masks)
+                changed += _again(path, record, scores, content, threads, rule) or bool(masks)
                 if masks:
                     console.say(
                         f"{path}: only masks have changed since it was run ({len(masks)} of "

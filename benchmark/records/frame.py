@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +67,9 @@ COLUMNS = (
 )
 
 
-def load_results(results: str | Path | Sequence[str | Path] = "results/runs") -> pd.DataFrame:
+def load_results(
+    results: str | PathLike[str] | Sequence[str | PathLike[str]] = "results/runs",
+) -> pd.DataFrame:
     """Load records as a frame: one row per record, metrics and costs as columns.
 
     Columns: ``dataset``, ``protocol`` (the folder's name, such as ``paper-holdout0.1``), ``method``,
@@ -87,7 +90,7 @@ def load_results(results: str | Path | Sequence[str | Path] = "results/runs") ->
     """
     import pandas as pd
 
-    folders = [results] if isinstance(results, str | Path) else list(results)
+    folders = [results] if isinstance(results, str | PathLike) else list(results)
     rows = []
     for folder in map(expanded, folders):
         if not folder.is_dir():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.errors import SettingsError, unknown
 from benchmark.metrics.names import METRICS
+from benchmark.metrics.threshold import DEFAULT
 from benchmark.records.select import blocks, category_groups, few_images, rankable
 from benchmark.tables.grid import DASH, Grid, Row, Text, words
 
@@ -181,7 +182,14 @@ def _notes(part: pd.DataFrame, name: str) -> list[str]:
 def _below(part: pd.DataFrame, parts: int) -> list[str]:
     """Write the sentences below a block: seeds, images, and that blocks are not ranked."""
     runs = {name: part[part["name"] == name] for name in part["name"].unique()}
-    return [seeds_text(runs), *few_images(part), *([ONE_BLOCK] if parts > 1 else [])]
+    rules = sorted(part["threshold_rule"].unique())
+    thresholds = [f"Thresholds on held-out normal images: {', '.join(rules)}."]
+    return [
+        seeds_text(runs),
+        *(thresholds if rules != [DEFAULT] else []),
+        *few_images(part),
+        *([ONE_BLOCK] if parts > 1 else []),
+    ]
 
 
 def seeds_text(runs: Mapping[str, pd.DataFrame]) -> str:
