@@ -7,7 +7,7 @@ a fraction or None. docs/adding-a-metric.md shows how to add one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 from typing import Any, Literal
@@ -69,7 +69,7 @@ def _pixel(text: str, function: Callable[[Any], float | None], **further: Any) -
     return Metric(text, function, "pixel", **{"undefined": _CLASSES, **further})
 
 
-METRICS: Mapping[str, Metric] = {
+METRICS: dict[str, Metric] = {
     "image_auroc": _image(
         "area under the ROC curve of the image scores", ranked(auroc), default=True
     ),

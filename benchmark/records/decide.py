@@ -15,8 +15,6 @@ from benchmark.records.stored import Stored
 if TYPE_CHECKING:
     import pandas as pd
 
-DECIDED = [name for name, metric in METRICS.items() if metric.needs == "threshold"]
-
 
 def at_threshold(frame: pd.DataFrame, rule: str) -> pd.DataFrame:
     """Set the thresholds of records anew and measure what depends on them from their scores.
@@ -35,6 +33,7 @@ def at_threshold(frame: pd.DataFrame, rule: str) -> pd.DataFrame:
         RecordWarning: a record kept no scores; its numbers at a threshold become undefined.
     """
     Rule.parse(rule)
+    decided = [name for name, metric in METRICS.items() if metric.needs == "threshold"]
     out = frame.copy()
     for index, row in frame.iterrows():
         stored = Stored(row)
@@ -45,7 +44,7 @@ def at_threshold(frame: pd.DataFrame, rule: str) -> pd.DataFrame:
         except StoreError as error:
             values = {}
             warnings.warn(f"no decisions at --threshold {rule}: {error}", RecordWarning, 2)
-        for name in DECIDED:
+        for name in decided:
             value = values.get(name)
             out.loc[index, name] = math.nan if value is None else value
         out.loc[index, "threshold_rule"] = rule

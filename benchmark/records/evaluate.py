@@ -20,8 +20,6 @@ from benchmark.records import store
 from benchmark.records.measure import measure
 from benchmark.records.stored import Content, Datasets
 
-PIXEL_METRICS = [name for name, metric in METRICS.items() if metric.level == "pixel"]
-
 
 @dataclass(frozen=True)
 class Evaluated:
@@ -107,7 +105,11 @@ def _only_masks(content: Content, scores: store.Scores, record: dict[str, Any]) 
 
 
 def _has_pixels(record: dict[str, Any]) -> bool:
-    return any(record["metrics"].get(name) is not None for name in PIXEL_METRICS)
+    return any(record["metrics"].get(name) is not None for name in _pixel_metrics())
+
+
+def _pixel_metrics() -> list[str]:
+    return [name for name, metric in METRICS.items() if metric.level == "pixel"]
 
 
 def _again(
@@ -130,7 +132,7 @@ def _again(
     metrics, undefined = measure(scores, maps, category, geometry, threads, rule)
     if maps is None:  # pixel metrics stay as they were measured before the maps were dropped
         same_rule = record["metrics"].get("threshold_rule", DEFAULT) == rule
-        for name in (*PIXEL_METRICS, "aupimo_of_images"):
+        for name in (*_pixel_metrics(), "aupimo_of_images"):
             if record["metrics"].get(name) is None:
                 continue
             if same_rule or name not in METRICS or METRICS[name].needs != "threshold":

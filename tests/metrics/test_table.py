@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
 import benchmark as ib
 from benchmark.metrics import image_metrics, pixel_metrics
+from benchmark.metrics.counted import pooled
 from benchmark.metrics.curves import Ranking
 from benchmark.metrics.image import checked
 from benchmark.metrics.names import METRICS, Metric, measured
+from benchmark.metrics.scored import ranked
 
 # Computed before the table of metrics existed, from `unchanging` below.
 EARLIER = {
@@ -66,13 +72,8 @@ def test_an_entry_of_the_table_is_measured_listed_and_resampled(
     def worst(r: Ranking) -> float:
         return float(r.alarms[-1] / r.normal)
 
-    table = {
-        **METRICS,
-        "image_fpr_at_95": Metric("x", lambda s: None if s.ranking is None else worst(s.ranking)),
-        "pixel_fpr": Metric("y", lambda p: worst(p.pooled) if p.pooled else None, "pixel"),
-    }
-    monkeypatch.setattr("benchmark.metrics.names.METRICS", table)
-    monkeypatch.setattr("benchmark.records.resample.METRICS", table)
+    monkeypatch.setitem(METRICS, "image_fpr_at_95", Metric("x", ranked(worst)))
+    monkeypatch.setitem(METRICS, "pixel_fpr", Metric("y", pooled(worst), "pixel"))
     assert "image_fpr_at_95" in measured("image") and "pixel_fpr" in measured("pixel")
     scores, labels = np.array([0.1, 0.4, 0.3, 0.9]), np.array([0, 0, 1, 1], bool)
     found = ib.measure(scores, labels, scores.reshape(1, 2, 2), labels.reshape(1, 2, 2))
@@ -119,3 +120,16 @@ def test_f1_at_a_threshold_is_scikit_learns(counting: str, dtype: type) -> None:
     assert image_metrics(scores, labels, threshold=2.5).image_f1 == pytest.approx(expected)
     assert pixel_metrics(maps, masks).pixel_f1 is None
     assert METRICS["image_f1"].function(checked(scores, labels)) is None
+
+
+def test_the_example_of_the_guide_runs_and_leaves_an_entry(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "adding-a-metric.md").read_text("utf-8")
+    *_, example = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    before = dict(METRICS)
+    (tmp_path / "example.py").write_text(example)
+    runpy.run_path(str(tmp_path / "example.py"))
+    (added,) = METRICS.keys() - before.keys()
+    monkeypatch.delitem(METRICS, added)
+    assert list(before) == list(METRICS)
