@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import runpy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,7 +109,7 @@ def test_f1_at_a_threshold_is_scikit_learns(counting: str, dtype: type) -> None:
     rng = np.random.default_rng(3)
     masks = rng.random((5, 30, 30)) < 0.05
     masks[::2] = False
-    maps = np.round(rng.standard_normal(masks.shape) + masks, 2).astype(dtype)
+    maps: Any = np.round(rng.standard_normal(masks.shape) + masks, 2).astype(dtype)
     between = (float(maps[1, 0, 0]) + float(np.nextafter(maps[1, 0, 0], dtype(9)))) / 2
     for threshold in (0.5, float(maps[1, 0, 0]), between, -99.0, 99.0):
         expected = f1_score(masks.ravel(), maps.astype(np.float64).ravel() > threshold)

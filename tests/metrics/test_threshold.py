@@ -35,7 +35,7 @@ def test_what_is_kept_of_pixels_gives_the_threshold_of_all(rule: str, levels: in
     rng = np.random.default_rng(1)
     images = rng.normal(5, 1, (9, 40, 50)).astype(np.float32)
     if levels:
-        images = np.floor(images * levels) / np.float32(levels)
+        images = (np.floor(images * levels) / levels).astype(np.float32)
     kept = NormalPixels(images.size)
     for image in images:
         kept.add(image)
