@@ -58,7 +58,7 @@ def toy_run(tmp_path: Path, toy: Path, monkeypatch: pytest.MonkeyPatch) -> dict[
 def test_a_run_by_names_gives_a_frame(toy_run: dict[str, Any]) -> None:
     results = ib.run("mean_colour", plugin=[str(PLUGIN)], **toy_run)
     assert results.ok and list(results.frame["category"]) == ["nut", "pin"]
-    assert (results.frame["image_auroc"] == 1).all() and "image AUROC" in str(results)
+    assert (results.frame["image_auroc"] == 1).all() and "image_auroc" in str(results)
     again = ib.run(["mean_colour"], plugin=[str(PLUGIN)], **toy_run)
     assert [cell.outcome for cell in again.cells] == ["kept", "kept"]
 

@@ -13,6 +13,7 @@ from tabulate import tabulate
 import benchmark as ib
 from benchmark.errors import SettingsError
 from benchmark.runner.config import settings_by_owner
+from benchmark.tables.pipes import WIDTH
 
 _RECORDS = ("results", "dataset", "protocol")
 RUN_SKIPS = ("command", "dry_run")
@@ -32,7 +33,8 @@ def run(given: Namespace) -> int:
 def list_names(given: Namespace) -> int:
     """List methods, data sets, metrics or tables."""
     found = ib.available(given.what, plugin=given.plugin)
-    print(tabulate(found.items(), tablefmt="plain"))
+    room = WIDTH - max(map(len, found), default=0) - 2
+    print(tabulate(found.items(), tablefmt="plain", maxcolwidths=[None, max(room, 40)]))
     return 0
 
 

@@ -214,6 +214,10 @@ METRICS: dict[str, Metric] = {
 }
 
 
+SHOWN = tuple(name for name, metric in METRICS.items() if metric.default)
+"""What tables show unasked, and first."""
+
+
 def measured(
     level: Literal["image", "pixel"], *, groups: bool = False, defects: bool = False
 ) -> dict[str, Metric]:

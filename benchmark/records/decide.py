@@ -40,12 +40,15 @@ def at_threshold(frame: pd.DataFrame, rule: str) -> pd.DataFrame:
         if stored.rule == rule:
             continue
         try:
-            values, _ = of_images(stored.scores, rule)
+            values, why = of_images(stored.scores, rule)
         except StoreError as error:
-            values = {}
+            values, why = {}, {}
             warnings.warn(f"no decisions at --threshold {rule}: {error}", RecordWarning, 2)
         for name in decided:
             value = values.get(name)
             out.loc[index, name] = math.nan if value is None else value
-        out.loc[index, "threshold_rule"] = rule
+            if METRICS[name].level == "pixel":
+                why[name] = f"measured at this threshold by bench evaluate --threshold {rule}"
+        out.at[index, "undefined"] = {**row["undefined"], **why}
+        out.at[index, "threshold_rule"] = rule
     return out

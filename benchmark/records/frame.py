@@ -12,7 +12,7 @@ from benchmark.metrics.names import METRICS, PART
 from benchmark.metrics.threshold import DEFAULT
 from benchmark.places import expanded
 from benchmark.records import store
-from benchmark.records.names import readable_names
+from benchmark.records.names import readable_name, told_apart
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +36,7 @@ COLUMNS = (
     "method",
     "config",
     "name",
+    "said",
     "category",
     "seed",
     "status",
@@ -55,6 +56,7 @@ COLUMNS = (
     "weights",
     "assets",
     "provenance",
+    "undefined",
     "precision",
     "version",
     "threshold_rule",
@@ -74,7 +76,7 @@ def load_results(
 
     Columns: ``dataset``, ``protocol`` (the folder's name, such as ``paper-holdout0.1``), ``method``,
     ``config`` (method and hash), ``name`` (readable: the method and the settings that differ from
-    its defaults), ``category``, ``seed``, ``status`` (``ok`` or ``failed``), ``window`` (which pixels
+    its defaults), ``said`` (these settings, one text each), ``category``, ``seed``, ``status`` (``ok`` or ``failed``), ``window`` (which pixels
     are measured, in words), every metric of ``bench list metrics`` (fractions; NaN where undefined),
     ``image_auroc[<part>]`` for the parts of scores that a method names (IGD's four terms), the costs (seconds and bytes), ``settings``, ``title``, ``citation`` and ``defaults`` (what the
     method said when it ran; None in records that do not keep it), ``draws`` (whether a seed changes
@@ -103,7 +105,10 @@ def load_results(
     frame = pd.DataFrame(rows, columns=[*COLUMNS, *METRICS, *parts, *COST])
     numbers = [*METRICS, *parts, *COST, "good_images", "defective_images"]
     frame = frame.astype(dict.fromkeys(numbers, "float64"))
-    frame["name"] = pd.Series(readable_names(rows), dtype="object")
+    for row, said in zip(rows, told_apart(rows), strict=True):
+        row["said"] = said
+    frame["said"] = pd.Series([row["said"] for row in rows], dtype="object")
+    frame["name"] = pd.Series([readable_name(row) for row in rows], dtype="object")
     return frame
 
 
@@ -140,6 +145,7 @@ def _row(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "weights": key["weights"],
         "assets": key["assets"],
         "provenance": provenance,
+        "undefined": record.get("undefined") or {},
         "precision": key["precision"],
         "version": key["version"],
         "threshold_rule": metrics.get("threshold_rule", DEFAULT),

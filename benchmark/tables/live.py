@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from benchmark.errors import SettingsError, unknown
-from benchmark.metrics.names import METRICS
+from benchmark.metrics.names import METRICS, SHOWN
 from benchmark.metrics.threshold import DEFAULT
+from benchmark.records.names import LONGEST, Labels, short_names
 from benchmark.records.select import blocks, category_groups, few_images, rankable
-from benchmark.tables.grid import DASH, Grid, Row, Text, words
+from benchmark.tables.grid import DASH, Grid, Part, Row, Text, words
+from benchmark.tables.pipes import fits
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SUMMARY = ("image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "pro")
 RANDOM = "random weights: the backbone is not pre-trained; says nothing about published quality"
 ONE_BLOCK = (
     "Best within this block only: blocks differ in data set, protocol or measured pixels and are "
@@ -74,61 +76,77 @@ def per_category(
         metrics: names of metrics.
         common: average over the categories that all configurations have, and say so.
     """
-    grids = []
     parts = list(blocks(frame))
-    for metric in map(_metric, metrics):
-        for title, part in parts:
-            names = list(part["name"].unique())
-            groups = category_groups(part)
-            heads = [words("Category"), *(words(n, _notes(part, n)) for n in names)]
-            rows = []
-            for group, members in groups:
-                if group:
-                    rows.append(Row((words(group),), "group"))
-                rows += [_line(part, metric, names, [c], c) for c in members]
-                if group and len(groups) > 1 and len(members) > 1:
-                    rows.append(_average(part, metric, names, members, common, "Average"))
-            every = [c for _, members in groups for c in members]
-            if len(every) > 1:
-                rows.append(
-                    _average(part, metric, names, every, common, f"Average over {len(every)}")
-                )
-            notes = _below(part, len(parts))
-            grids.append(Grid(f"{metric}: {title}", [heads], rows, notes))
-    return grids
+    several = len(parts) > 1
+    return [
+        _of_categories(title, part, metric, common, several)
+        for metric in map(_metric, metrics)
+        for title, part in parts
+    ]
 
 
 def summary(
-    frame: pd.DataFrame, metrics: Sequence[str] = SUMMARY, common: bool = False
+    frame: pd.DataFrame, metrics: Sequence[str] = SHOWN, common: bool = False
 ) -> list[Grid]:
     """Average configurations × metrics over the categories; one block per comparable part."""
     metrics = [_metric(m) for m in metrics]
-    grids = []
     parts = list(blocks(frame))
-    for title, part in parts:
-        every = [c for _, members in category_groups(part) for c in members]
-        names = list(part["name"].unique())
-        notes = []
-        columns: list[list[Value]] = []
-        for metric in metrics:
-            shared = _shared(part, metric, names, every) if common else every
-            values = [over_seeds(part[part["name"] == n], metric, shared) for n in names]
-            columns.append([v if shared else Value(math.nan) for v in values])
-            if shared != every:
-                notes.append(f"{metric}: over the {len(shared)} common categories only.")
-        heads = [words("Method"), *(words(m) for m in metrics)]
-        ranked = rankable(part, every)
-        marked = [_mark(v, ranked, metric) for v, metric in zip(columns, metrics, strict=True)]
+    return [_of_averages(title, part, metrics, common, len(parts) > 1) for title, part in parts]
+
+
+def _of_categories(
+    title: str, part: pd.DataFrame, metric: str, common: bool, several: bool
+) -> Grid:
+    names = list(part["name"].unique())
+    groups = category_groups(part)
+    rows = []
+    for group, members in groups:
+        if group:
+            rows.append(Row((words(group),), "group"))
+        rows += [_line(part, metric, names, [c], c) for c in members]
+        if group and len(groups) > 1 and len(members) > 1:
+            rows.append(_average(part, metric, names, members, common, "Average"))
+    every = [c for _, members in groups for c in members]
+    if len(every) > 1:
+        rows.append(_average(part, metric, names, every, common, f"Average over {len(every)}"))
+
+    def made(labels: Labels) -> Grid:
+        heads = [words("Category"), *(_label(part, labels, n) for n in names)]
+        notes = [*_undefined(part, [metric]), *_below(part, labels, several)]
+        return Grid(f"{metric}: {title}", [heads], rows, notes)
+
+    return _named(part, made)
+
+
+def _of_averages(
+    title: str, part: pd.DataFrame, metrics: Sequence[str], common: bool, several: bool
+) -> Grid:
+    every = [c for _, members in category_groups(part) for c in members]
+    names = list(part["name"].unique())
+    notes = []
+    columns: list[list[Value]] = []
+    for metric in metrics:
+        shared = _shared(part, metric, names, every) if common else every
+        values = [over_seeds(part[part["name"] == n], metric, shared) for n in names]
+        columns.append([v if shared else Value(math.nan) for v in values])
+        if shared != every:
+            notes.append(f"{metric}: over the {len(shared)} common categories only.")
+    ranked = rankable(part, every)
+    marked = [_mark(v, ranked, metric) for v, metric in zip(columns, metrics, strict=True)]
+    missing = any(math.isnan(value.mean) for column in columns for value in column)
+    dashes = f"; {DASH}: not defined for all of them" if missing else ""
+    notes.insert(0, f"Averages over {_count(part, every)}{dashes}.")
+    notes += _undefined(part, metrics)
+
+    def made(labels: Labels) -> Grid:
         rows = [
-            Row((words(n, _notes(part, n)), *(column[i] for column in marked)))
+            Row((_label(part, labels, n), *(column[i] for column in marked)))
             for i, n in enumerate(names)
         ]
-        missing = any(math.isnan(value.mean) for column in columns for value in column)
-        dashes = f"; {DASH}: not defined for all of them" if missing else ""
-        notes.insert(0, f"Averages over {_count(part, every)}{dashes}.")
-        notes += _below(part, len(parts))
-        grids.append(Grid(f"Summary: {title}", [heads], rows, notes))
-    return grids
+        heads = [words("Method"), *map(words, metrics)]
+        return Grid(f"Summary: {title}", [heads], rows, [*notes, *_below(part, labels, several)])
+
+    return _named(part, made)
 
 
 def _line(
@@ -175,20 +193,42 @@ def winners(values: Sequence[Value], metric: str, decimals: int = 3) -> list[boo
     return [round(v.mean, decimals) == best for v in values]
 
 
-def _notes(part: pd.DataFrame, name: str) -> list[str]:
-    return [RANDOM] if part[part["name"] == name]["random_weights"].any() else []
+def _label(part: pd.DataFrame, labels: Labels, name: str) -> Text:
+    """Head the column or row of a configuration, with a footnote where its weights are random."""
+    random = part[part["name"] == name]["random_weights"].any()
+    return Text((Part(labels.of[name]),), (RANDOM,) if random else (), full=name)
 
 
-def _below(part: pd.DataFrame, parts: int) -> list[str]:
+def _named(part: pd.DataFrame, made: Callable[[Labels], Grid]) -> Grid:
+    """Make a grid with the longest names with which it fits a line; else with short ones."""
+    for longest in (3 * LONGEST, 2 * LONGEST, LONGEST):
+        labels = short_names(part, longest)
+        grid = replace(made(labels), above=labels.shared, legend=labels.sentences())
+        if fits(grid):
+            break
+    return grid
+
+
+def _undefined(part: pd.DataFrame, metrics: Sequence[str]) -> list[str]:
+    """Say why a metric has no value in the whole block, where the records agree on it."""
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for metric in metrics:
+        said = {texts.get(metric) for texts in part["undefined"]}
+        if part[metric].isna().all() and len(said) == 1 and (reason := said.pop()):
+            reasons[reason].append(metric)
+    return [f"No {', '.join(names)}: {reason}." for reason, names in reasons.items()]
+
+
+def _below(part: pd.DataFrame, labels: Labels, several: bool) -> list[str]:
     """Write the sentences below a block: seeds, images, and that blocks are not ranked."""
-    runs = {name: part[part["name"] == name] for name in part["name"].unique()}
+    runs = {labels.of[name]: part[part["name"] == name] for name in labels.of}
     rules = sorted(part["threshold_rule"].unique())
     thresholds = [f"Thresholds on held-out normal images: {', '.join(rules)}."]
     return [
         seeds_text(runs),
         *(thresholds if rules != [DEFAULT] else []),
         *few_images(part),
-        *([ONE_BLOCK] if parts > 1 else []),
+        *([ONE_BLOCK] if several else []),
     ]
 
 

@@ -97,7 +97,7 @@ def test_tables_and_scores_take_a_rule_without_touching_the_record(
     shown = ("--results", "r", "--metric", "image_accuracy", "pixel_f1")
     text = bench("table", "summary", *shown, *low)[1]
     assert f"{expected:.3f}" in text and "Thresholds on held-out normal images: quantile:.1" in text
-    assert "–" in text  # the pixels at another threshold
+    assert "pixel_f1: measured at this threshold by bench evaluate --threshold quantile:.1" in text
     plain = bench("table", "summary", *shown)[1]
     assert f"{record['metrics']['image_accuracy']:.3f}" in plain and "held-out normal" not in plain
     assert read(path)[0] == record
