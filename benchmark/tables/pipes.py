@@ -12,6 +12,8 @@ from functools import cached_property
 from benchmark.tables.grid import Footnotes, Grid, Text
 
 WIDTH = 120
+HEADING = 24
+"""Letters of a group's heading that the first column makes room for."""
 LEAST = 3
 """Letters of a column: its rule needs two dashes and a colon."""
 
@@ -91,8 +93,9 @@ class _Lines:
 
     @cached_property
     def widths(self) -> list[int]:
-        """Letters of every column; a group's heading may stand out of its own."""
-        body = [row for row, is_group in zip(self.rows, self.heading, strict=True) if not is_group]
+        """Letters of every column; a group's long heading may stand out of its own."""
+        rows = zip(self.rows, self.heading, strict=True)
+        body = [row for row, is_group in rows if not is_group or len(row[0]) <= HEADING]
         return [max(LEAST, *map(len, column)) for column in zip(self.head, *body, strict=True)]
 
     def width(self, columns: Sequence[int]) -> int:

@@ -65,12 +65,13 @@ def latex(grid: Grid) -> str:
         cite = rf"~\cite{{{given.cite}}}" if CITE_KEY.fullmatch(given.cite) else ""
         return "/".join(parts) + cite + (rf"\textsuperscript{{{mark}}}" if mark else "")
 
+    above = [rf"{{\footnotesize {tex(text)}\par\smallskip}}" for text in grid.above]
     lines = [
         r"% needs \usepackage{booktabs,graphicx}",
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{tex(grid.title)}}}",
-        *(rf"{{\footnotesize {tex(' '.join(grid.above))}\par\smallskip}}" for _ in grid.above[:1]),
+        *above,
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{{'l' * grid.stub}{'r' * (grid.width - grid.stub)}}}",
         r"\toprule",

@@ -221,7 +221,7 @@ def test_verdicts_against_published(
     for seed, value in enumerate(values):
         record("bottle", value, seed=seed)
     status, said = bench("compare", "--published", "--results", results, "--format", "csv")
-    start = '"spade-3: SPADE; run here: SPADE, protocol paper",Bottle,image_auroc,95.5,'
+    start = '"spade-3: SPADE; run here: SPADE, protocol paper",Bottle,pro,95.5,'
     line = next(row for row in said.splitlines() if row.startswith(start))
     assert status == 0 and line.endswith(f",{len(values)},{verdict}")
 
