@@ -8,6 +8,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from benchmark.api.deploy import export as export
+    from benchmark.api.deploy import load_detector as load_detector
+    from benchmark.api.deploy import load_onnx as load_onnx
+    from benchmark.api.deploy import predict as predict
+    from benchmark.api.deploy import prove as prove
     from benchmark.api.parts import available as available
     from benchmark.api.parts import check as check
     from benchmark.api.parts import verify as verify
@@ -50,24 +55,8 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Asset": "detector.asset",
-    "CLS": "features.spec",
-    "Results": "api.running",
-    "available": "api.parts",
-    "check": "api.parts",
-    "check_table": "api.views",
-    "compare": "api.views",
-    "dry_run": "api.running",
-    "evaluate": "records.evaluate",
-    "measure": "api.running",
-    "new_method": "plugins.scaffold",
-    "plot": "api.views",
-    "pretrain": "runner.pretrain",
-    "report": "api.views",
-    "run": "api.running",
-    "scores": "api.views",
-    "table": "api.views",
-    "verify": "api.parts",
     "Batch": "data.batch",
+    "CLS": "features.spec",
     "Category": "data.dataset",
     "Context": "detector.context",
     "Dataset": "data.dataset",
@@ -77,15 +66,36 @@ _HOME = {
     "Images": "data.batch",
     "POOLED": "features.spec",
     "Prediction": "detector.base",
+    "Results": "api.running",
     "Sample": "data.dataset",
     "Stages": "detector.training",
     "State": "detector.state",
     "Training": "detector.training",
+    "available": "api.parts",
+    "check": "api.parts",
+    "check_table": "api.views",
+    "compare": "api.views",
+    "dry_run": "api.running",
+    "evaluate": "records.evaluate",
+    "export": "api.deploy",
+    "load_detector": "api.deploy",
+    "load_onnx": "api.deploy",
     "load_results": "records.frame",
+    "measure": "api.running",
+    "new_method": "plugins.scaffold",
+    "plot": "api.views",
+    "predict": "api.deploy",
+    "pretrain": "runner.pretrain",
+    "prove": "api.deploy",
+    "report": "api.views",
+    "run": "api.running",
+    "scores": "api.views",
     "seeded": "detector.training",
     "smooth": "detector.maps",
     "split_off": "detector.training",
+    "table": "api.views",
     "upsample": "detector.maps",
+    "verify": "api.parts",
 }
 
 

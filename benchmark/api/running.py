@@ -88,7 +88,7 @@ def run(
         config: a YAML file with the same options; what is given here counts more.
         options: as on the command line with ``_`` for ``-``: categories, seeds, protocol, holdout,
             image_size, device, precision, data_root, weights_dir, weights, assets_dir, results,
-            set (``{"padim": {"backbone": "resnet18"}}``), plugin, name, force, maps, threads.
+            set (``{"padim": {"backbone": "resnet18"}}``), plugin, name, force, maps, keep, threads.
 
     Returns:
         The cells of all data sets, in the order in which they ended.

@@ -44,7 +44,7 @@ def table(
     """
     from benchmark.tables.request import Request, make
 
-    return make(Request(name, _folders(results), **options), form)
+    return make(Request(name, folders(results), **options), form)
 
 
 def check_table(
@@ -71,7 +71,7 @@ def check_table(
     from benchmark.tables.check import check
     from benchmark.tables.request import Request
 
-    request = Request(name, _folders(results), **options)
+    request = Request(name, folders(results), **options)
     return check(request, Path(saved) if saved else None, Datasets(data_root, plugin))
 
 
@@ -152,7 +152,7 @@ def report(
 
     datasets = Datasets(data_root, plugin) if pictures else None
     text = page(_records(results, dataset, protocol, methods), datasets)
-    file = places.expanded(out) if out else _folders(results)[0] / "report.html"
+    file = places.expanded(out) if out else folders(results)[0] / "report.html"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8", errors="backslashreplace")
@@ -207,7 +207,7 @@ def plot(
     if count < 1:
         raise SettingsError(f"--count {count}: at least one image is needed")
     frame = _records(results, dataset, protocol, methods, categories)
-    folder = places.expanded(out) if out else _folders(results)[0] / "pictures"
+    folder = places.expanded(out) if out else folders(results)[0] / "pictures"
     datasets = Datasets(data_root, plugin)
     from benchmark.plots.bars import cost, defects
     from benchmark.plots.curves import curves
@@ -297,7 +297,7 @@ def _records(
     from benchmark.records.select import choose
 
     return choose(
-        load_results(_folders(results)),
+        load_results(folders(results)),
         dataset=dataset,
         protocol=protocol,
         methods=methods,
@@ -306,7 +306,8 @@ def _records(
     )
 
 
-def _folders(results: Folder | Iterable[Folder]) -> list[Path]:
+def folders(results: Folder | Iterable[Folder]) -> list[Path]:
+    """Make a list of one folder of records or several."""
     if isinstance(results, str | PathLike):
         return [places.expanded(results)]
     return [places.expanded(folder) for folder in results]

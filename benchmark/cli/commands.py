@@ -11,6 +11,7 @@ from typing import Any
 from tabulate import tabulate
 
 import benchmark as ib
+from benchmark.cli.deploy import export, predict
 from benchmark.errors import SettingsError
 from benchmark.runner.config import settings_by_owner
 from benchmark.tables.pipes import WIDTH
@@ -153,6 +154,8 @@ COMMANDS: Mapping[str, Callable[[Namespace], int]] = {
     "report": report,
     "evaluate": evaluate,
     "scores": scores,
+    "predict": predict,
+    "export": export,
     "data": data,
     "new": new,
     "check": check,

@@ -59,6 +59,16 @@ def readable_name(row: Mapping[str, Any] | pd.Series[Any]) -> str:
     return extended(_title(row), *row["said"])
 
 
+def readable_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Give each record a name; two configurations never share one.
+
+    Args:
+        rows: as of :func:`told_apart`.
+    """
+    both = zip(rows, told_apart(rows), strict=True)
+    return [readable_name({**row, "said": said}) for row, said in both]
+
+
 @dataclass(frozen=True)
 class Labels:
     """Short names of the configurations that stand together, and what these leave out.
