@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import zip_longest
 
 from benchmark.tables.grid import Footnotes, Grid, Text
 
@@ -96,7 +97,8 @@ class _Lines:
         """Letters of every column; a group's long heading may stand out of its own."""
         rows = zip(self.rows, self.heading, strict=True)
         body = [row for row, is_group in rows if not is_group or len(row[0]) <= HEADING]
-        return [max(LEAST, *map(len, column)) for column in zip(self.head, *body, strict=True)]
+        columns = zip_longest(self.head, *body, fillvalue="")  # a group's row is its heading alone
+        return [max(LEAST, *map(len, column)) for column in columns]
 
     def width(self, columns: Sequence[int]) -> int:
         return sum(self.widths[i] + 3 for i in columns) + 1
