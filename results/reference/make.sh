@@ -65,13 +65,13 @@ else
     "riad.epochs=40 riad.learning_rate=0.001"
   short 64 cutpaste "cutpaste.batch=16" "cutpaste.steps=1" "cutpaste.steps=400"
 fi
-# auto-encoders: hardly trained at all, and two lengths far below the papers' 15,600 steps (MemAE's 71,400)
+# auto-encoders: hardly trained at all, and two lengths far below the paper's 15,800 steps
 for steps in 1 40 160; do
   for method in l2_ae ssim_ae; do
     run paper --methods $method --set $method.batch=16 $method.learning_rate=0.001 $method.steps=$steps
   done
 done
-# one class of small images: 300 steps of the papers' 9,400 (DAE, VAE), 42,200 (MemAE), 4,500 and 4,500
+# one class of small images: 300 steps of the papers' 9,400 (DAE, VAE), 42,000 (MemAE), 1,400 (GANomaly), 4,500 and 4,500
 # (Deep SVDD), which FULL=1 runs to the end, in an hour and a half per data set on one core
 rebuild() { # data set, method, its settings
   "$BENCH" run --dataset "$1" --data-root "$DATA" --protocol paper --no-maps --results "$HERE" \
