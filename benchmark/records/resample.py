@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.integrate import trapezoid
 
 from benchmark.errors import SettingsError, StoreError, unknown
 from benchmark.metrics import image_metrics, normal_threshold, pixel_metrics
@@ -302,5 +303,5 @@ def _area_up_to(x: Array, y: Array, limit: float) -> Array:
     for i, (a, b) in enumerate(zip(x, y, strict=True)):
         end = int(np.searchsorted(a, limit, "right"))
         last = np.interp(limit, np.r_[0, a], np.r_[0, b])
-        out[i] = np.trapezoid(np.r_[0, b[:end], last], np.r_[0, a[:end], limit]) / limit
+        out[i] = trapezoid(np.r_[0, b[:end], last], np.r_[0, a[:end], limit]) / limit
     return out
