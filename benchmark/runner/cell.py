@@ -22,13 +22,14 @@ from benchmark.data.batch import Batch
 from benchmark.data.dataset import Category
 from benchmark.data.loading import PREDICT_BATCH, Decoded, ImageSet
 from benchmark.detector.base import Detector, check_prediction
-from benchmark.detector.context import Context, Meters, seed_of
+from benchmark.detector.context import Context, Meters
 from benchmark.errors import BenchError, DetectorError, StoreError
 from benchmark.features.cache import FrozenFeatures
 from benchmark.records import store
 from benchmark.records.measure import measure
 from benchmark.runner import cost
 from benchmark.runner.plan import Cell
+from benchmark.texts import seed_of
 
 Array = npt.NDArray[Any]
 
