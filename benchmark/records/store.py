@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import secrets
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,8 +29,12 @@ from benchmark.texts import path_component
 
 Array = npt.NDArray[Any]
 FORMAT = 1
+KEPT = (".detector.json", ".detector.safetensors")
+"""Endings of the files of a kept detector (:mod:`benchmark.records.kept`)."""
 _KEY = {"dataset", "source", "category", "method", "seed", "protocol", "geometry", "data"}
 """Parts of a record's key that every reader wants."""
+_NAME = re.compile(r".+-seed\d+\.json", re.DOTALL)
+"""Names of records; a kept detector's JSON has another."""
 
 
 def identity(parts: Mapping[str, Any]) -> str:
@@ -82,12 +87,13 @@ class CellPath:
             yield files.lock(file) != "taken"
 
     def sweep(self, keep: Sequence[str] = ()) -> None:
-        """Delete score files that no record cites: leftovers of kills and of redone cells.
+        """Delete files that no record cites: leftovers of kills and of redone cells.
 
         Call it with the lock held.
         """
-        for path in self.folder.glob(f"{_escaped(self.stem)}.*"):
-            ours = path.name.endswith((".npz", ".maps.npy", ".part"))
+        stem = _escaped(self.stem)
+        for path in [*self.folder.glob(f"{stem}.*"), *self.folder.glob(f".{stem}.*.part")]:
+            ours = path.name.endswith((".npz", ".maps.npy", ".part", *KEPT))
             if ours and path.name not in keep:
                 path.unlink(missing_ok=True)
 
@@ -126,6 +132,8 @@ def read_all(results: Path) -> list[dict[str, Any]]:
     """
     out = []
     for path in sorted(results.rglob("*-seed*.json")):
+        if not _NAME.fullmatch(path.name):
+            continue
         if any(part.startswith(".") for part in path.relative_to(results).parts):
             continue
         try:

@@ -30,15 +30,24 @@ def nearest_squared(queries: Tensor, galleries: Iterable[Tensor]) -> Tensor:
     """
     device = queries.device
     block = 1024 if device.type == "cpu" else 1 << 15
-    extended = torch.cat([queries, queries.new_ones(len(queries), 1)], 1)
-    best = queries.new_full((len(queries),), float("inf"))
+    extended = torch.cat([queries, queries.new_ones(queries.shape[0], 1)], 1)
+    best = queries.new_full((queries.shape[0],), float("inf"))
     for gallery in galleries:
         gallery = gallery.to(device)
-        for rows in blocks(len(queries), block):
-            for columns in blocks(len(gallery), block):
-                distances = extended[rows] @ gallery[columns].T
-                torch.minimum(best[rows], distances.amin(1), out=best[rows])
+        for columns in blocks(len(gallery), block):
+            part = gallery[columns].T
+            if torch.compiler.is_compiling():  # how many queries there are is left open
+                best = torch.minimum(best, (extended @ part).amin(1))
+                continue
+            for rows in blocks(len(queries), block):
+                torch.minimum(best[rows], (extended[rows] @ part).amin(1), out=best[rows])
     return (best + queries.square().sum(1)).clamp_(min=0)
+
+
+def pieces(rows: Tensor, size: int) -> list[Tensor]:
+    """Split rows into pieces of ``size``; in one while a graph is traced, which leaves open how many
+    rows there are."""
+    return [rows] if torch.compiler.is_compiling() else list(torch.split(rows, size))
 
 
 def blocks(count: int, size: int) -> list[slice]:
