@@ -20,6 +20,7 @@ import torch
 from benchmark import machine
 from benchmark.data.dataset import Category
 from benchmark.data.loading import PREDICT_BATCH, Decoded, ImageSet
+from benchmark.detector.base import Detector
 from benchmark.detector.context import Context, Meters
 from benchmark.detector.scored import Scored, scored
 from benchmark.errors import BenchError, DetectorError, StoreError
