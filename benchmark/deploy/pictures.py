@@ -83,9 +83,9 @@ def picture(
     colours = _heat()[np.rint(shares(whole, limits) * 255).astype(np.uint8)]
     colours[np.isnan(whole)] = 255
     if threshold is not None:
-        edge = _outline(whole > threshold)
         photo = photo.copy()
-        photo[edge] = colours[edge] = ImageColor.getrgb(OUTLINE)
+        for edge, colour in _outline(whole > threshold):
+            photo[edge] = colours[edge] = ImageColor.getrgb(colour)
     gap = np.full((len(photo), max(2, photo.shape[1] // 50), 3), 255, np.uint8)
     return np.concatenate([photo, gap, colours], axis=1)
 
@@ -96,15 +96,16 @@ def write_picture(drawn: Array, path: Path) -> None:
     Image.fromarray(drawn).save(path, quality=88)
 
 
-def _outline(inside: Array) -> Array:
-    """Mark the pixels just outside of a region, in a width that can be seen."""
+def _outline(inside: Array) -> list[tuple[Array, str]]:
+    """Mark the pixels around a region in a colour, and around those in black: seen on any ground."""
     from scipy.ndimage import binary_dilation
 
     if not inside.any():
-        return inside
-    width = max(1, round(min(inside.shape) / 200))
-    around: Array = binary_dilation(inside, iterations=width) & ~inside
-    return around
+        return []
+    width = max(1, round(min(inside.shape) / 150))
+    near = binary_dilation(inside, iterations=width)
+    far = binary_dilation(near, iterations=max(1, width // 2))
+    return [(far & ~near, "black"), (near & ~inside, OUTLINE)]
 
 
 @lru_cache(maxsize=1)

@@ -20,6 +20,8 @@ SHEET = "sheet.png"
 COLUMNS, MOST = 4, 48
 WIDTH = 11.0
 """Inches of a sheet."""
+GAP, CAPTION = 0.06, 0.18
+"""Inches around a tile: to the sides, and above and below, where its caption stands."""
 
 
 def write_sheet(kept: Kept, rows: Sequence[Mapping[str, Any]], folder: Path) -> Path | None:
@@ -41,10 +43,13 @@ def write_sheet(kept: Kept, rows: Sequence[Mapping[str, Any]], folder: Path) -> 
     columns = min(COLUMNS, max(2, len(shown)))
     lines = math.ceil(len(shown) / columns)
     tallest = max(len(photo) / photo.shape[1] for photo in photos)
-    side = WIDTH / columns
-    made = figure(WIDTH, lines * (side * tallest + 0.42) + 1.1)
+    side = WIDTH / columns - 2 * GAP
+    made = figure(WIDTH, lines * (side * tallest + 2 * CAPTION) + 0.75)
+    engine = made.get_layout_engine()
+    if engine is not None:
+        engine.set(w_pad=GAP, h_pad=CAPTION, wspace=0, hspace=0)
     grid = made.subplots(lines, columns, squeeze=False)
-    for axes in grid.flat[len(shown) :]:
+    for axes in grid.flat:
         axes.set_axis_off()
     for axes, row, photo in zip(grid.flat, shown, photos, strict=False):
         _tile(axes, row, photo)
@@ -54,26 +59,22 @@ def write_sheet(kept: Kept, rows: Sequence[Mapping[str, Any]], folder: Path) -> 
 
 def _tile(axes: Axes, row: Mapping[str, Any], photo: Any) -> None:
     colour = {"defective": DEFECTIVE, "good": GOOD}.get(row["decision"] or "", "0.4")
+    axes.set_axis_on()
+    axes.set(xticks=[], yticks=[])
     axes.imshow(photo)
-    axes.set_xticks([])
-    axes.set_yticks([])
     for spine in axes.spines.values():
-        spine.set_color(colour)
-        spine.set_linewidth(2)
-    name = "/".join(Path(row["path"]).parts[-2:])
-    verdict = (row["decision"] or "").upper()
-    margin = "" if row["margin"] is None else f"  ({row['margin']:+.3g} to the threshold)"
-    axes.set_title(_shortened(name), loc="left", fontsize=7, pad=12)
-    axes.text(
-        0,
-        1.015,
-        f"{verdict}  {row['score']:.4g}{margin}".strip(),
-        transform=axes.transAxes,
-        fontsize=7,
-        color=colour,
-        fontweight="bold",
-        va="bottom",
-    )
+        spine.set(color=colour, linewidth=2.5)
+    margin = "" if row["margin"] is None else f" ({row['margin']:+.3g})"
+    verdict = f"{(row['decision'] or '').upper()}  {row['score']:.4g}{margin}".strip()
+    name = _shortened("/".join(Path(row["path"]).parts[-2:]))
+    for text, height, options in (
+        (name, 13, {"color": "black"}),
+        (verdict, 4, {"color": colour, "fontweight": "bold"}),
+    ):
+        written = axes.annotate(
+            text, (0, 1), (0, height), "axes fraction", "offset points", fontsize=7, **options
+        )
+        written.set_in_layout(False)  # room for it is in CAPTION; a long name takes none of a tile
 
 
 def _head(kept: Kept, rows: Sequence[Mapping[str, Any]], shown: int) -> str:
@@ -95,9 +96,9 @@ def _head(kept: Kept, rows: Sequence[Mapping[str, Any]], shown: int) -> str:
             f"{100 * found['false_alarms']:.0f} % false alarms among normal ones)"
         )
     text += f", {failed} not judged" if failed else ""
-    outlined = "outlined in green where a pixel is above its threshold; " if found["pixel"] else ""
+    outlined = "" if found["pixel"] is None else "outlined where pixels are above their threshold; "
     more = f"; the {shown} highest of {len(judged)}" if shown < len(judged) else ""
-    return f"{text}\nphotograph and map, {outlined}highest score first{more}"
+    return f"{text}\nphotograph and map, {outlined}score (and how far above the threshold), highest first{more}"
 
 
 def _shortened(name: str) -> str:

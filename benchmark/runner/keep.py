@@ -36,7 +36,8 @@ class Scale:
 
     Attributes:
         peaks: float (M,), the highest pixel of each held-out normal image's map.
-        limits: the lowest and the highest pixel of the test images' maps; None without maps.
+        limits: between which maps are shown: the lowest and the highest pixel of the test images'
+            maps, the threshold of pixels at most half way up; None without maps.
     """
 
     peaks: Array
@@ -48,7 +49,10 @@ class Scale:
         if not files["maps"]:
             return cls(peaks, None)
         maps = store.read_maps(cell.path.folder, files["maps"])
-        return cls(peaks, (float(maps.min()), float(maps.max())))
+        low, high = float(maps.min()), float(maps.max())
+        if (threshold := normal_threshold(peaks)) is not None:  # test images may all be good
+            high = max(high, low + 2 * (threshold - low))
+        return cls(peaks, (low, high))
 
 
 def stored_and_restored(cell: Cell, detector: Detector) -> tuple[Detector, dict[str, str]]:
