@@ -89,6 +89,7 @@ def run(
         config: a YAML file with the same options; what is given here counts more.
         options: as on the command line with ``_`` for ``-``: categories, seeds, protocol, holdout,
             image_size, device, precision, data_root, weights_dir, weights, assets_dir, results,
+            shots, contaminate, corrupt (each adds variants of the protocol),
             set (``{"padim": {"backbone": "resnet18"}}``), plugin, name, force, maps, threads.
 
     Returns:
@@ -100,11 +101,12 @@ def run(
     out = Results(Path())
     texts = []
     with open_console() as console:
-        for plan in _plans(console, methods, dataset, config, options):
-            results = execute(plan)
-            out.folder = plan.results_dir
-            out.cells += results
-            texts.append(summarise(plan, results))
+        for first in _plans(console, methods, dataset, config, options):
+            for plan in first.variants():
+                results = execute(plan)
+                out.folder = plan.results_dir
+                out.cells += results
+                texts.append(summarise(plan, results))
     out.text = "\n".join(texts)
     return out
 

@@ -199,6 +199,30 @@ def _run(p: argparse.ArgumentParser) -> None:
     )
     p.add_argument("--precision", choices=["float32", "bfloat16"], help="default: float32")
     p.add_argument(
+        "--shots",
+        action=Several,
+        nargs="+",
+        type=int,
+        metavar="K",
+        help="also with the first K training images of an order that is the same for all",
+    )
+    p.add_argument(
+        "--contaminate",
+        action=Several,
+        nargs="+",
+        type=float,
+        metavar="R",
+        help="also with a share of the defective test images among the training images",
+    )
+    p.add_argument(
+        "--corrupt",
+        action=Several,
+        nargs="+",
+        metavar="KIND[:N|:N-M]",
+        help="also let the kept detectors judge corrupted test images: brightness, contrast, blur, "
+        "noise, jpeg, shift, rotate, shadow; strengths 1 to 5",
+    )
+    p.add_argument(
         "--keep",
         action="store_true",
         default=None,

@@ -91,6 +91,7 @@ def hashed(plan: Plan, name: str) -> tuple[Category, Keys]:
     """List and hash a category's samples. Raises DataError."""
     path_component(name, "category")
     category = with_threshold(plan.dataset.category(name), plan.config.mask_threshold)
+    category = plan.protocol.stress.altered(category, plan.source)
     return category, hash_category(category, plan.threads)
 
 
@@ -113,6 +114,8 @@ def extract(plan: Plan, methods: Sequence[MethodPlan], geometry: Geometry, image
     specs = [s for m in methods if m.geometry == geometry for s in m.new().needs()]
     for spec in union(specs, plan.features):
         parts = {"train": images.train, "test": images.test, "unlabelled": images.unlabelled}
+        if plan.protocol.stress.corrupt:  # nothing is fitted
+            del parts["train"]
         for title, part in parts.items():
             if part is None:
                 continue
