@@ -21,6 +21,7 @@ from benchmark.metrics import image_metrics, normal_threshold, pixel_metrics
 from benchmark.metrics.groups import group_metrics
 from benchmark.metrics.names import GROUP_METRICS, IMAGE_METRICS, PIXEL_METRICS
 from benchmark.metrics.regions import label_regions
+from benchmark.records.store import Scores
 from benchmark.records.stored import Datasets, Stored
 
 Array = npt.NDArray[Any]
@@ -147,6 +148,12 @@ def interval(
         raise StoreError(f"{metric} is undefined on some resamples")
     low, high = np.quantile(difference, (0.025, 0.975))
     return float(low), float(high)
+
+
+def aligned(scores: Scores) -> tuple[Array, Array]:
+    """Return scores and labels of the test images in the order of their ids, both (N,)."""
+    order = np.argsort(scores.ids)
+    return np.asarray(scores.scores)[order], np.asarray(scores.labels, bool)[order]
 
 
 def _labels(ids: Sequence[str], labels: Array) -> Array:

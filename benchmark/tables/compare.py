@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,24 +95,27 @@ def two_runs(
     for category in shared:
         one, two = (over_seeds(f, metric, [category]) for f in (a, b))
         difference = one.mean - two.mean
-        between = DASH
+        between = chance = DASH
         if not math.isnan(difference):
             differences.append(difference)
             mine, theirs = (_runs(f[f["category"] == category]) for f in (a, b))
             try:
                 low, high = interval(mine, theirs, metric, datasets)
                 between = f"{_signed(low)} … {_signed(high)}"
+                chance = _delong(mine, theirs) if metric == "image_auroc" else DASH
             except BenchError as error:
                 notes.append(f"{category}: no interval, {str(error).splitlines()[0]}")
-        shown = (one.text(), two.text(), _signed(difference), between)
+        shown = (one.text(), two.text(), _signed(difference), between, chance)
         rows.append(Row((words(category), *map(words, shown))))
     if len(differences) > 1:
-        row = ("Average", DASH, DASH, _signed(float(np.mean(differences))), DASH)
+        row = ("Average", DASH, DASH, _signed(float(np.mean(differences))), DASH, DASH)
         rows.append(Row(tuple(map(words, row)), "average"))
     both = pd.concat([a, b])
     notes += [_wilcoxon(differences), *few_images(both[both["category"].isin(shared)])]
     notes.append(f"Interval: 95 % of {RESAMPLES} resamples of the test images, seeds averaged.")
-    head = [[words("Category"), *map(words, (*names, "A − B", "95 % interval"))]]
+    head = [[words("Category"), *map(words, (*names, "A − B", "95 % interval", "DeLong p"))]]
+    if metric != "image_auroc":  # the test is for AUROCs of images
+        head, rows = [head[0][:-1]], [replace(row, texts=row.texts[:-1]) for row in rows]
     title = f"{metric}: {names[0]} against {names[1]}, {block_title(a.iloc[0])}"
     return Grid(title, head, rows, notes)
 
@@ -156,6 +159,21 @@ def _told_apart(a: pd.Series[Any], b: pd.Series[Any]) -> list[str]:
 
 def _runs(rows: pd.DataFrame) -> list[Stored]:
     return [Stored(row) for _, row in rows.sort_values("seed").iterrows()]
+
+
+def _delong(a: Sequence[Stored], b: Sequence[Stored]) -> str:
+    """Write the p of DeLong's test, the AUROC of each side averaged over its seeds; none where
+    images come in groups, since those of one resemble each other and the test takes them as
+    independent."""
+    from benchmark.records.resample import aligned
+    from benchmark.statistics.delong import delong
+
+    units = a[0].scores.units
+    if len(set(units)) < len(units):
+        return DASH
+    labels = aligned(a[0].scores)[1]
+    p = delong(*(np.stack([aligned(run.scores)[0] for run in side]) for side in (a, b)), labels).p
+    return DASH if math.isnan(p) else f"{p:.3g}"
 
 
 def _wilcoxon(differences: Sequence[float]) -> str:
