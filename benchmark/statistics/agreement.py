@@ -43,7 +43,9 @@ def agreement(reference: Array, variants: Sequence[Array]) -> Agreement:
     from scipy.stats import kendalltau
 
     if not variants or len(reference) < 2:
-        raise ValueError(f"{len(variants)} variants of {len(reference)} methods: nothing to compare")
+        raise ValueError(
+            f"{len(variants)} variants of {len(reference)} methods: nothing to compare"
+        )
     first = int(np.argmax(reference))
     taus = [float(np.nan_to_num(kendalltau(reference, v).statistic)) for v in variants]
     changed = sum(bool(v[first] < v.max()) for v in variants)

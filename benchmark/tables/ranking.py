@@ -186,8 +186,10 @@ def _hanging(field: Field, metric: str) -> Grid:
     heads = ("Chosen differently", "Variants", "Lowest τ", "Mean τ", "Another method is first")
     best = field.names[int(np.argmax(reference))]
     notes = [
-        f"Kendall's τ with the order of {len(field.names)} methods by {metric}, averaged over "
-        f"{len(field.categories)} categories and all seeds; first there: {best}.",
+        (
+            f"Kendall's τ with the order of {len(field.names)} methods by {metric}, averaged over "
+            f"{len(field.categories)} categories and all seeds; first there: {best}."
+        ),
         *field.notes,
     ]
     title = f"What the order by {metric} hangs on: {field.title}"

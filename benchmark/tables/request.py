@@ -139,6 +139,10 @@ def grids(request: Request, again: Again | None = None) -> list[Grid]:
             grid = replace(grid, notes=(*grid.notes, line))
         return [grid]
     assert frame is not None
+    if request.name == "stress":
+        from benchmark.tables.stress import stress
+
+        return stress(frame, request.metric or ("image_auroc",))
     if request.name in ("ranks", "sensitivity"):
         from benchmark.tables import ranking
 

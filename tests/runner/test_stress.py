@@ -36,7 +36,9 @@ def stressed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def records(folder: Path) -> dict[str, dict[str, Any]]:
-    return {Path(r["path"]).parts[-3].removeprefix("standard-64px"): r for r in store.read_all(folder)}
+    return {
+        Path(r["path"]).parts[-3].removeprefix("standard-64px"): r for r in store.read_all(folder)
+    }
 
 
 def test_each_variant_has_records_of_its_own_and_counts_its_images(stressed: Path) -> None:

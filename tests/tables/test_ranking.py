@@ -33,7 +33,9 @@ def three(record: Record, results: Path) -> Path:
 
 def test_methods_that_share_a_letter_cannot_be_told_apart(three: Path) -> None:
     text = make("ranks", results=[three])
-    lines = {line.split("|")[1].strip(): line.split("|") for line in text.splitlines() if "|" in line}
+    lines = {
+        line.split("|")[1].strip(): line.split("|") for line in text.splitlines() if "|" in line
+    }
     assert lines["first"][4].strip() == lines["second"][4].strip() == "a"
     assert lines["third"][4].strip() == "b" and lines["third"][2].strip() == "3.00"
     assert "2 of 3 pairs differ over 12 categories" in text
