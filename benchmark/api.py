@@ -21,6 +21,7 @@ from benchmark.data.dataset import Dataset
 from benchmark.detector.base import Detector
 from benchmark.errors import RecordWarning, SettingsError, StoreError
 from benchmark.plugins.registry import Registry, name_of
+from benchmark.runner.cluster import execute as on_cluster
 from benchmark.runner.config import RunConfig
 from benchmark.runner.plan import Asked, Plan, prepare
 from benchmark.runner.run import Result, execute
@@ -47,7 +48,7 @@ class Results:
 
     Attributes:
         folder: where records and scores are.
-        cells: every cell with its outcome (``ok``, ``kept``, ``failed``, ``busy``) and its record.
+        cells: every cell with its outcome (``ok``, ``kept``, ``failed``) and its record.
         text: what the command line prints at the end of a run.
     """
 
@@ -90,7 +91,8 @@ def run(
         options: as on the command line with ``_`` for ``-``: categories, seeds, protocol, holdout,
             image_size, device, precision, data_root, weights_dir, weights, assets_dir, results,
             shots, contaminate, corrupt (each adds variants of the protocol),
-            set (``{"padim": {"backbone": "resnet18"}}``), plugin, name, force, maps, threads.
+            set (``{"padim": {"backbone": "resnet18"}}``), plugin, name, force, maps, threads, ray
+            (``local``, ``auto`` or an address), gpus_per_worker, cpus_per_worker.
 
     Returns:
         The cells of all data sets, in the order in which they ended.
@@ -103,7 +105,7 @@ def run(
     with open_console() as console:
         for first in _plans(console, methods, dataset, config, options):
             for plan in first.variants():
-                results = execute(plan)
+                results = on_cluster(plan) if plan.config.ray else execute(plan)
                 out.folder = plan.results_dir
                 out.cells += results
                 texts.append(summarise(plan, results))
@@ -173,7 +175,7 @@ def table(
     Args:
         name: ``summary``, ``per-category``, a paper's table (``spade-3``), or a YAML file.
         form: how it is written.
-        results: folders of records.
+        results: folders of records, or exported files.
         options: the other fields of :class:`benchmark.tables.request.Request`: metric, dataset,
             protocol, methods, view, common, ensemble.
 
@@ -216,6 +218,7 @@ def compare(
     Warns:
         RecordWarning: a record was made from other images or masks than there are now.
     """
+    from benchmark.records.exchange import is_results
     from benchmark.records.stored import Datasets
     from benchmark.tables.compare import side, two_runs, with_published
     from benchmark.tables.render import render
@@ -224,7 +227,7 @@ def compare(
         raise SettingsError("name two runs, as in: bench compare spade padim; or use --published")
     if a is None or b is None:
         return render([with_published(_records(results, dataset, protocol), common)], form)
-    named = not all(Path(name).is_dir() for name in (a, b))  # folders need no other records
+    named = not all(map(is_results, (a, b)))  # folders need no other records
     frame = _records(results, dataset, protocol) if named else None
     datasets = Datasets(data_root, plugin)
     grid = two_runs(side(frame, a), side(frame, b), metric, datasets)
@@ -258,12 +261,13 @@ def report(
     Warns:
         RecordWarning: a record was made from other images or masks than there are now.
     """
+    from benchmark.records.exchange import beside
     from benchmark.records.stored import Datasets
     from benchmark.reports.page import page
 
     datasets = Datasets(data_root, plugin) if pictures else None
     text = page(_records(results, dataset, protocol, methods), datasets)
-    file = places.expanded(out) if out else _folders(results)[0] / "report.html"
+    file = places.expanded(out) if out else beside(_folders(results)[0]) / "report.html"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8", errors="backslashreplace")
@@ -426,6 +430,11 @@ def _plans(
         given["dataset"] = [s if isinstance(s, str) else name_of(type(s)) for s in sources]
     built = RunConfig.build(given, Path(config) if config else None)
     registry = Registry([Path(p) for p in built.plugin])
+    if built.ray and not all(isinstance(given, str) for given in (*chosen, *sources)):
+        raise SettingsError(
+            "ray: workers find methods and data sets by name; put the class into a file, name that "
+            "with plugin, and give the name instead of the object"
+        )
     for method in chosen:
         if not isinstance(method, str):
             registry.add_method(_class(method))

@@ -64,6 +64,7 @@ def plot(given: Namespace) -> int:
     from benchmark.plots.curves import curves
     from benchmark.plots.gallery import gallery
     from benchmark.plots.histograms import histograms
+    from benchmark.records.exchange import beside
     from benchmark.records.stored import Datasets
 
     if given.metric not in METRICS:
@@ -71,7 +72,7 @@ def plot(given: Namespace) -> int:
     if given.count < 1:
         raise SettingsError(f"--count {given.count}: at least one image is needed")
     frame = _chosen(given)
-    out = Path(given.out) if given.out else Path(given.results[0]) / "pictures"
+    out = Path(given.out) if given.out else beside(Path(given.results[0])) / "pictures"
     datasets = Datasets(given.data_root, given.plugin)
     options: dict[str, Any] = {
         "form": given.format,

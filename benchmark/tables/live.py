@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from benchmark.errors import SettingsError, unknown
 from benchmark.metrics.names import METRICS
@@ -14,6 +16,9 @@ from benchmark.tables.grid import DASH, Grid, Row, Text, words
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    Runs = Mapping[str, pd.DataFrame]
+    """The records of a block by readable name."""
 
 SUMMARY = ("image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "pro")
 RANDOM = "random weights: the backbone is not pre-trained; says nothing about published quality"
@@ -52,14 +57,19 @@ def over_seeds(rows: pd.DataFrame, metric: str, categories: Sequence[str]) -> Va
     Returns:
         NaN when a category has no value: an average of fewer would be another quantity.
     """
-    table = rows.pivot_table(index="seed", columns="category", values=metric, aggfunc="first")
-    if not set(categories) <= set(table.columns):
+    seeds, column = rows["seed"].unique(), {name: i for i, name in enumerate(categories)}
+    table = np.full((len(seeds), len(column)), math.nan)  # by hand: pivoting took most of a summary
+    line = {seed: i for i, seed in enumerate(seeds)}
+    for seed, name, value in zip(rows["seed"], rows["category"], rows[metric], strict=True):
+        if name in column and math.isnan(table[line[seed], column[name]]):
+            table[line[seed], column[name]] = value
+    known = ~np.isnan(table)
+    if not known.any(axis=0).all() or not table.size:
         return Value(math.nan)
-    table = table[list(categories)]
-    complete = table.dropna()
+    complete = table[known.all(axis=1)]
     several = len(complete) > 1 and rows["draws"].all()
     spread = float(complete.mean(axis=1).std(ddof=1)) if several else None
-    return Value(float(table.mean().mean()), spread)
+    return Value(float(np.nanmean(table, axis=0).mean()), spread)
 
 
 def per_category(
@@ -77,22 +87,22 @@ def per_category(
     parts = list(blocks(frame))
     for metric in map(_metric, metrics):
         for title, part in parts:
-            names = list(part["name"].unique())
+            runs = _runs(part)
             groups = category_groups(part)
-            heads = [words("Category"), *(words(n, _notes(part, n)) for n in names)]
+            heads = [words("Category"), *(words(n, _notes(rows)) for n, rows in runs.items())]
             rows = []
             for group, members in groups:
                 if group:
                     rows.append(Row((words(group),), "group"))
-                rows += [_line(part, metric, names, [c], c) for c in members]
+                rows += [_line(part, metric, runs, [c], c) for c in members]
                 if group and len(groups) > 1 and len(members) > 1:
-                    rows.append(_average(part, metric, names, members, common, "Average"))
+                    rows.append(_average(part, metric, runs, members, common, "Average"))
             every = [c for _, members in groups for c in members]
             if len(every) > 1:
                 rows.append(
-                    _average(part, metric, names, every, common, f"Average over {len(every)}")
+                    _average(part, metric, runs, every, common, f"Average over {len(every)}")
                 )
-            notes = _below(part, len(parts))
+            notes = _below(part, runs, len(parts))
             grids.append(Grid(f"{metric}: {title}", [heads], rows, notes))
     return grids
 
@@ -106,58 +116,59 @@ def summary(
     parts = list(blocks(frame))
     for title, part in parts:
         every = [c for _, members in category_groups(part) for c in members]
-        names = list(part["name"].unique())
+        runs = _runs(part)
         notes = []
         columns: list[list[Value]] = []
         for metric in metrics:
-            shared = _shared(part, metric, names, every) if common else every
-            values = [over_seeds(part[part["name"] == n], metric, shared) for n in names]
+            shared = _shared(metric, runs, every) if common else every
+            values = [over_seeds(rows, metric, shared) for rows in runs.values()]
             columns.append([v if shared else Value(math.nan) for v in values])
             if shared != every:
                 notes.append(f"{metric}: over the {len(shared)} common categories only.")
         heads = [words("Method"), *(words(m) for m in metrics)]
         ranked = rankable(part, every)
         marked = [_mark(values, ranked) for values in columns]
-        rows = [
-            Row((words(n, _notes(part, n)), *(column[i] for column in marked)))
-            for i, n in enumerate(names)
+        lines = [
+            Row((words(name, _notes(rows)), *(column[i] for column in marked)))
+            for i, (name, rows) in enumerate(runs.items())
         ]
         missing = any(math.isnan(value.mean) for column in columns for value in column)
         dashes = f"; {DASH}: not defined for all of them" if missing else ""
         notes.insert(0, f"Averages over {_count(part, every)}{dashes}.")
-        notes += _below(part, len(parts))
-        grids.append(Grid(f"Summary: {title}", [heads], rows, notes))
+        notes += _below(part, runs, len(parts))
+        grids.append(Grid(f"Summary: {title}", [heads], lines, notes))
     return grids
 
 
-def _line(
-    part: pd.DataFrame, metric: str, names: Iterable[str], over: Sequence[str], label: str
-) -> Row:
-    values = [over_seeds(part[part["name"] == n], metric, over) for n in names]
+def _runs(part: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Split a block by its readable names, in the order in which they appear."""
+    return {str(name): rows for name, rows in part.groupby("name", sort=False)}
+
+
+def _line(part: pd.DataFrame, metric: str, runs: Runs, over: Sequence[str], label: str) -> Row:
+    values = [over_seeds(rows, metric, over) for rows in runs.values()]
     return Row((words(label), *_mark(values, rankable(part, over))))
 
 
 def _average(
     part: pd.DataFrame,
     metric: str,
-    names: Sequence[str],
+    runs: Runs,
     members: Sequence[str],
     common: bool,
     label: str,
 ) -> Row:
-    over = _shared(part, metric, names, members) if common else list(members)
+    over = _shared(metric, runs, members) if common else list(members)
     if not over:
-        return Row((words(label, ["no category is common to all"]), *[words(DASH)] * len(names)))
+        return Row((words(label, ["no category is common to all"]), *[words(DASH)] * len(runs)))
     notes = [f"over the common ones only: {', '.join(over)}"] if len(over) < len(members) else []
-    line = _line(part, metric, names, over, label)
+    line = _line(part, metric, runs, over, label)
     return Row((words(label, notes), *line.texts[1:]), "average")
 
 
-def _shared(
-    part: pd.DataFrame, metric: str, names: Iterable[str], members: Sequence[str]
-) -> list[str]:
+def _shared(metric: str, runs: Runs, members: Sequence[str]) -> list[str]:
     """List the categories for which every configuration has a value."""
-    have = [set(part[(part["name"] == n) & part[metric].notna()]["category"]) for n in names]
+    have = [set(rows["category"][rows[metric].notna()]) for rows in runs.values()]
     return [c for c in members if all(c in h for h in have)]
 
 
@@ -173,13 +184,12 @@ def winners(values: Sequence[Value], decimals: int = 3) -> list[bool]:
     return [round(v.mean, decimals) == best for v in values]
 
 
-def _notes(part: pd.DataFrame, name: str) -> list[str]:
-    return [RANDOM] if part[part["name"] == name]["random_weights"].any() else []
+def _notes(rows: pd.DataFrame) -> list[str]:
+    return [RANDOM] if rows["random_weights"].any() else []
 
 
-def _below(part: pd.DataFrame, parts: int) -> list[str]:
+def _below(part: pd.DataFrame, runs: Runs, parts: int) -> list[str]:
     """Write the sentences below a block: seeds, images, and that blocks are not ranked."""
-    runs = {name: part[part["name"] == name] for name in part["name"].unique()}
     return [seeds_text(runs), *few_images(part), *([ONE_BLOCK] if parts > 1 else [])]
 
 
