@@ -16,6 +16,7 @@ from benchmark.errors import BenchError, RecordWarning, in_words
 from benchmark.places import RESULTS, expanded
 from benchmark.texts import shown_name
 
+THRESHOLD = "how thresholds are set on held-out normal images: quantile:.95, max or mean+3sd"
 MASKS = "data sets of yours, for their masks"
 RUN_EXAMPLE = "example: bench run --methods spade padim --dataset mvtec --data-root ~/data"
 
@@ -303,6 +304,7 @@ def _table(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--common", action="store_true", help="average over the categories that all methods have"
     )
+    p.add_argument("--threshold", metavar="RULE", help=f"{THRESHOLD} (default: the record's)")
     p.add_argument(
         "--ensemble", action="store_true", help="also the mean scores over seeds, as detectors"
     )
@@ -334,7 +336,7 @@ def _compare(p: argparse.ArgumentParser) -> None:
 def _plot(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "what",
-        choices=["gallery", "histograms", "curves", "cost", "defects"],
+        choices=["gallery", "histograms", "curves", "cost", "defects", "ranks", "stress"],
         help="gallery: worst misses and false alarms first; defects: recall by defect type",
     )
     p.add_argument("--metric", default="image_auroc", metavar="NAME", help="for cost")
@@ -357,11 +359,13 @@ def _report(p: argparse.ArgumentParser) -> None:
 
 def _evaluate(p: argparse.ArgumentParser) -> None:
     p.add_argument("--results", default=RESULTS, metavar="DIR")
+    p.add_argument("--threshold", metavar="RULE", help=f"{THRESHOLD} (default: quantile:.95)")
     p.add_argument("--data-root", metavar="DIR")
     p.add_argument("--plugin", action=Several, nargs="+", default=[], metavar="FILE.py")
 
 
 def _scores(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--threshold", metavar="RULE", help=f"{THRESHOLD} (default: the record's)")
     p.add_argument("--categories", action=Several, nargs="+", metavar="NAME")
     p.add_argument("--seeds", action=Several, nargs="+", type=int, metavar="N")
     _records(p)
@@ -434,13 +438,18 @@ def _data(p: argparse.ArgumentParser) -> None:
         "--write", action="store_true", help="write a folder.yaml that says how it is read now"
     )
     p.add_argument("--mask-threshold", type=int, metavar="N", help="as in bench run")
+    p.add_argument(
+        "--shortcuts",
+        action="store_true",
+        help="also how well brightness, sharpness, colour or file size alone tell the labels apart",
+    )
     p.add_argument("--plugin", action=Several, nargs="+", default=[], metavar="FILE.py")
 
 
 def _new(p: argparse.ArgumentParser) -> None:
     p.add_argument("what", choices=["method"])
     p.add_argument("name", help="lower case with underscores, for instance my_method")
-    p.add_argument("--into", type=Path, default=None, metavar="DIR", help="default: here")
+    p.add_argument("--into", type=Path, default=Path(), metavar="DIR", help="default: here")
 
 
 def _check(p: argparse.ArgumentParser) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.plots.common import figure, folder_of, headline, picture_over, save
+from benchmark.records.names import short_names
 from benchmark.statistics.ranks import Ranking, needed, rank
 from benchmark.tables.ranking import fields, verdict
 
@@ -44,14 +46,14 @@ def ranks(
     for field in fields(frame, metric, common):
         for note in field.notes:
             say(note)
-        found = rank(field.names, field.values)
+        found, short = rank(field.names, field.values), short_names(field.part)
         enough = len(field.categories) >= needed(len(found.names))
         bars = list(found.groups()) if enough else [range(len(found.names))]
         bars = [bar for bar in bars if len(bar) > 1]
         made = figure(6.4, 1.1 + LINE * (len(bars) + (len(found.names) + 1) // 2))
-        _draw(made.subplots(), found, bars)
+        _draw(made.subplots(), replace(found, names=tuple(short.of[n] for n in found.names)), bars)
         lines = [f"Average rank by {metric}: {field.title}", verdict(found, len(field.categories))]
-        headline(made, "\n".join(lines))
+        headline(made, "\n".join([*lines, *short.shared, *short.sentences()]))
         row = field.part.iloc[0]
         name = picture_over(row, f"ranks {metric}")
         written.append(save(made, folder_of(out, row) / f"{name}.{form}"))

@@ -64,7 +64,8 @@ def stress(
         for axes, axis in zip(panels.flat, found.harder, strict=False):
             _panel(axes, found, axis, metric)
         panels[0, 0].set_ylabel(metric, fontsize=8)
-        legend_below(made, *panels[0, 0].get_legend_handles_labels(), 2)
+        handles, names = panels[0, 0].get_legend_handles_labels()
+        legend_below(made, handles, names, 2)
         headline(made, f"{found.title}; mean over {', '.join(found.categories)}")
         row = next(rows for variants in found.harder.values() for _, rows in variants).iloc[0]
         name = picture_over(row, f"stress {metric} {row['base']}")
@@ -85,7 +86,9 @@ def _panel(axes: Axes, found: Stressed, axis: str, metric: str) -> None:
         y = np.array([value.mean for value in values])
         spread = np.array([value.spread or 0.0 for value in values])
         look = style(i)
-        axes.plot(x, y, marker="o", ms=3, lw=1.3, label=name, **look)
+        axes.plot(
+            x, y, look["linestyle"], color=look["color"], marker="o", ms=3, lw=1.3, label=name
+        )
         axes.fill_between(x, y - spread, y + spread, color=look["color"], alpha=0.15, lw=0)
     if axis == "shots":
         axes.set_xscale("log", base=2)

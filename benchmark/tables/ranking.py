@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmark.errors import SettingsError, StoreError, unknown
-from benchmark.metrics.names import METRICS
+from benchmark.metrics.names import METRICS, SHOWN
+from benchmark.records.names import short_names
 from benchmark.records.select import blocks, category_groups, rankable
 from benchmark.statistics.agreement import agreement
 from benchmark.statistics.ranks import ALPHA, Ranking, needed, rank
 from benchmark.tables.grid import DASH, Grid, Row, words
-from benchmark.tables.live import SUMMARY
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +32,7 @@ class Field:
         title: of the block.
         names: M methods.
         categories: C, in the data set's order.
-        values: float64 (M, C), means over seeds.
+        values: float64 (M, C), means over seeds; the negated ones of a metric that is better low.
         part: the records of these methods and categories.
         notes: who was left out and why.
     """
@@ -69,7 +69,7 @@ def fields(frame: pd.DataFrame, metric: str, common: bool = False) -> Iterator[F
         if len(fit) < len(every):
             few = ", ".join(c for c in every if c not in fit)
             notes.append(f"Left out, fewer than two test images of a kind: {few}.")
-        table = part.groupby(["name", "category"])[metric].mean().unstack("category")
+        table = _up(metric) * part.groupby(["name", "category"])[metric].mean().unstack("category")
         table = table.reindex(columns=fit)
         if common:
             table = table.dropna(axis=1)
@@ -148,11 +148,23 @@ def letters(found: Ranking) -> list[str]:
     return out
 
 
+def _up(metric: str) -> int:
+    return 1 if METRICS[metric].better == "higher" else -1
+
+
 def _ranked(field: Field, metric: str) -> Grid:
+    labels = short_names(field.part)
     found = rank(field.names, field.values)
     enough = len(field.categories) >= needed(len(found.names))
     rows = [
-        Row(tuple(map(words, (name, f"{place:.2f}", f"{values.mean():.3f}", group))))
+        Row(
+            tuple(
+                map(
+                    words,
+                    (labels.of[name], f"{place:.2f}", f"{_up(metric) * values.mean():.3f}", group),
+                )
+            )
+        )
         for name, place, values, group in zip(
             found.names,
             found.ranks,
@@ -165,7 +177,14 @@ def _ranked(field: Field, metric: str) -> Grid:
     notes = [verdict(found, len(field.categories))]
     if enough:
         notes.append("Methods that share a letter cannot be told apart.")
-    return Grid(f"Ranks by {metric}: {field.title}", [heads], rows, [*notes, *field.notes])
+    return Grid(
+        f"Ranks by {metric}: {field.title}",
+        [heads],
+        rows,
+        [*notes, *field.notes],
+        above=labels.shared,
+        legend=labels.sentences(),
+    )
 
 
 def _hanging(field: Field, metric: str) -> Grid:
@@ -201,15 +220,15 @@ def _variants(field: Field, metric: str) -> Mapping[str, list[Array]]:
     names, categories = list(field.names), list(field.categories)
     seeds = field.part.pivot_table(
         index="name", columns=["seed", "category"], values=metric, aggfunc="first"
-    ).loc[names]
+    ).loc[names] * _up(metric)
     have = sorted(set(seeds.columns.get_level_values("seed")))
     by_seed = [seeds[s].reindex(columns=categories) for s in have] if len(have) > 1 else []
     count = len(categories)
     left_out = [np.delete(field.values, i, axis=1).mean(axis=1) for i in range(count)]
     by_metric = []
-    for other in SUMMARY:
+    for other in SHOWN:
         table = field.part.groupby(["name", "category"])[other].mean().unstack("category")
-        values = table.reindex(index=names, columns=categories).to_numpy()
+        values = _up(other) * table.reindex(index=names, columns=categories).to_numpy()
         if other != metric and not np.isnan(values).any():
             by_metric.append(values.mean(axis=1))
     return {

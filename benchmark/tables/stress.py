@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from benchmark.data.corruptions import CORRUPTIONS
 from benchmark.data.stress import Stress, corruption
 from benchmark.errors import SettingsError, StoreError, unknown
 from benchmark.metrics.names import METRICS
+from benchmark.records.names import short_names
 from benchmark.records.select import block_title, blocks, category_groups
 from benchmark.tables.grid import Grid, Row, words
 from benchmark.tables.live import Value, over_seeds
@@ -123,7 +124,10 @@ def stress(frame: pd.DataFrame, metrics: Sequence[str] = ("image_auroc",)) -> li
 
 
 def _grid(found: Stressed, metric: str) -> Grid:
+    import pandas as pd
+
     names = found.names
+    labels = short_names(pd.concat([rows for part in found.harder.values() for _, rows in part]))
     clean = {name: _value(found.clean, name, metric, found.categories) for name in names}
     rows = [Row(tuple(map(words, ("clean", *(clean[name].text() for name in names)))))]
     for axis, variants in found.harder.items():
@@ -147,8 +151,15 @@ def _grid(found: Stressed, metric: str) -> Grid:
             "Corrupted test images, good and defective alike, are judged by the clean detector with "
             "the clean threshold."
         )
-    heads = [words("Variant"), *map(words, names)]
-    return Grid(f"Stress, {metric}: {found.title}", [heads], rows, notes)
+    heads = [words("Variant"), *(replace(words(labels.of[name]), full=name) for name in names)]
+    return Grid(
+        f"Stress, {metric}: {found.title}",
+        [heads],
+        rows,
+        notes,
+        above=labels.shared,
+        legend=labels.sentences(),
+    )
 
 
 def _value(rows: pd.DataFrame, name: str, metric: str, categories: Sequence[str]) -> Value:

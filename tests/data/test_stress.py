@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -32,12 +34,12 @@ def small() -> Category:
     return Category("nut", [one("train", i, 0) for i in range(20)], test)
 
 
-def ids(samples: list[Sample], positions: list[int]) -> set[str]:
+def ids(samples: Sequence[Sample], positions: Sequence[int]) -> set[str]:
     return {samples[i].id for i in positions}
 
 
 def test_shots_nest_and_do_not_touch_what_is_held_out() -> None:
-    category, before, held = small(), set[str](), set[str]()
+    category, before, held = small(), set[str](), set[int]()
     for shots in (1, 2, 4, 8):
         train, out = Protocol(stress=Stress(shots=shots)).divide(category, Synthetic, "a", "nut")
         chosen = ids(category.train, train)

@@ -19,7 +19,7 @@ def test_it_is_the_slow_computation_of_the_paper() -> None:
     found = delong(scores[0][None], scores[1][None], labels)
     bad, good = np.flatnonzero(labels), np.flatnonzero(~labels)
 
-    def won(x: np.ndarray, i: int, j: int) -> float:
+    def won(x: np.ndarray, i: np.intp, j: np.intp) -> float:
         return 1.0 if x[i] > x[j] else 0.5 if x[i] == x[j] else 0.0
 
     v10 = np.array([[np.mean([won(x, i, j) for j in good]) for i in bad] for x in scores])
