@@ -126,8 +126,8 @@ def data(given: Namespace) -> int:
     if given.shortcuts:
         from benchmark.data.shortcuts import text
 
-        names = ("data_root", "plugin")
-        measured = ib.shortcuts(given.name, settings=settings, **_options(given, *names))
+        places = _options(given, "data_root", "plugin")
+        measured = ib.shortcuts(given.name, settings=settings, **places)
         print(f"\n{text(measured)}")
     return 0 if found.ok else 1
 
