@@ -28,10 +28,12 @@ if TYPE_CHECKING:
     from benchmark.api.views import table as table
     from benchmark.data.batch import Batch as Batch
     from benchmark.data.batch import Images as Images
+    from benchmark.data.dataset import ArraySource as ArraySource
     from benchmark.data.dataset import Category as Category
     from benchmark.data.dataset import Dataset as Dataset
     from benchmark.data.dataset import Sample as Sample
     from benchmark.data.geometry import Geometry as Geometry
+    from benchmark.data.images import FileSource as FileSource
     from benchmark.detector.asset import Asset as Asset
     from benchmark.detector.base import Detector as Detector
     from benchmark.detector.base import Prediction as Prediction
@@ -48,13 +50,20 @@ if TYPE_CHECKING:
     from benchmark.features.spec import FeatureSpec as FeatureSpec
     from benchmark.plugins.scaffold import new_method as new_method
     from benchmark.records.evaluate import evaluate as evaluate
+    from benchmark.records.exchange import export_results as export_results
     from benchmark.records.frame import load_results as load_results
+    from benchmark.records.merge import Merged as Merged
+    from benchmark.records.merge import merge as merge
     from benchmark.runner.pretrain import pretrain as pretrain
 
 __version__ = "0.1.0"
 
 _HOME = {
     "Asset": "detector.asset",
+    "ArraySource": "data.dataset",
+    "Merged": "records.merge",
+    "export_results": "records.exchange",
+    "merge": "records.merge",
     "Batch": "data.batch",
     "CLS": "features.spec",
     "Category": "data.dataset",
@@ -62,6 +71,7 @@ _HOME = {
     "Dataset": "data.dataset",
     "Detector": "detector.base",
     "FeatureSpec": "features.spec",
+    "FileSource": "data.images",
     "Geometry": "data.geometry",
     "Images": "data.batch",
     "POOLED": "features.spec",

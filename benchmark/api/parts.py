@@ -84,9 +84,9 @@ def verify(
 
     registry = Registry([Path(p) for p in plugin])
     cls = registry.dataset(dataset) if isinstance(dataset, str) else type(dataset)
-    say(
-        f"{cls.title}\n  licence  {cls.licence}\n  cite     {cls.citation}\n  get it   {cls.origin}"
-    )
+    facts = ("licence", "licence"), ("cite", "citation"), ("get it", "origin")
+    lines = [f"  {word:<8} {getattr(cls, name, 'not stated')}" for word, name in facts]
+    say("\n".join([getattr(cls, "title", cls.__name__), *lines]))
     if isinstance(dataset, str):
         folder = _found(dataset, cls, data_root, download, say) if cls.needs_root else None
         dataset = registry.open_dataset(dataset, folder, settings)

@@ -41,7 +41,7 @@ class Results:
 
     Attributes:
         folder: where records and scores are.
-        cells: every cell with its outcome (``ok``, ``kept``, ``failed``, ``busy``) and its record.
+        cells: every cell with its outcome (``ok``, ``kept``, ``failed``) and its record.
         text: what the command line prints at the end of a run.
     """
 
@@ -88,7 +88,8 @@ def run(
         config: a YAML file with the same options; what is given here counts more.
         options: as on the command line with ``_`` for ``-``: categories, seeds, protocol, holdout,
             image_size, device, precision, data_root, weights_dir, weights, assets_dir, results,
-            set (``{"padim": {"backbone": "resnet18"}}``), plugin, name, force, maps, keep, threads.
+            set (``{"padim": {"backbone": "resnet18"}}``), plugin, name, force, maps, keep, threads, ray
+            (``local``, ``auto`` or an address), gpus_per_worker, cpus_per_worker.
 
     Returns:
         The cells of all data sets, in the order in which they ended.
@@ -100,10 +101,11 @@ def run(
     texts = []
     with open_console() as console:
         for plan in _plans(console, methods, dataset, table, config, options):
+            from benchmark.runner.cluster import execute as on_cluster
             from benchmark.runner.run import execute
             from benchmark.runner.summary import summarise
 
-            results = execute(plan)
+            results = on_cluster(plan) if plan.config.ray else execute(plan)
             out.folder = plan.results_dir
             out.cells += results
             texts.append(summarise(plan, results))
@@ -186,6 +188,11 @@ def _plans(
 def _plans_of(
     console: Any, built: RunConfig, chosen: Sequence[Method] = (), sources: Sequence[Source] = ()
 ) -> Iterator[Plan]:
+    if built.ray and not all(isinstance(given, str) for given in (*chosen, *sources)):
+        raise SettingsError(
+            "ray: workers find methods and data sets by name; put the class into a file, name that "
+            "with plugin, and give the name instead of the object"
+        )
     registry = Registry([Path(p) for p in built.plugin])
     for method in chosen:
         if not isinstance(method, str):

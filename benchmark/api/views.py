@@ -35,7 +35,7 @@ def table(
     Args:
         name: ``summary``, ``per-category``, a paper's table (``spade-3``), or a YAML file.
         form: how it is written.
-        results: folders of records.
+        results: folders of records, or exported files.
         options: the other fields of :class:`benchmark.tables.request.Request`: metric, dataset,
             protocol, methods, view, common, ensemble.
 
@@ -106,6 +106,7 @@ def compare(
     Warns:
         RecordWarning: a record was made from other images or masks than there are now.
     """
+    from benchmark.records.exchange import is_results
     from benchmark.records.stored import Datasets
     from benchmark.tables.compare import side, two_runs, with_published
     from benchmark.tables.render import render
@@ -114,7 +115,7 @@ def compare(
         raise SettingsError("name two runs, as in: bench compare spade padim; or use --published")
     if a is None or b is None:
         return render([with_published(_records(results, dataset, protocol), common)], form)
-    named = not all(Path(name).is_dir() for name in (a, b))  # folders need no other records
+    named = not all(map(is_results, (a, b)))  # folders need no other records
     frame = _records(results, dataset, protocol) if named else None
     datasets = Datasets(data_root, plugin)
     grid = two_runs(side(frame, a), side(frame, b), metric, datasets)
@@ -147,12 +148,13 @@ def report(
     Warns:
         RecordWarning: a record was made from other images or masks than there are now.
     """
+    from benchmark.records.exchange import beside
     from benchmark.records.stored import Datasets
     from benchmark.reports.page import page
 
     datasets = Datasets(data_root, plugin) if pictures else None
     text = page(_records(results, dataset, protocol, methods), datasets)
-    file = places.expanded(out) if out else folders(results)[0] / "report.html"
+    file = places.expanded(out) if out else beside(folders(results)[0]) / "report.html"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8", errors="backslashreplace")
@@ -198,6 +200,7 @@ def plot(
         RecordWarning: a record was made from other images or masks than there are now.
     """
     from benchmark.metrics.names import METRICS
+    from benchmark.records.exchange import beside
     from benchmark.records.stored import Datasets
 
     if what not in KINDS:
@@ -207,7 +210,7 @@ def plot(
     if count < 1:
         raise SettingsError(f"--count {count}: at least one image is needed")
     frame = _records(results, dataset, protocol, methods, categories)
-    folder = places.expanded(out) if out else folders(results)[0] / "pictures"
+    folder = places.expanded(out) if out else beside(folders(results)[0]) / "pictures"
     datasets = Datasets(data_root, plugin)
     from benchmark.plots.bars import cost, defects
     from benchmark.plots.curves import curves

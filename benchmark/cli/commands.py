@@ -102,6 +102,21 @@ def scores(given: Namespace) -> int:
     return 0
 
 
+def merge(given: Namespace) -> int:
+    """Copy the records of several results into one folder."""
+    found = ib.merge(given.sources, given.into)
+    for text in found.conflicts:
+        print(f"not merged: {text}")
+    print(f"{found.copied} records copied, {found.known} known, {len(found.conflicts)} conflicts")
+    return 1 if found.conflicts else 0
+
+
+def export_results(given: Namespace) -> int:
+    """Write all records into one file."""
+    print(f"{given.to}: {ib.export_results(given.to, given.results)} records")
+    return 0
+
+
 def data(given: Namespace) -> int:
     """Tell where a data set is looked for, how to get it, and whether it is whole."""
     settings = settings_by_owner(given.set).get(given.name)
@@ -154,6 +169,8 @@ COMMANDS: Mapping[str, Callable[[Namespace], int]] = {
     "report": report,
     "evaluate": evaluate,
     "scores": scores,
+    "merge": merge,
+    "export-results": export_results,
     "predict": predict,
     "export": export,
     "data": data,

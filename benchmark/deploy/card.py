@@ -173,7 +173,7 @@ def _licences(kept: Kept, loaded: LoadedDetector, plugin: Iterable[str | Path]) 
             said = "none, random"
         lines.append(
             f"- Weights of {entry['backbone']} (from {entry['source']}, hash {entry['sha256']}): "
-            f"{said}; ImageNet, on which such weights are trained, is for non-commercial research"
+            f"{said}; where they were trained on ImageNet: its images are for non-commercial research"
         )
     for name, sha256 in kept.key["assets"].items():
         lines.append(f"- {name} (hash {sha256}): built by its owner from images of theirs")

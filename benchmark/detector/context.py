@@ -104,6 +104,7 @@ class Context:
     Attributes:
         geometry: how the batches were made (part of a feature's identity).
         purpose: the material of all seeds: seed, data set, category, method.
+        groups: of the data set that the category belongs to, such as Textures (MVTec AD).
         device, precision: where and how to compute.
         probe: whether features are computed anew and not kept (latency measurements).
         progress, checkpoint, meters: see their classes.
@@ -114,6 +115,7 @@ class Context:
     _features: FrozenFeatures
     geometry: Geometry
     purpose: tuple[str, ...] = ("0",)
+    groups: tuple[str, ...] = ()
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     precision: Precision = "float32"
     probe: bool = False

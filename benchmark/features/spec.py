@@ -23,9 +23,12 @@ class FeatureSpec:
         flips: whether features of mirrored images will be read too.
         normalise: whether the network sees images with its own mean and deviation; otherwise they
             stay in [0, 1].
+        read: whether the run passes its images through the network once for all methods; False for
+            a method that uses the network itself (``Context.backbone``) and reads no features.
     """
 
     backbone: str
     layers: tuple[int | str, ...]
     flips: bool = False
     normalise: bool = True
+    read: bool = True

@@ -16,7 +16,7 @@ from benchmark.machine import cores
 from benchmark.metrics.names import METRICS
 from benchmark.metrics.threshold import DEFAULT, Rule
 from benchmark.places import RESULTS, expanded
-from benchmark.records import store
+from benchmark.records import claims, store
 from benchmark.records.measure import measure
 from benchmark.records.stored import Content, Datasets
 
@@ -146,7 +146,10 @@ def _again(
         new["files"] = {**cited, "scores": now.write_beside(path)}
         new["key"] = {**record["key"], "data": content.keys.fingerprint}
     if new != record:
-        store.write(path, new)
-        if new["files"] != cited:
-            path.with_name(cited["scores"]["name"]).unlink(missing_ok=True)
+        with claims.claimed(claims.place(path.parent.parent, record["key"]["category"])) as claim:
+            if claim is None or store.read(path) != record:
+                raise StoreError(f"{path}: a run is working on it; evaluate again after it")
+            store.write(path, new)
+            if new["files"] != cited:
+                path.with_name(cited["scores"]["name"]).unlink(missing_ok=True)
     return not same

@@ -7,11 +7,10 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.errors import StoreError
 from benchmark.metrics.names import METRICS, PART
 from benchmark.metrics.threshold import DEFAULT
 from benchmark.places import expanded
-from benchmark.records import store
+from benchmark.records.exchange import read_results
 from benchmark.records.names import readable_name, told_apart
 
 if TYPE_CHECKING:
@@ -85,22 +84,18 @@ def load_results(
     rest of a record's key.
 
     Args:
-        results: one folder of records or several.
+        results: one folder of records or several; a file of :func:`benchmark.export_results` counts
+            as one.
 
     Raises:
-        StoreError: no such folder.
+        StoreError: no such folder or file, or a file that is none of ours.
     """
     import pandas as pd
 
     folders = [results] if isinstance(results, str | PathLike) else list(results)
     rows = []
     for folder in map(expanded, folders):
-        if not folder.is_dir():
-            raise StoreError(
-                f"results folder {folder}: no such folder; run something first (bench run), or name "
-                "the folder of its --results"
-            )
-        rows += [_row(record, folder) for record in store.read_all(folder)]
+        rows += [_row(record, folder) for record in read_results(folder)]
     parts = sorted({name for row in rows for name in row if name.startswith(PART)})
     frame = pd.DataFrame(rows, columns=[*COLUMNS, *METRICS, *parts, *COST])
     numbers = [*METRICS, *parts, *COST, "good_images", "defective_images"]

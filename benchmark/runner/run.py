@@ -1,13 +1,16 @@
 """The cells of a run, category by category.
 
 Pixels and features of a category are shared by all its cells and then forgotten. A cell that fails is
-recorded and never costs another; a finished cell is never touched again.
+recorded and never costs another; a finished cell is never touched again. Several processes may run
+the same on one folder: a category is claimed by one of them, and what others hold is gone over again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -19,7 +22,8 @@ from benchmark.data.survey import Survey, with_threshold
 from benchmark.detector.context import Checkpoint, Context, Meters
 from benchmark.errors import AssetError, SettingsError, StoreError, WeightsError, in_words, sentence
 from benchmark.features.cache import EXTRACT_BATCH, union
-from benchmark.records import store
+from benchmark.records import claims, store
+from benchmark.records.claims import Claim, ClaimLostError
 from benchmark.runner.cell import Inputs, copy_cell, run_cell, write_failure
 from benchmark.runner.plan import Cell, MethodPlan, Plan
 from benchmark.runner.remarks import look_at, remarks
@@ -27,13 +31,17 @@ from benchmark.texts import path_component
 
 CellState = Literal["done", "todo", "failed", "differs"]
 
+POLL_SECONDS = 1.0
+"""How often a process that finds every category claimed looks again."""
+
 
 @dataclass
 class Result:
-    """The outcome of a cell: ``ok`` (in this run), ``kept`` (before), ``failed`` or ``busy``."""
+    """The outcome of a cell: ``ok`` (in this run), ``kept`` (before, or by another run) or
+    ``failed``."""
 
     cell: Cell
-    outcome: Literal["ok", "kept", "failed", "busy"]
+    outcome: Literal["ok", "kept", "failed"]
     record: dict[str, Any] | None = None
     message: str = ""
 
@@ -65,14 +73,54 @@ class LoadedCategory:
 
 def execute(plan: Plan) -> list[Result]:
     """Run every cell that is not done."""
-    torch.set_num_threads(plan.threads)
     plan.console.cells(len(plan.categories) * len(plan.methods) * len(plan.config.seeds))
-    results = [result for name in plan.categories for result in _category(plan, name)]
-    for result in [r for r in results if r.outcome == "busy"]:
-        record = store.read(result.cell.path.record)  # another run may have finished it meanwhile
-        if record is not None and state_of(result.cell, record) == "done":
-            result.outcome, result.record = "kept", record
-    return results
+    return list(results(plan))
+
+
+def results(plan: Plan) -> Iterator[Result]:
+    """Yield the results of all cells in the order in which they end.
+
+    A process begins with the first category that no other one holds; those that others held are gone
+    over again until all are done.
+    """
+    torch.set_num_threads(plan.threads)
+    left = {name: plan.cells(name) for name in plan.categories}
+    known: dict[str, claims.Owner] = {}
+    while left:
+        before = sum(map(len, left.values()))
+        for name in list(left):
+            for result in _unless_claimed(plan, name, left[name]):
+                left[name] = [cell for cell in left[name] if cell is not result.cell]
+                yield result
+            if not left[name]:
+                del left[name]
+        if left and sum(map(len, left.values())) == before:
+            _wait(plan, left, known)
+
+
+def _unless_claimed(plan: Plan, name: str, cells: Sequence[Cell]) -> Iterator[Result]:
+    """Yield the results of a category's cells, or nothing while another process has it."""
+    try:
+        path = claims.place(plan.folder, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with claims.claimed(path) as claim:
+            if claim is not None:
+                yield from _category(plan, name, cells, claim)
+    except ClaimLostError as error:  # what is left of it is gone over again
+        plan.console.say(str(error))
+    except (OSError, StoreError) as error:  # a name that no file can have, a folder gone
+        for cell in cells:
+            yield _failed(plan, cell, error)
+
+
+def _wait(plan: Plan, left: Iterable[str], known: dict[str, claims.Owner]) -> None:
+    """Wait a moment for those who hold what is left; says once whom."""
+    for name in left:
+        owner = claims.Owner.read(claims.place(plan.folder, name))
+        if owner is not None and known.get(name) != owner:
+            known[name] = owner
+            plan.console.say(f"waiting for {name}, on which {owner} works")
+    time.sleep(POLL_SECONDS)
 
 
 def state_of(cell: Cell, record: dict[str, Any] | None) -> CellState:
@@ -111,7 +159,7 @@ def extract(plan: Plan, methods: Sequence[MethodPlan], geometry: Geometry, image
     A backbone that fails costs only the methods that read it.
     """
     specs = [s for m in methods if m.geometry == geometry for s in m.new().needs()]
-    for spec in union(specs, plan.features):
+    for spec in union([s for s in specs if s.read], plan.features):
         parts = {"train": images.train, "test": images.test, "unlabelled": images.unlabelled}
         for title, part in parts.items():
             if part is None:
@@ -141,6 +189,7 @@ def inputs(plan: Plan, cell: Cell, loaded: LoadedCategory) -> Inputs:
         plan.features,
         method.geometry,
         (str(cell.seed), plan.source, cell.category, method.name),
+        tuple(name for name, of in plan.dataset.groups.items() if cell.category in of),
         device=plan.features.device,
         precision=plan.config.precision,
         progress=plan.console,
@@ -181,10 +230,10 @@ def _decoded(
     return images, errors
 
 
-def _category(plan: Plan, name: str) -> Iterator[Result]:
+def _category(plan: Plan, name: str, wanted: Sequence[Cell], claim: Claim) -> Iterator[Result]:
     """Yield the results of a category's cells, in the order in which they end."""
     cells = []
-    for cell in plan.cells(name):
+    for cell in wanted:
         if cell.method.error:
             yield _failed(plan, cell, cell.method.error)
         else:
@@ -209,36 +258,37 @@ def _category(plan: Plan, name: str) -> Iterator[Result]:
         for cell in todo:
             yield _failed(plan, cell, error)
         return
-    for cell in todo:
-        result = _run(plan, cell, methods, loaded)
-        if result.record and result.outcome == "ok":
-            loaded.records.append(result.record)
-        yield result
-    plan.features.clear()
+    try:
+        for cell in todo:
+            result = _run(plan, cell, methods, loaded, claim)
+            if result.record and result.outcome == "ok":
+                loaded.records.append(result.record)
+            yield result
+    finally:
+        plan.features.clear()
 
 
-def _run(plan: Plan, cell: Cell, methods: Sequence[MethodPlan], loaded: LoadedCategory) -> Result:
-    """Run one cell, unless another process has it or has just finished it."""
+def _run(
+    plan: Plan, cell: Cell, methods: Sequence[MethodPlan], loaded: LoadedCategory, claim: Claim
+) -> Result:
+    """Run one cell. Raises ClaimLostError when another process has taken the category over."""
     plan.console.start(cell.title)
     geometry = cell.method.geometry
     if geometry in loaded.unusable:
         return _failed(plan, cell, loaded.unusable[geometry])
     given = inputs(plan, cell, loaded)
     try:
-        with cell.path.lock() as mine:
-            if not mine:
-                message = "another run is working on it; run again when that has finished"
-                return _ended(plan, Result(cell, "busy", message=message))
-            if settled := _settled(plan, cell):  # finished by another run since the first look
-                return settled
-            anew = plan.config.force or not cell.method.reusable
-            earlier = [] if anew else store.read_folder(cell.path.folder, cell.category)
-            if not cell.method.draws and (twin := _twin(cell, [*loaded.records, *earlier])):
-                return _ended(plan, Result(cell, "ok", copy_cell(cell, twin, cell.path.folder)))
-            if geometry not in loaded.extracted:
-                extract(plan, methods, geometry, loaded.images[geometry])
-                loaded.extracted.add(geometry)
-            return _ended(plan, Result(cell, "ok", run_cell(cell, given)))
+        cell.path.folder.mkdir(parents=True, exist_ok=True)
+        anew = plan.config.force or not cell.method.reusable
+        earlier = [] if anew else store.read_folder(cell.path.folder, cell.category)
+        if not cell.method.draws and (twin := _twin(cell, [*loaded.records, *earlier])):
+            return _ended(plan, Result(cell, "ok", copy_cell(cell, twin, claim)))
+        if geometry not in loaded.extracted:
+            extract(plan, methods, geometry, loaded.images[geometry])
+            loaded.extracted.add(geometry)
+        return _ended(plan, Result(cell, "ok", run_cell(cell, given, claim)))
+    except ClaimLostError:
+        raise
     except Exception as error:  # whatever a method does, the other cells go on
         return _failed(plan, cell, error, given.context)
 
@@ -255,8 +305,10 @@ def _twin(cell: Cell, records: Sequence[dict[str, Any]]) -> dict[str, Any] | Non
 
 
 def _settled(plan: Plan, cell: Cell) -> Result | None:
-    """Return the result of a cell that needs no work: done before, or not ours to replace."""
-    if plan.config.force or not cell.method.reusable:
+    """Return the result of a cell that needs no work: done before, not ours to replace, or ended by
+    another process since this run began."""
+    since = _written_since(plan, cell.path.record)
+    if not cell.method.reusable or (plan.config.force and not since):
         return None
     try:
         record = store.read(cell.path.record)
@@ -265,6 +317,9 @@ def _settled(plan: Plan, cell: Cell) -> Result | None:
     state = state_of(cell, record)
     if state == "done":
         return _ended(plan, Result(cell, "kept", record))
+    if state == "failed" and since and record is not None:
+        message = f"{record['error']['message']} (in another process of this run)"
+        return _ended(plan, Result(cell, "failed", message=message))
     if state == "differs":
         assert record is not None
         parts = "; ".join(store.differing(record["key"], cell.key))
@@ -276,6 +331,14 @@ def _settled(plan: Plan, cell: Cell) -> Result | None:
             message += "; where only masks were corrected, bench evaluate measures it again"
         return _ended(plan, Result(cell, "failed", message=message))
     return None
+
+
+def _written_since(plan: Plan, record: Path) -> bool:
+    """Tell whether a record has been written since the run began; by another process, then."""
+    try:
+        return record.stat().st_mtime > plan.began
+    except OSError:
+        return False
 
 
 def _failed(plan: Plan, cell: Cell, error: BaseException, context: Context | None = None) -> Result:
@@ -291,7 +354,7 @@ def _failed(plan: Plan, cell: Cell, error: BaseException, context: Context | Non
 
 def _ended(plan: Plan, result: Result) -> Result:
     """Tell the console how a cell ended."""
-    words = {"ok": "done", "kept": "already done", "failed": "FAILED", "busy": "busy elsewhere"}
+    words = {"ok": "done", "kept": "already done", "failed": "FAILED"}
     text = f"{result.cell.title}: {words[result.outcome]}"
     if result.outcome == "ok" and result.record:
         shown = [("image AUROC", "image_auroc"), ("pixel AUROC", "pixel_auroc"), ("PRO", "pro")]

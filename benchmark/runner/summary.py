@@ -43,7 +43,10 @@ def summarise(plan: Plan, results: Sequence[Result]) -> str:
             "RANDOM WEIGHTS: the backbones are not pre-trained; these numbers say nothing "
             "about the methods' published quality."
         )
-    failed = [r for r in results if r.outcome in ("failed", "busy")]
+    failed = [r for r in results if r.outcome == "failed"]
     lines += [f"{r.outcome}: {r.cell.title}: {r.message}" for r in failed]
-    lines.append(f"records and scores: {plan.results_dir / plan.label / plan.protocol.label}")
+    folder = plan.results_dir / plan.label / plan.protocol.label
+    lines.append(f"records and scores: {folder}")
+    if plan.config.keep and len(failed) < len(results):
+        lines.append(f"new images: bench predict IMAGES --detector {folder} --out DIR")
     return "\n".join(lines)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import BenchError, SettingsError, StoreError
 from benchmark.metrics.names import METRICS
+from benchmark.records.exchange import edited
 from benchmark.records.stored import Datasets, Stored
 from benchmark.tables.build import MEASURED
 from benchmark.tables.render import form_of, render
@@ -106,6 +107,8 @@ def measured_again(frame: pd.DataFrame, datasets: Datasets, found: Findings) -> 
     for index, row in frame.iterrows():
         stored = Stored(row)
         where = f"{row['name']} {row['category']} seed {row['seed']}"
+        if stored.exported:
+            found.wrong += [f"record of {where}: {text}" for text in edited(*stored.exported)]
         try:
             values = measured(stored, datasets)
         except StoreError as error:
@@ -142,7 +145,7 @@ def measured(stored: Stored, datasets: Datasets) -> dict[str, Any]:
     if stored.files.get("maps") is None:
         return image_values(stored)
     scores, maps = stored.scores, stored.maps
-    path = stored.path.parent / stored.files["maps"]["name"]
+    path = stored.folder / stored.files["maps"]["name"]
     with path.open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != stored.files["maps"]["sha256"]:
             raise StoreError(f"{path}: differs from what its record cites")

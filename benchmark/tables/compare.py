@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmark.errors import BenchError, SettingsError, StoreError, unknown
 from benchmark.metrics.names import METRICS
+from benchmark.records.exchange import is_results
 from benchmark.records.names import Labels, extended, short_names
 from benchmark.records.select import block_title, category_groups, choose, few_images
 from benchmark.records.stored import Datasets, Stored
@@ -39,12 +40,13 @@ def side(frame: pd.DataFrame | None, name: str) -> pd.DataFrame:
 
     Args:
         frame: the records that a name is looked for in; None when only folders are named.
-        name: of a method or configuration, or a results folder or a folder below one.
+        name: of a method or configuration, or a results folder, a folder below one, or an exported
+            file.
 
     Raises:
         StoreError: nothing of that name, or several configurations.
     """
-    if Path(name).is_dir():
+    if is_results(name):
         from benchmark.records.frame import load_results
 
         rows = choose(load_results(name))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from benchmark.errors import SettingsError, unknown
 from benchmark.metrics.names import METRICS, SHOWN
@@ -18,6 +20,9 @@ from benchmark.tables.pipes import fits
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    Runs = Mapping[str, pd.DataFrame]
+    """The records of a block by readable name."""
 
 RANDOM = "random weights: the backbone is not pre-trained; says nothing about published quality"
 ONE_BLOCK = (
@@ -55,14 +60,19 @@ def over_seeds(rows: pd.DataFrame, metric: str, categories: Sequence[str]) -> Va
     Returns:
         NaN when a category has no value: an average of fewer would be another quantity.
     """
-    table = rows.pivot_table(index="seed", columns="category", values=metric, aggfunc="first")
-    if not set(categories) <= set(table.columns):
+    seeds, column = rows["seed"].unique(), {name: i for i, name in enumerate(categories)}
+    table = np.full((len(seeds), len(column)), math.nan)  # by hand: pivoting took most of a summary
+    line = {seed: i for i, seed in enumerate(seeds)}
+    for seed, name, value in zip(rows["seed"], rows["category"], rows[metric], strict=True):
+        if name in column and math.isnan(table[line[seed], column[name]]):
+            table[line[seed], column[name]] = value
+    known = ~np.isnan(table)
+    if not known.any(axis=0).all() or not table.size:
         return Value(math.nan)
-    table = table[list(categories)]
-    complete = table.dropna()
+    complete = table[known.all(axis=1)]
     several = len(complete) > 1 and rows["draws"].all()
     spread = float(complete.mean(axis=1).std(ddof=1)) if several else None
-    return Value(float(table.mean().mean()), spread)
+    return Value(float(np.nanmean(table, axis=0).mean()), spread)
 
 
 def per_category(
@@ -97,22 +107,22 @@ def summary(
 def _of_categories(
     title: str, part: pd.DataFrame, metric: str, common: bool, several: bool
 ) -> Grid:
-    names = list(part["name"].unique())
+    runs = _runs(part)
     groups = category_groups(part)
     rows = []
     for group, members in groups:
         if group:
             rows.append(Row((words(group),), "group"))
-        rows += [_line(part, metric, names, [c], c) for c in members]
+        rows += [_line(part, metric, runs, [c], c) for c in members]
         if group and len(groups) > 1 and len(members) > 1:
-            rows.append(_average(part, metric, names, members, common, "Average"))
+            rows.append(_average(part, metric, runs, members, common, "Average"))
     every = [c for _, members in groups for c in members]
     if len(every) > 1:
-        rows.append(_average(part, metric, names, every, common, f"Average over {len(every)}"))
+        rows.append(_average(part, metric, runs, every, common, f"Average over {len(every)}"))
 
     def made(labels: Labels) -> Grid:
-        heads = [words("Category"), *(_label(part, labels, n) for n in names)]
-        notes = [*_undefined(part, [metric]), *_below(part, labels, several)]
+        heads = [words("Category"), *(_label(labels, n, rows) for n, rows in runs.items())]
+        notes = [*_undefined(part, [metric]), *_below(part, runs, labels, several)]
         return Grid(f"{metric}: {title}", [heads], rows, notes)
 
     return _named(part, made)
@@ -122,12 +132,12 @@ def _of_averages(
     title: str, part: pd.DataFrame, metrics: Sequence[str], common: bool, several: bool
 ) -> Grid:
     every = [c for _, members in category_groups(part) for c in members]
-    names = list(part["name"].unique())
+    runs = _runs(part)
     notes = []
     columns: list[list[Value]] = []
     for metric in metrics:
-        shared = _shared(part, metric, names, every) if common else every
-        values = [over_seeds(part[part["name"] == n], metric, shared) for n in names]
+        shared = _shared(metric, runs, every) if common else every
+        values = [over_seeds(rows, metric, shared) for rows in runs.values()]
         columns.append([v if shared else Value(math.nan) for v in values])
         if shared != every:
             notes.append(f"{metric}: over the {len(shared)} common categories only.")
@@ -139,44 +149,47 @@ def _of_averages(
     notes += _undefined(part, metrics)
 
     def made(labels: Labels) -> Grid:
-        rows = [
-            Row((_label(part, labels, n), *(column[i] for column in marked)))
-            for i, n in enumerate(names)
+        lines = [
+            Row((_label(labels, n, rows), *(column[i] for column in marked)))
+            for i, (n, rows) in enumerate(runs.items())
         ]
         heads = [words("Method"), *map(words, metrics)]
-        return Grid(f"Summary: {title}", [heads], rows, [*notes, *_below(part, labels, several)])
+        return Grid(
+            f"Summary: {title}", [heads], lines, [*notes, *_below(part, runs, labels, several)]
+        )
 
     return _named(part, made)
 
 
-def _line(
-    part: pd.DataFrame, metric: str, names: Iterable[str], over: Sequence[str], label: str
-) -> Row:
-    values = [over_seeds(part[part["name"] == n], metric, over) for n in names]
+def _runs(part: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Split a block by its readable names, in the order in which they appear."""
+    return {str(name): rows for name, rows in part.groupby("name", sort=False)}
+
+
+def _line(part: pd.DataFrame, metric: str, runs: Runs, over: Sequence[str], label: str) -> Row:
+    values = [over_seeds(rows, metric, over) for rows in runs.values()]
     return Row((words(label), *_mark(values, rankable(part, over), metric)))
 
 
 def _average(
     part: pd.DataFrame,
     metric: str,
-    names: Sequence[str],
+    runs: Runs,
     members: Sequence[str],
     common: bool,
     label: str,
 ) -> Row:
-    over = _shared(part, metric, names, members) if common else list(members)
+    over = _shared(metric, runs, members) if common else list(members)
     if not over:
-        return Row((words(label, ["no category is common to all"]), *[words(DASH)] * len(names)))
+        return Row((words(label, ["no category is common to all"]), *[words(DASH)] * len(runs)))
     notes = [f"over the common ones only: {', '.join(over)}"] if len(over) < len(members) else []
-    line = _line(part, metric, names, over, label)
+    line = _line(part, metric, runs, over, label)
     return Row((words(label, notes), *line.texts[1:]), "average")
 
 
-def _shared(
-    part: pd.DataFrame, metric: str, names: Iterable[str], members: Sequence[str]
-) -> list[str]:
+def _shared(metric: str, runs: Runs, members: Sequence[str]) -> list[str]:
     """List the categories for which every configuration has a value."""
-    have = [set(part[(part["name"] == n) & part[metric].notna()]["category"]) for n in names]
+    have = [set(rows["category"][rows[metric].notna()]) for rows in runs.values()]
     return [c for c in members if all(c in h for h in have)]
 
 
@@ -193,9 +206,9 @@ def winners(values: Sequence[Value], metric: str, decimals: int = 3) -> list[boo
     return [round(v.mean, decimals) == best for v in values]
 
 
-def _label(part: pd.DataFrame, labels: Labels, name: str) -> Text:
+def _label(labels: Labels, name: str, rows: pd.DataFrame) -> Text:
     """Head the column or row of a configuration, with a footnote where its weights are random."""
-    random = part[part["name"] == name]["random_weights"].any()
+    random = rows["random_weights"].any()
     return Text((Part(labels.of[name]),), (RANDOM,) if random else (), full=name)
 
 
@@ -219,13 +232,13 @@ def _undefined(part: pd.DataFrame, metrics: Sequence[str]) -> list[str]:
     return [f"No {', '.join(names)}: {reason}." for reason, names in reasons.items()]
 
 
-def _below(part: pd.DataFrame, labels: Labels, several: bool) -> list[str]:
+def _below(part: pd.DataFrame, runs: Runs, labels: Labels, several: bool) -> list[str]:
     """Write the sentences below a block: seeds, images, and that blocks are not ranked."""
-    runs = {labels.of[name]: part[part["name"] == name] for name in labels.of}
+    named = {labels.of[name]: rows for name, rows in runs.items()}
     rules = sorted(part["threshold_rule"].unique())
     thresholds = [f"Thresholds on held-out normal images: {', '.join(rules)}."]
     return [
-        seeds_text(runs),
+        seeds_text(named),
         *(thresholds if rules != [DEFAULT] else []),
         *few_images(part),
         *([ONE_BLOCK] if several else []),

@@ -86,7 +86,9 @@ def read(file: Path) -> Description:
     """Read and check a description. Raises SettingsError, saying what is allowed."""
     values, written = read_yaml(file)
     if not isinstance(values, dict) or not {"columns", "metrics"} <= values.keys():
-        raise SettingsError(f"{file}: needs at least columns: and metrics: (see docs/tables)")
+        raise SettingsError(
+            f"{file}: needs at least columns: and metrics: (see docs/adding-a-table.md)"
+        )
     hints = get_type_hints(Description)
     known = [f.name for f in fields(Description)]
     for name, value in values.items():

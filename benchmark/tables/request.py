@@ -27,7 +27,7 @@ class Request:
 
     Attributes:
         name: a key of :data:`benchmark.tables.TABLES`, or a YAML file.
-        results: folders of records.
+        results: folders of records, or exported files.
         metric: names, for the live tables.
         dataset, protocol, methods: which records; None for all.
         view: of a paper's table: ``published``, ``run`` or ``both``.
@@ -84,7 +84,7 @@ def records(request: Request, again: Again | None = None) -> pd.DataFrame | None
     if published and request.view == "published":
         return None
     if published and request.view == "both":
-        folders = [folder for folder in request.results if Path(folder).is_dir()]
+        folders = [folder for folder in request.results if Path(folder).exists()]
         if not (load_results(folders)["status"] == "ok").any():
             return None
     frame = choose(

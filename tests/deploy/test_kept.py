@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,8 +54,16 @@ def test_a_record_cites_its_detector_which_holds_what_is_needed(run: Run) -> Non
 def test_a_record_without_its_detector_is_made_again_when_one_is_wanted(
     bench: Bench, run: Run, tmp_path: Path
 ) -> None:
-    given = ("run", "--methods", "mean_colour", "--plugin", PLUGIN, "--dataset", "folder")
-    given = (*given, "--data-root", run.data, "--results", tmp_path, "--categories", "pin")
+    given: list[Any] = [
+        "run",
+        "--methods",
+        "mean_colour",
+        "--plugin",
+        PLUGIN,
+        "--dataset",
+        "folder",
+    ]
+    given += ["--data-root", run.data, "--results", tmp_path, "--categories", "pin"]
     assert bench(*given)[0] == 0
     refused = bench("predict", "x.png", "--detector", tmp_path, "--out", tmp_path / "out")
     assert refused[0] == 2 and "bench run --keep" in refused[1]

@@ -15,14 +15,19 @@ FOLDER = Path(__file__).parents[2] / "docs" / "tables"
 PAPERS = [n for n, t in TABLES.items() if isinstance(t, Layout) and t.table]
 
 
-@pytest.fixture(scope="module")
-def gallery() -> Any:
-    """docs/tables/gallery.py."""
-    spec = importlib.util.spec_from_file_location("gallery", FOLDER / "gallery.py")
+def script(file: Path) -> Any:
+    """A script among the pages, as a module."""
+    spec = importlib.util.spec_from_file_location(file.stem, file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def gallery() -> Any:
+    """docs/tables/gallery.py."""
+    return script(FOLDER / "gallery.py")
 
 
 @pytest.mark.parametrize("name", PAPERS)
@@ -35,6 +40,11 @@ def test_a_documented_table_is_up_to_date(gallery: Any, name: str) -> None:
 def test_the_page_on_fidelity_is_up_to_date(gallery: Any) -> None:
     kept = (FOLDER.parent / "fidelity.md").read_text()
     assert kept == gallery.near_and_far(), "run: make tables"
+
+
+def test_the_page_on_a_large_study_is_up_to_date() -> None:
+    kept = (FOLDER.parent / "scale.md").read_text()
+    assert kept == script(FOLDER.parent / "scale.py").page(), "run: make tables"
 
 
 def test_the_page_on_fidelity_has_verdicts_and_reasons(gallery: Any) -> None:
