@@ -35,6 +35,7 @@ def at_threshold(frame: pd.DataFrame, rule: str) -> pd.DataFrame:
     Rule.parse(rule)
     decided = [name for name, metric in METRICS.items() if metric.needs == "threshold"]
     out = frame.copy()
+    undefined = dict(zip(frame.index, frame["undefined"], strict=True))
     for index, row in frame.iterrows():
         stored = Stored(row)
         if stored.rule == rule:
@@ -49,6 +50,6 @@ def at_threshold(frame: pd.DataFrame, rule: str) -> pd.DataFrame:
             out.loc[index, name] = math.nan if value is None else value
             if METRICS[name].level == "pixel":
                 why[name] = f"measured at this threshold by bench evaluate --threshold {rule}"
-        out.at[index, "undefined"] = {**row["undefined"], **why}
+        undefined[index] = {**row["undefined"], **why}
         out.at[index, "threshold_rule"] = rule
-    return out
+    return out.assign(undefined=list(undefined.values()))
