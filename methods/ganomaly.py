@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -106,19 +106,18 @@ class Ganomaly(Detector):
             remedy="lower the learning rate: --set "
             f"ganomaly.learning_rate={self.learning_rate / 4:g}",
         )
-        restarts = 0
         for indices in training:
             images = self._images(train.batch(indices), context)
-            losses = step(cast(Generator, self.generator_), critic, images, context)
+            losses = step(self.generator_, critic, images, context)
             # Adam treats every parameter alone, so that one is two
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             training.note(**losses)
             if float(losses["discriminator"].detach()) < FOOLED:
-                restarts += 1
+                critic.restarts += 1
                 with seeded(context, f"discriminator {training.done}"):
                     critic.apply(initialised)
-        self.facts_ = {"discriminator_restarts": restarts, **training.facts()}
+        self.facts_ = {"discriminator_restarts": int(critic.restarts), **training.facts()}
         return self
 
     @torch.no_grad()
@@ -154,10 +153,17 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images (B, C, H, W) to the logit of being real, (B,), and the features (B, c, 4, 4) before."""
+    """Images (B, C, H, W) to the logit of being real, (B,), and the features (B, c, 4, 4) before.
+
+    Attributes:
+        restarts: how often its weights were drawn anew; kept with them in a checkpoint.
+    """
+
+    restarts: Tensor
 
     def __init__(self, side: int, channels: int, width: int) -> None:
         super().__init__()
+        self.register_buffer("restarts", torch.zeros((), dtype=torch.int64))
         chain = encoder(channels, dcgan_layers(side, width, 1), ENCODING)
         self.features, self.last = chain[:-1], chain[-1]
 

@@ -416,7 +416,7 @@ def _data(p: argparse.ArgumentParser) -> None:
 def _new(p: argparse.ArgumentParser) -> None:
     p.add_argument("what", choices=["method"])
     p.add_argument("name", help="lower case with underscores, for instance my_method")
-    p.add_argument("--into", type=Path, default=None, metavar="DIR", help="default: here")
+    p.add_argument("--into", type=Path, default=Path(), metavar="DIR", help="default: here")
 
 
 def _check(p: argparse.ArgumentParser) -> None:

@@ -140,7 +140,7 @@ def claimed(path: Path) -> Iterator[Claim | None]:
     """Hold a claim for a while; yields None when another process has it.
 
     Raises:
-        StoreError: the folder cannot be written.
+        OSError: the folder cannot be written.
     """
     owner = Owner()
     claim = Claim(path, owner) if _acquire(path, owner) else None

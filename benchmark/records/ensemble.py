@@ -15,7 +15,7 @@ import numpy as np
 from benchmark.errors import BenchError
 from benchmark.metrics import image_metrics, normal_threshold
 from benchmark.metrics.names import IMAGE_METRICS, METRICS, PART
-from benchmark.records.names import extended
+from benchmark.records.names import readable_name
 from benchmark.records.stored import Stored
 
 if TYPE_CHECKING:
@@ -51,7 +51,9 @@ def ensembles(rows: pd.DataFrame, size: int | None = None) -> pd.DataFrame:
         others = (c for c in row.index if c.startswith(PART) or c.endswith(("_seconds", "_bytes")))
         for column in (*METRICS, *others):
             row[column] = values.get(column, math.nan)
-        row["name"] = extended(row["name"], f"ensemble of {len(members)}")
+        said = (*row["said"], f"ensemble of {len(members)}")
+        row = pd.Series({**row, "said": said}, dtype="object")
+        row["name"] = readable_name(row)
         row["config"] = f"{row['config']}+ensemble{len(members)}"
         found.append(row)
     return pd.DataFrame(found, columns=rows.columns).astype(rows.dtypes.to_dict())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ class Evaluated:
 
 
 def evaluate(
-    results: str | Path = RESULTS,
+    results: str | PathLike[str] = RESULTS,
     *,
     data_root: str | Path | None = None,
     plugin: Iterable[str | Path] = (),

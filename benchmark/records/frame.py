@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.metrics.names import METRICS, PART
 from benchmark.places import expanded
 from benchmark.records.exchange import read_results
-from benchmark.records.names import readable_names
+from benchmark.records.names import readable_name, told_apart
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +34,7 @@ COLUMNS = (
     "method",
     "config",
     "name",
+    "said",
     "category",
     "seed",
     "status",
@@ -52,6 +54,7 @@ COLUMNS = (
     "weights",
     "assets",
     "provenance",
+    "undefined",
     "precision",
     "version",
     "data",
@@ -63,12 +66,14 @@ COLUMNS = (
 )
 
 
-def load_results(results: str | Path | Sequence[str | Path] = "results/runs") -> pd.DataFrame:
+def load_results(
+    results: str | PathLike[str] | Sequence[str | PathLike[str]] = "results/runs",
+) -> pd.DataFrame:
     """Load records as a frame: one row per record, metrics and costs as columns.
 
     Columns: ``dataset``, ``protocol`` (the folder's name, such as ``paper-holdout0.1``), ``method``,
     ``config`` (method and hash), ``name`` (readable: the method and the settings that differ from
-    its defaults), ``category``, ``seed``, ``status`` (``ok`` or ``failed``), ``window`` (which pixels
+    its defaults), ``said`` (these settings, one text each), ``category``, ``seed``, ``status`` (``ok`` or ``failed``), ``window`` (which pixels
     are measured, in words), every metric of ``bench list metrics`` (fractions; NaN where undefined),
     ``image_auroc[<part>]`` for the parts of scores that a method names (IGD's four terms), the costs (seconds and bytes), ``settings``, ``title``, ``citation`` and ``defaults`` (what the
     method said when it ran; None in records that do not keep it), ``draws`` (whether a seed changes
@@ -85,7 +90,7 @@ def load_results(results: str | Path | Sequence[str | Path] = "results/runs") ->
     """
     import pandas as pd
 
-    folders = [results] if isinstance(results, str | Path) else list(results)
+    folders = [results] if isinstance(results, str | PathLike) else list(results)
     rows = []
     for folder in map(expanded, folders):
         rows += [_row(record, folder) for record in read_results(folder)]
@@ -93,7 +98,10 @@ def load_results(results: str | Path | Sequence[str | Path] = "results/runs") ->
     frame = pd.DataFrame(rows, columns=[*COLUMNS, *METRICS, *parts, *COST])
     numbers = [*METRICS, *parts, *COST, "good_images", "defective_images"]
     frame = frame.astype(dict.fromkeys(numbers, "float64"))
-    frame["name"] = pd.Series(readable_names(rows), dtype="object")
+    for row, said in zip(rows, told_apart(rows), strict=True):
+        row["said"] = said
+    frame["said"] = pd.Series([row["said"] for row in rows], dtype="object")
+    frame["name"] = pd.Series([readable_name(row) for row in rows], dtype="object")
     return frame
 
 
@@ -130,6 +138,7 @@ def _row(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "weights": key["weights"],
         "assets": key["assets"],
         "provenance": provenance,
+        "undefined": record.get("undefined") or {},
         "precision": key["precision"],
         "version": key["version"],
         "data": key["data"],

@@ -173,9 +173,10 @@ def copy_cell(cell: Cell, record: Mapping[str, Any], claim: Claim) -> dict[str, 
     Raises ClaimLostError as :func:`run_cell` does.
     """
     files: dict[str, Any] = {}
+    theirs = replace(cell.path, seed=record["key"]["seed"]).stem
     for kind, file in record["files"].items():
         if file:
-            name = cell.path.stem + file["name"][file["name"].index(".") :]
+            name = cell.path.stem + file["name"].removeprefix(theirs)
             link(cell.path.folder / file["name"], cell.path.folder / name)
         files[kind] = {**file, "name": name} if file else None
     facts = {**record["facts"], "fit_of_seed": record["key"]["seed"]}

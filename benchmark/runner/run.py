@@ -132,7 +132,7 @@ def state_of(cell: Cell, record: dict[str, Any] | None) -> CellState:
     if record.get("key") != cell.key:
         return "differs"
     # a finished record without the detector that is wanted: only another fit gives it
-    return "done" if not cell.keep or record["files"].get("detector") else "todo"
+    return "done" if not cell.keep or (record.get("files") or {}).get("detector") else "todo"
 
 
 def hashed(plan: Plan, name: str) -> tuple[Category, Keys]:
@@ -299,7 +299,7 @@ def _twin(cell: Cell, records: Sequence[dict[str, Any]]) -> dict[str, Any] | Non
     for record in records:
         key = record.get("key", {})
         same = record.get("status") == "ok" and {**key, "seed": cell.seed} == cell.key
-        if same and (not cell.keep or record["files"].get("detector")):
+        if same and (not cell.keep or (record.get("files") or {}).get("detector")):
             return record
     return None
 

@@ -6,17 +6,9 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
+from benchmark.metrics.names import SHOWN
 from benchmark.runner.plan import Plan
 from benchmark.runner.run import Result
-
-SHOWN = (
-    ("image AUROC", "image_auroc"),
-    ("image AP", "image_ap"),
-    ("balanced acc.", "image_balanced_accuracy"),
-    ("pixel AUROC", "pixel_auroc"),
-    ("pixel AP", "pixel_ap"),
-    ("PRO", "pro"),
-)
 
 
 def summarise(plan: Plan, results: Sequence[Result]) -> str:
@@ -26,13 +18,13 @@ def summarise(plan: Plan, results: Sequence[Result]) -> str:
     for result in results:
         cell = result.cell
         metrics = (result.record or {}).get("metrics", {})
-        values = [metrics.get(name) for _, name in SHOWN]
+        values = [metrics.get(name) for name in SHOWN]
         rows.append(
             [cell.category, cell.method.name, cell.seed]
             + [("–" if v is None else f"{v:.3f}") for v in values]
             + ["" if result.outcome in ("ok", "kept") else result.outcome]
         )
-    head = ["category", "method", "seed", *(title for title, _ in SHOWN)]
+    head = ["category", "method", "seed", *SHOWN]
     align = ["left", "left", "right", *["right"] * len(SHOWN)]
     if any(row[-1] for row in rows):
         head, align = [*head, "state"], [*align, "left"]
@@ -43,7 +35,7 @@ def summarise(plan: Plan, results: Sequence[Result]) -> str:
         f"{name}: {reason}"
         for result in results
         for name, reason in ((result.record or {}).get("undefined") or {}).items()
-        if any(name == shown for _, shown in SHOWN)
+        if name in SHOWN
     }
     lines += [f"– {note}" for note in sorted(notes)]
     if any(w["source"] == "random" for m in plan.methods for w in m.weights):

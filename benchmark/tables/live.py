@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmark.errors import SettingsError, unknown
-from benchmark.metrics.names import METRICS
+from benchmark.metrics.names import METRICS, SHOWN
+from benchmark.records.names import LONGEST, Labels, short_names
 from benchmark.records.select import blocks, category_groups, few_images, rankable
-from benchmark.tables.grid import DASH, Grid, Row, Text, words
+from benchmark.tables.grid import DASH, Grid, Part, Row, Text, words
+from benchmark.tables.pipes import fits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +23,6 @@ if TYPE_CHECKING:
     Runs = Mapping[str, pd.DataFrame]
     """The records of a block by readable name."""
 
-SUMMARY = ("image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "pro")
 RANDOM = "random weights: the backbone is not pre-trained; says nothing about published quality"
 ONE_BLOCK = (
     "Best within this block only: blocks differ in data set, protocol or measured pixels and are "
@@ -83,61 +85,79 @@ def per_category(
         metrics: names of metrics.
         common: average over the categories that all configurations have, and say so.
     """
-    grids = []
     parts = list(blocks(frame))
-    for metric in map(_metric, metrics):
-        for title, part in parts:
-            runs = _runs(part)
-            groups = category_groups(part)
-            heads = [words("Category"), *(words(n, _notes(rows)) for n, rows in runs.items())]
-            rows = []
-            for group, members in groups:
-                if group:
-                    rows.append(Row((words(group),), "group"))
-                rows += [_line(part, metric, runs, [c], c) for c in members]
-                if group and len(groups) > 1 and len(members) > 1:
-                    rows.append(_average(part, metric, runs, members, common, "Average"))
-            every = [c for _, members in groups for c in members]
-            if len(every) > 1:
-                rows.append(
-                    _average(part, metric, runs, every, common, f"Average over {len(every)}")
-                )
-            notes = _below(part, runs, len(parts))
-            grids.append(Grid(f"{metric}: {title}", [heads], rows, notes))
-    return grids
+    several = len(parts) > 1
+    return [
+        _of_categories(title, part, metric, common, several)
+        for metric in map(_metric, metrics)
+        for title, part in parts
+    ]
 
 
 def summary(
-    frame: pd.DataFrame, metrics: Sequence[str] = SUMMARY, common: bool = False
+    frame: pd.DataFrame, metrics: Sequence[str] = SHOWN, common: bool = False
 ) -> list[Grid]:
     """Average configurations × metrics over the categories; one block per comparable part."""
     metrics = [_metric(m) for m in metrics]
-    grids = []
     parts = list(blocks(frame))
-    for title, part in parts:
-        every = [c for _, members in category_groups(part) for c in members]
-        runs = _runs(part)
-        notes = []
-        columns: list[list[Value]] = []
-        for metric in metrics:
-            shared = _shared(metric, runs, every) if common else every
-            values = [over_seeds(rows, metric, shared) for rows in runs.values()]
-            columns.append([v if shared else Value(math.nan) for v in values])
-            if shared != every:
-                notes.append(f"{metric}: over the {len(shared)} common categories only.")
-        heads = [words("Method"), *(words(m) for m in metrics)]
-        ranked = rankable(part, every)
-        marked = [_mark(values, ranked) for values in columns]
+    return [_of_averages(title, part, metrics, common, len(parts) > 1) for title, part in parts]
+
+
+def _of_categories(
+    title: str, part: pd.DataFrame, metric: str, common: bool, several: bool
+) -> Grid:
+    runs = _runs(part)
+    groups = category_groups(part)
+    rows = []
+    for group, members in groups:
+        if group:
+            rows.append(Row((words(group),), "group"))
+        rows += [_line(part, metric, runs, [c], c) for c in members]
+        if group and len(groups) > 1 and len(members) > 1:
+            rows.append(_average(part, metric, runs, members, common, "Average"))
+    every = [c for _, members in groups for c in members]
+    if len(every) > 1:
+        rows.append(_average(part, metric, runs, every, common, f"Average over {len(every)}"))
+
+    def made(labels: Labels) -> Grid:
+        heads = [words("Category"), *(_label(labels, n, rows) for n, rows in runs.items())]
+        notes = [*_undefined(part, [metric]), *_below(part, runs, labels, several)]
+        return Grid(f"{metric}: {title}", [heads], rows, notes)
+
+    return _named(part, made)
+
+
+def _of_averages(
+    title: str, part: pd.DataFrame, metrics: Sequence[str], common: bool, several: bool
+) -> Grid:
+    every = [c for _, members in category_groups(part) for c in members]
+    runs = _runs(part)
+    notes = []
+    columns: list[list[Value]] = []
+    for metric in metrics:
+        shared = _shared(metric, runs, every) if common else every
+        values = [over_seeds(rows, metric, shared) for rows in runs.values()]
+        columns.append([v if shared else Value(math.nan) for v in values])
+        if shared != every:
+            notes.append(f"{metric}: over the {len(shared)} common categories only.")
+    ranked = rankable(part, every)
+    marked = [_mark(values, ranked) for values in columns]
+    missing = any(math.isnan(value.mean) for column in columns for value in column)
+    dashes = f"; {DASH}: not defined for all of them" if missing else ""
+    notes.insert(0, f"Averages over {_count(part, every)}{dashes}.")
+    notes += _undefined(part, metrics)
+
+    def made(labels: Labels) -> Grid:
         lines = [
-            Row((words(name, _notes(rows)), *(column[i] for column in marked)))
-            for i, (name, rows) in enumerate(runs.items())
+            Row((_label(labels, n, rows), *(column[i] for column in marked)))
+            for i, (n, rows) in enumerate(runs.items())
         ]
-        missing = any(math.isnan(value.mean) for column in columns for value in column)
-        dashes = f"; {DASH}: not defined for all of them" if missing else ""
-        notes.insert(0, f"Averages over {_count(part, every)}{dashes}.")
-        notes += _below(part, runs, len(parts))
-        grids.append(Grid(f"Summary: {title}", [heads], lines, notes))
-    return grids
+        heads = [words("Method"), *map(words, metrics)]
+        return Grid(
+            f"Summary: {title}", [heads], lines, [*notes, *_below(part, runs, labels, several)]
+        )
+
+    return _named(part, made)
 
 
 def _runs(part: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -184,13 +204,36 @@ def winners(values: Sequence[Value], decimals: int = 3) -> list[bool]:
     return [round(v.mean, decimals) == best for v in values]
 
 
-def _notes(rows: pd.DataFrame) -> list[str]:
-    return [RANDOM] if rows["random_weights"].any() else []
+def _label(labels: Labels, name: str, rows: pd.DataFrame) -> Text:
+    """Head the column or row of a configuration, with a footnote where its weights are random."""
+    random = rows["random_weights"].any()
+    return Text((Part(labels.of[name]),), (RANDOM,) if random else (), full=name)
 
 
-def _below(part: pd.DataFrame, runs: Runs, parts: int) -> list[str]:
+def _named(part: pd.DataFrame, made: Callable[[Labels], Grid]) -> Grid:
+    """Make a grid with the longest names with which it fits a line; else with short ones."""
+    for longest in (3 * LONGEST, 2 * LONGEST, LONGEST):
+        labels = short_names(part, longest)
+        grid = replace(made(labels), above=labels.shared, legend=labels.sentences())
+        if fits(grid):
+            break
+    return grid
+
+
+def _undefined(part: pd.DataFrame, metrics: Sequence[str]) -> list[str]:
+    """Say why a metric has no value in the whole block, where the records agree on it."""
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for metric in metrics:
+        said = {texts.get(metric) for texts in part["undefined"]}
+        if part[metric].isna().all() and len(said) == 1 and (reason := said.pop()):
+            reasons[reason].append(metric)
+    return [f"No {', '.join(names)}: {reason}." for reason, names in reasons.items()]
+
+
+def _below(part: pd.DataFrame, runs: Runs, labels: Labels, several: bool) -> list[str]:
     """Write the sentences below a block: seeds, images, and that blocks are not ranked."""
-    return [seeds_text(runs), *few_images(part), *([ONE_BLOCK] if parts > 1 else [])]
+    named = {labels.of[name]: rows for name, rows in runs.items()}
+    return [seeds_text(named), *few_images(part), *([ONE_BLOCK] if several else [])]
 
 
 def seeds_text(runs: Mapping[str, pd.DataFrame]) -> str:

@@ -123,8 +123,9 @@ def grids(request: Request, again: Again | None = None) -> list[Grid]:
         from benchmark.tables.own import own_table
 
         return [own_table(Path(request.name), request.results, again)]
+    from benchmark.metrics.names import SHOWN
     from benchmark.tables.build import build
-    from benchmark.tables.live import SUMMARY, per_category, summary
+    from benchmark.tables.live import per_category, summary
 
     layout = request.layout
     frame = records(request, again)
@@ -141,7 +142,7 @@ def grids(request: Request, again: Again | None = None) -> list[Grid]:
     assert frame is not None
     if request.name == "per-category":
         return per_category(frame, request.metric or ("image_auroc",), request.common)
-    return summary(frame, request.metric or SUMMARY, request.common)
+    return summary(frame, request.metric or SHOWN, request.common)
 
 
 def make(request: Request, form: str = "markdown") -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -43,6 +45,13 @@ def train_model(
     total = options["max_epochs"] * len(images)
     steps = iter(context.progress.track(range(total), "training", total))
 
+    own = signal.getsignal(signal.SIGTERM)
+
+    def start(*_: Any) -> None:
+        """Take back the end signal, which Lightning answers only after what may take minutes."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, own)
+
     def step(trainer: Any, *_: Any) -> None:
         if next(steps, None) is None:  # a dry run ends a training early
             trainer.should_stop = True
@@ -53,7 +62,7 @@ def train_model(
             accelerator="gpu" if context.device.type == "cuda" else context.device.type,
             **({"devices": 1} if "devices" not in options else {}),
             precision="bf16-mixed" if context.precision == "bfloat16" else "32-true",
-            callbacks=[LambdaCallback(on_train_batch_start=step)],
+            callbacks=[LambdaCallback(on_train_start=start, on_train_batch_start=step)],
             default_root_dir=folder,
             logger=False,
             enable_checkpointing=False,

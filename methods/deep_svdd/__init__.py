@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -124,7 +124,7 @@ class DeepSvdd(Detector):
     @torch.no_grad()
     def predict(self, batch: Batch, context: Context) -> Prediction:
         self.check_fitted()
-        network = cast(Sphere, self.network_.to(context.device).eval())
+        network = self.network_.to(context.device).eval()
         distances = network(self._images(batch).to(context.device))
         soft = self.objective == "soft_boundary"
         return Prediction(distances - network.radius.square() if soft else distances)
@@ -139,7 +139,8 @@ class DeepSvdd(Detector):
             size = [min(length, self.side) for length in batch.size]
             images = F.interpolate(images, size=size, mode="area")
         low, high = self.inputs_["low"], self.inputs_["high"]
-        return (contrast_normalised(images) - low) / max(high - low, 1e-12)
+        out: Tensor = (contrast_normalised(images) - low) / max(high - low, 1e-12)
+        return out
 
     def _pretrain(self, images: Tensor, context: Context, stages: Stages) -> None:
         """Train the network as the encoder of an auto-encoder, or take it from the checkpoint."""
@@ -159,12 +160,12 @@ class DeepSvdd(Detector):
                 training.learn((model(some) - some).square().flatten(1).sum(1).mean())
             done = {"encoder": model.encoder.state_dict(), "facts": training.facts()}
             stages.finish("auto-encoder", done)
-        cast(Sphere, self.network_).body.load_state_dict(done["encoder"])
+        self.network_.body.load_state_dict(done["encoder"])
         self.facts_["auto_encoder"] = done["facts"]
 
     def _train(self, images: Tensor, context: Context) -> None:
         """Pull the training images' codes to their mean."""
-        network = cast(Sphere, self.network_)
+        network = self.network_
         before = network.codes(images)
         network.centre.copy_(centre_of(before))
         training = self._training(
@@ -183,7 +184,7 @@ class DeepSvdd(Detector):
         after = network.codes(images)
         spread = [float(codes.std(0, correction=0).mean()) for codes in (before, after)]
         self.facts_ |= {"spread_before": spread[0], "spread_after": spread[1], **training.facts()}
-        if len(images) > 1 and spread[1] <= COLLAPSED * spread[0]:
+        if 0 < spread[0] and spread[1] <= COLLAPSED * spread[0]:
             raise DetectorError(
                 f"deep_svdd: the network has collapsed, it gives all training images the same code "
                 f"(spread {spread[1]:.3g}, {spread[0]:.3g} before training); train less: "
@@ -252,7 +253,7 @@ class Sphere(nn.Module):
 def contrast_normalised(images: Tensor) -> Tensor:
     """Subtract each image's mean and divide by its mean absolute value: (B, C, H, W) to the same."""
     centred = images - images.mean((1, 2, 3), keepdim=True)
-    return centred / centred.abs().mean((1, 2, 3), keepdim=True).clamp(min=1e-8)
+    return centred / centred.abs().mean((1, 2, 3), keepdim=True).clamp(min=1e-6)
 
 
 def centre_of(codes: Tensor) -> Tensor:

@@ -166,7 +166,7 @@ class FAnoGan(Detector):
             # Adam leaves alone what has no gradient, so that one optimiser serves both networks
             if training.done and training.done % CRITIC_STEPS == 0:
                 loss = -critic(generator(codes[0]))[0].mean()
-                loss.backward(inputs=list(generator.parameters()))  # type: ignore[no-untyped-call]
+                loss.backward(inputs=list(generator.parameters()))
                 optimiser.step()
                 optimiser.zero_grad(set_to_none=True)
             with torch.no_grad():

@@ -39,9 +39,12 @@ class Block(nn.Module):
         if self.up:  # a 1 × 1 convolution of repeated pixels repeats that of the pixels
             shortcut = _doubled(self.shortcut(x))
             inner = self.first(_doubled(inner))
-            return shortcut + self.second(F.relu(self.second_norm(inner)))
-        inner = self.second(F.relu(self.second_norm(self.first(inner))))
-        return self.shortcut(F.avg_pool2d(x, 2)) + F.avg_pool2d(inner, 2)
+        else:
+            shortcut = self.shortcut(F.avg_pool2d(x, 2))
+            inner = self.first(inner)
+        inner = self.second(F.relu(self.second_norm(inner)))
+        out: Tensor = shortcut + (inner if self.up else F.avg_pool2d(inner, 2))
+        return out
 
 
 class Generator(nn.Module):

@@ -73,6 +73,19 @@ def test_a_record_without_its_detector_is_made_again_when_one_is_wanted(
     assert not list(tmp_path.rglob("*.detector.*"))
 
 
+def test_seeds_that_share_a_fit_share_its_detector(run: Run, tmp_path: Path) -> None:
+    plugin = tmp_path / "still.py"
+    text = PLUGIN.read_text().replace('    title = "Mean', '    draws = False\n    title = "Mean')
+    plugin.write_text(text)
+    shutil.copytree(run.data / "nut", tmp_path / "data" / "nut.v2")
+    results = str(tmp_path / "runs")
+    given: dict[str, Any] = {"plugin": [str(plugin)], "data_root": str(tmp_path / "data"), "results": results}
+    assert ib.run("still", "folder", seeds=[0, 1], keep=True, **given).ok
+    for seed in (0, 1, None):
+        found = kept_files.find("still", [results], seed=seed)
+        assert found.seed == (seed or 0) and found.record.exists() and found.state().tensors
+
+
 def test_several_candidates_are_listed(run: Run) -> None:
     with pytest.raises(StoreError, match="2 kept detectors") as error:
         ib.load_detector("mean_colour", results=run.results)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import builtins
 import logging
+import signal
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import torch
@@ -15,6 +18,7 @@ from benchmark.errors import MissingPackageError, SettingsError
 from benchmark.plugins.registry import Registry
 from tests.helpers import noise
 
+T = TypeVar("T")
 Anomalib: Any = Registry().method("anomalib")[0]
 
 
@@ -86,6 +90,26 @@ def test_its_backbone_is_the_one_of_the_run_and_no_part_of_what_it_learned(
     assert not any("feature_extractor" in name for name in detector.state().tensors)
     spec = detector.needs()[0]
     assert (spec.backbone, spec.layers, spec.read) == ("resnet18", (1, 2, 3), False)
+
+
+class Looks:
+    """Progress that notes who answers the end signal during the training."""
+
+    def __init__(self) -> None:
+        self.handlers: list[Any] = []
+
+    def track(self, items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
+        for item in items:
+            self.handlers.append(signal.getsignal(signal.SIGTERM))
+            yield item
+
+
+def test_a_kill_ends_a_training_at_once(fitted: tuple[Any, Context]) -> None:
+    looks = Looks()
+    before = signal.getsignal(signal.SIGTERM)
+    Anomalib(arguments=("n_features=3",)).fit(noise(2), replace(fitted[1], progress=looks))
+    assert looks.handlers == [before]
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_nothing_is_left_behind(

@@ -4,8 +4,9 @@
 
 All normal training images, ResNet-18, 256 × 256 without a crop. Per model one fit by
 ``benchmark.methods.anomalib``, measured three times: by this project; by anomalib's engine, data
-module and metrics on the raw scores; by the same with its default post-processor, which scales by
-labelled images and clamps to [0, 1]. Below, our own PaDiM and PatchCore under the same geometry.
+module and metrics on the raw scores (whose curves first pass scores outside of [0, 1] through a
+sigmoid in float32, where high ones become ties); by the same with its default post-processor, which
+scales them into [0, 1] by the test images. Below, our own PaDiM and PatchCore under the same geometry.
 """
 
 from __future__ import annotations
@@ -92,6 +93,7 @@ def main() -> None:
     parser.add_argument("root", type=Path)
     parser.add_argument("weights", type=Path)
     parser.add_argument("--category", default="bottle")
+    parser.add_argument("--models", nargs="+", default=["Padim", "Patchcore"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--coreset", type=float, default=0.01, help="share that PatchCore keeps")
     given = parser.parse_args()
@@ -102,18 +104,23 @@ def main() -> None:
     features = FrozenFeatures(WeightsFrom(given.weights), torch.device("cpu"))
     rows = []
 
+    def show(*row: Any) -> None:
+        rows.append(row)
+        print(*row, flush=True)
+
     def context(seed: int) -> Any:
         return ib.Context(features, GEOMETRY, (str(seed), "mvtec", given.category, "anomalib"))
 
     small = f"coreset_sampling_ratio={given.coreset}"
-    for model, more in {"Padim": (), "Patchcore": (small,)}.items():
+    for model in given.models:
         start = time.perf_counter()
+        more = (small,) if model == "Patchcore" else ()
         detector = Anomalib(model=model, arguments=("backbone=resnet18", *more))
         detector.fit(train, context(0))
         title = f"anomalib {model}"
-        rows.append([title, "ours", *ours(detector, category, context(0), test)])
+        show(title, "ours", *ours(detector, category, context(0), test))
         for how, processed in (("anomalib's, raw", False), ("anomalib's, default", True)):
-            rows.append([title, how, *theirs(detector, given.root, given.category, processed)])
+            show(title, how, *theirs(detector, given.root, given.category, processed))
         print(f"{title}: {time.perf_counter() - start:.0f} s", flush=True)
     for seed in given.seeds:
         for detector in (
@@ -122,7 +129,7 @@ def main() -> None:
         ):
             detector.fit(train, context(seed))
             title = f"our {detector.title}, seed {seed}"
-            rows.append([title, "ours", *ours(detector, category, context(seed), test)])
+            show(title, "ours", *ours(detector, category, context(seed), test))
     print(tabulate(rows, ["fit", "metrics", *SHOWN], floatfmt=".5f"))
 
 

@@ -1,6 +1,6 @@
-"""Reading many records: ``load_results`` and the summary, merge and export, as a study of size.
+"""Reading many records: ``load_results``, the summary, and an exported file.
 
-    python tests/speed/many_records.py [--categories 15] [--methods 60] [--seeds 12] [--pyarrow]
+    python tests/speed/many_records.py [--categories 15] [--methods 60] [--seeds 12]
 
 Writes records like those of a run into a temporary folder and prints the CPU seconds of each step,
 the best of three: with a busy machine beside it, wall time says little. Imports are not counted.
@@ -95,6 +95,8 @@ def main() -> None:
         steps: dict[str, Callable[[], object]] = {
             "load_results": lambda: ib.load_results(results),
             "summary": lambda: ib.table("summary", results=results),
+            "export to JSON": lambda: ib.export_results(results / "all.json", results),
+            "load_results of the JSON": lambda: ib.load_results(results / "all.json"),
         }
         ib.table("summary", results=results)  # imports
         for name, work in steps.items():

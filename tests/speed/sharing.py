@@ -232,6 +232,8 @@ def ray(work: Path, train: int, side: int, seconds: float) -> None:
     again = subprocess.run(there, capture_output=True, env=environment, check=False)
     same = stripped(work / "serial") == stripped(work / "lost")
     print(f"the same command again: exit status {again.returncode}; records equal: {same}")
+    if again.returncode:
+        print(again.stdout.decode()[-3000:], again.stderr.decode()[-3000:])
 
 
 def _work_seconds(results: Path) -> float:

@@ -213,14 +213,15 @@ def test_verdicts_against_published(
     for seed, value in enumerate(values):
         record("bottle", value, seed=seed)
     status, said = bench("compare", "--published", "--results", results, "--format", "csv")
-    line = next(row for row in said.splitlines() if row.startswith("spade-3,SPADE,Bottle"))
-    assert status == 0 and line.endswith(verdict) and ",95.5," in line
+    start = '"spade-3: SPADE; run here: SPADE, protocol paper",Bottle,pro,95.5,'
+    line = next(row for row in said.splitlines() if row.startswith(start))
+    assert status == 0 and line.endswith(f",{len(values)},{verdict}")
 
 
 def test_a_record_that_differs_gets_no_verdict(record: Record, results: Path, bench: Bench) -> None:
     record("bottle", 0.955, weights="random")
     _, said = bench("compare", "--published", "--results", results)
-    assert "not comparable: random weights" in said
+    assert "not comparable [a]" in said and "[a] random weights" in said
     assert "equal" not in said
 
 
@@ -233,11 +234,13 @@ def test_every_configuration_is_held_against_the_papers(
             "bottle", 0.9, method="rd4ad", settings=settings, defaults={**settings, "epochs": 200}
         )
     status, said = bench("compare", "--published", "--results", results, "--format", "csv")
-    rows = [row for row in said.splitlines() if row.startswith("rd4ad-2,Ours,Bottle,pixel_auroc,")]
+    rows = [
+        row for row in said.splitlines() if ",Bottle,pixel_auroc," in row and "-2: Ours;" in row
+    ]
     assert status == 0 and len(rows) == 4, said  # two sizes, two configurations
     for epochs in (20, 40):
         (row,) = [r for r in rows if f"epochs={epochs} instead" in r and "128 px" not in r]
-        assert f"rd4ad (epochs={epochs})" in row and ",98.7,90.0," in row
+        assert f"run here: rd4ad (epochs={epochs})," in row and ",98.7,90.0,1," in row
 
 
 def test_third_party_numbers_are_compared_too(record: Record, results: Path, bench: Bench) -> None:
@@ -246,10 +249,11 @@ def test_third_party_numbers_are_compared_too(record: Record, results: Path, ben
     default = {"backbone": "wide_resnet50_2"}
     record("pill", method="padim", settings=settings, defaults=default, metrics=metrics)
     _, said = bench("compare", "--published", "--results", results, "--format", "csv")
-    place = "padim-xiahaifeng,padim ResNet18-Rd100,pill"
-    assert f"{place},image_auroc,padim (resnet18),0.869,0.862,within 1 point" in said
-    assert f"{place},pixel_auroc,padim (resnet18),0.946,0.952,within 1 point" in said
-    assert "anomalib,padim ResNet-18,pill,image_auroc,padim (resnet18),0.863,0.862,not comp" in said
+    run = 'run here: padim (resnet18), protocol paper",pill'
+    place = f'"padim-xiahaifeng: padim ResNet18-Rd100; {run}'
+    assert f"{place},image_auroc,0.869,0.862,1,within 1 point" in said
+    assert f"{place},pixel_auroc,0.946,0.952,1,within 1 point" in said
+    assert f'"anomalib: padim ResNet-18; {run},image_auroc,0.863,0.862,1,not comp' in said
 
 
 def test_runs_on_two_copies_of_a_data_set_are_compared(
