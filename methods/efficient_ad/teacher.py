@@ -65,7 +65,7 @@ class EfficientAdTeacher(Asset):
 
     def build(self, images: Images, context: Context) -> State:
         network = context.backbone(self.backbone)
-        network.identity(network.resolve(self.layers))  # says so when weights are missing
+        network.sha256(network.resolve(self.layers))  # says so when weights are missing
         with seeded(context, "teacher"):
             teacher = patch_network(WIDTH, padded=True)
         teacher.to(context.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
