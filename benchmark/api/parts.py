@@ -31,7 +31,7 @@ def available(
     if what == "metrics":
         from benchmark.metrics.names import METRICS
 
-        return dict(METRICS)
+        return {name: metric.text for name, metric in METRICS.items()}
     if what == "tables":
         from benchmark.tables import TABLES
 

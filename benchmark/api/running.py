@@ -152,16 +152,13 @@ def measure(scores: Any, labels: Any, maps: Any = None, masks: Any = None) -> di
     import numpy as np
 
     from benchmark.metrics import image_metrics, pixel_metrics
-    from benchmark.metrics.names import IMAGE_METRICS, PIXEL_METRICS
 
     if (maps is None) != (masks is None):
         raise SettingsError("measure: maps and masks go together; give both or neither")
     image = image_metrics(np.asarray(scores, float), np.asarray(labels, bool))
-    values = {name: getattr(image, name) for name in IMAGE_METRICS}
-    if maps is not None:
-        pixel = pixel_metrics(maps, masks)
-        values |= {name: getattr(pixel, name) for name in PIXEL_METRICS}
-    return values
+    if maps is None:
+        return dict(image.values)
+    return {**image.values, **pixel_metrics(maps, masks).values}
 
 
 def _plans(

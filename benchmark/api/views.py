@@ -241,29 +241,37 @@ def scores(
     methods: Sequence[str] | None = None,
     categories: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
+    threshold: str | None = None,
 ) -> pd.DataFrame:
     """Read the score of every test image, and what was decided.
 
     Args:
         results, dataset, protocol, methods, categories, seeds: which records.
+        threshold: the rule that sets the threshold (``quantile:F``, ``max``, ``mean+Nsd``); None
+            takes the record's.
 
     Returns:
         Columns ``dataset``, ``protocol``, ``method``, ``category``, ``seed``, ``id``, ``label`` (0
         good, 1 defective, missing where nobody knows), ``defect``, ``score``, ``threshold`` (set on
-        held-out normal images; missing where none were held out) and ``decision`` (1: defective).
+        held-out normal images; missing where none were held out), ``decision`` (1: defective) and
+        ``aupimo`` (of that image alone; missing where it is undefined).
 
     Raises:
         StoreError: no finished record, or its score file cannot be read.
+        SettingsError: no such rule.
     """
     import pandas as pd
 
+    from benchmark.metrics import normal_threshold
     from benchmark.records.stored import Stored
 
     head = ["dataset", "protocol", "method", "category", "seed"]
     lines = []
     for _, row in _records(results, dataset, protocol, methods, categories, seeds).iterrows():
         record = Stored(row)
-        found, threshold = record.scores, record.threshold
+        found = record.scores
+        limit = normal_threshold(found.held_out, threshold) if threshold else record.threshold
+        aupimo = record.record.get("metrics", {}).get("aupimo_of_images", {})
         labels = [int(label) for label in found.labels]
         images: list[tuple[Any, ...]] = [
             *zip(found.ids, labels, found.defects, found.scores, strict=True)
@@ -271,12 +279,13 @@ def scores(
         for name, score in zip(found.unlabelled_ids, found.unlabelled, strict=True):
             images.append((name, None, "unknown", score))
         for name, label, defect, score in images:
-            decision = None if threshold is None else int(score > threshold)
-            image = [name, label, defect, float(score), threshold, decision]
+            decision = None if limit is None else int(score > limit)
+            image = [name, label, defect, float(score), limit, decision, aupimo.get(name)]
             lines.append([*row[head], *image])
-    columns = [*head, "id", "label", "defect", "score", "threshold", "decision"]
+    columns = [*head, "id", "label", "defect", "score", "threshold", "decision", "aupimo"]
     frame = pd.DataFrame(lines, columns=columns)
-    return frame.astype({"label": "Int64", "threshold": "float64", "decision": "Int64"})
+    kinds = {"label": "Int64", "threshold": "float64", "decision": "Int64", "aupimo": "float64"}
+    return frame.astype(kinds)
 
 
 def _records(

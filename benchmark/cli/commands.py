@@ -88,7 +88,7 @@ def report(given: Namespace) -> int:
 
 def evaluate(given: Namespace) -> int:
     """Compute all metrics again from stored scores."""
-    found = ib.evaluate(**_options(given, "results", "data_root", "plugin"))
+    found = ib.evaluate(**_options(given, "results", "data_root", "plugin", "threshold"))
     print(
         f"{found.measured} records evaluated, {found.changed} of them changed, {found.failed} not"
     )
@@ -97,7 +97,7 @@ def evaluate(given: Namespace) -> int:
 
 def scores(given: Namespace) -> int:
     """Print scores and decisions per image as CSV, once all of them could be read."""
-    found = ib.scores(**_options(given, *_RECORDS, "methods", "categories", "seeds"))
+    found = ib.scores(**_options(given, *_RECORDS, "methods", "categories", "seeds", "threshold"))
     found.to_csv(sys.stdout, index=False, lineterminator="\n")
     return 0
 

@@ -16,6 +16,7 @@ from benchmark.errors import BenchError, RecordWarning, in_words
 from benchmark.places import RESULTS, expanded
 from benchmark.texts import shown_name
 
+THRESHOLD = "how thresholds are set on held-out normal images: quantile:.95, max or mean+3sd"
 MASKS = "data sets of yours, for their masks"
 RUN_EXAMPLE = "example: bench run --methods spade padim --dataset mvtec --data-root ~/data"
 
@@ -279,6 +280,7 @@ def _table(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--common", action="store_true", help="average over the categories that all methods have"
     )
+    p.add_argument("--threshold", metavar="RULE", help=f"{THRESHOLD} (default: the record's)")
     p.add_argument(
         "--ensemble", action="store_true", help="also the mean scores over seeds, as detectors"
     )
@@ -333,11 +335,13 @@ def _report(p: argparse.ArgumentParser) -> None:
 
 def _evaluate(p: argparse.ArgumentParser) -> None:
     p.add_argument("--results", default=RESULTS, metavar="DIR")
+    p.add_argument("--threshold", metavar="RULE", help=f"{THRESHOLD} (default: quantile:.95)")
     p.add_argument("--data-root", metavar="DIR")
     p.add_argument("--plugin", action=Several, nargs="+", default=[], metavar="FILE.py")
 
 
 def _scores(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--threshold", metavar="RULE", help=f"{THRESHOLD} (default: the record's)")
     p.add_argument("--categories", action=Several, nargs="+", metavar="NAME")
     p.add_argument("--seeds", action=Several, nargs="+", type=int, metavar="N")
     _records(p)

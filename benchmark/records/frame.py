@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.metrics.names import METRICS, PART
+from benchmark.metrics.threshold import DEFAULT
 from benchmark.places import expanded
 from benchmark.records.exchange import read_results
 from benchmark.records.names import readable_name, told_apart
@@ -57,6 +58,7 @@ COLUMNS = (
     "undefined",
     "precision",
     "version",
+    "threshold_rule",
     "data",
     "device",
     "good_images",
@@ -77,7 +79,7 @@ def load_results(
     are measured, in words), every metric of ``bench list metrics`` (fractions; NaN where undefined),
     ``image_auroc[<part>]`` for the parts of scores that a method names (IGD's four terms), the costs (seconds and bytes), ``settings``, ``title``, ``citation`` and ``defaults`` (what the
     method said when it ran; None in records that do not keep it), ``draws`` (whether a seed changes
-    anything), ``random_weights``, ``data`` (fingerprint), ``device``, ``good_images`` and
+    anything), ``random_weights``, ``threshold_rule`` (how the threshold was set), ``data`` (fingerprint), ``device``, ``good_images`` and
     ``defective_images`` (of the test split; NaN in records that do not count them), ``path`` and the
     rest of a record's key.
 
@@ -141,6 +143,7 @@ def _row(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "undefined": record.get("undefined") or {},
         "precision": key["precision"],
         "version": key["version"],
+        "threshold_rule": metrics.get("threshold_rule", DEFAULT),
         "data": key["data"],
         "device": record.get("environment", {}).get("device"),
         "good_images": images.get("good"),

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmark.errors import RecordWarning, StoreError
+from benchmark.metrics.threshold import Normals
 from benchmark.records import files
 from benchmark.texts import path_component
 
@@ -221,6 +222,9 @@ class Scores:
         groups: per test image its group (a clip, a part); empty where images are independent.
         unlabelled_ids, unlabelled: ids and float64 (K,) scores of the test images whose labels the
             publisher keeps.
+        held_out_pixels: what is kept of the held-out normals' pixel scores (on the pixels that are
+            measured): the upper 5 %, count, mean and deviation; None without maps, and in files
+            from before they were kept.
         parts, held_out_parts: float64 (N,) and (M,) by name, the further scores of the test and of
             the held-out images that the method gave; empty where it gave none.
     """
@@ -238,6 +242,7 @@ class Scores:
     unlabelled: Array = field(default_factory=lambda: np.empty(0))
     parts: Mapping[str, Array] = field(default_factory=dict)
     held_out_parts: Mapping[str, Array] = field(default_factory=dict)
+    held_out_pixels: Normals | None = None
 
     @property
     def units(self) -> list[str]:
@@ -260,6 +265,10 @@ class Scores:
         if self.unlabelled_ids:
             further["unlabelled_ids"] = np.array(self.unlabelled_ids, str)
             further["unlabelled"] = self.unlabelled.astype(np.float64)
+        if (pixels := self.held_out_pixels) is not None:
+            further["held_out_pixels_top"] = pixels.top
+            kept = [pixels.count, pixels.mean, pixels.sd]
+            further["held_out_pixels"] = np.array(kept, np.float64)
         if self.parts:
             further["part_names"] = np.array(list(self.parts), str)
             for name, values in (("parts", self.parts), ("held_out_parts", self.held_out_parts)):
@@ -307,7 +316,13 @@ class Scores:
                 file["unlabelled"] if "unlabelled" in file.files else np.empty(0),
                 dict(zip(parts, file["parts"], strict=True)) if parts else {},
                 dict(zip(parts, file["held_out_parts"], strict=True)) if parts else {},
+                _pixels(file) if "held_out_pixels" in file.files else None,
             )
+
+
+def _pixels(file: Mapping[str, Array]) -> Normals:
+    count, mean, sd = file["held_out_pixels"].tolist()
+    return Normals(file["held_out_pixels_top"], int(count), mean, sd)
 
 
 class MapWriter:

@@ -16,6 +16,7 @@ from benchmark.data.geometry import Geometry
 from benchmark.data.survey import with_threshold
 from benchmark.errors import OtherDataError, StoreError
 from benchmark.machine import cores
+from benchmark.metrics.threshold import DEFAULT
 from benchmark.plugins.registry import Registry
 from benchmark.records import store
 from benchmark.records.exchange import FORMS, rows_of
@@ -70,6 +71,11 @@ class Stored:
         """Set on the held-out normal images; None where the protocol holds out none."""
         value = self.record.get("metrics", {}).get("threshold")
         return None if value is None else float(value)
+
+    @property
+    def rule(self) -> str:
+        """The rule that set it."""
+        return str(self.record.get("metrics", {}).get("threshold_rule", DEFAULT))
 
     @cached_property
     def scores(self) -> store.Scores:

@@ -25,7 +25,7 @@ from benchmark.features.cache import FrozenFeatures
 from benchmark.records import kept, store
 from benchmark.records.claims import Claim, ClaimLostError
 from benchmark.records.files import link
-from benchmark.records.measure import measure
+from benchmark.records.measure import HeldOutPixels, measure
 from benchmark.runner import cost, keep
 from benchmark.runner.plan import Cell
 
@@ -137,10 +137,14 @@ def score(
     """
     train, tests, context = given.images.train, given.images.test, given.context
     files: dict[str, dict[str, str] | None] = {}
-    held_out = [
-        scored(detector, batch, context, cell.title)
-        for batch in train.subset(given.held_out).batches(PREDICT_BATCH)
-    ]
+    held_out, pixels = [], HeldOutPixels(cell.method.geometry, len(given.held_out))
+    peaks = [np.empty(0)]
+    for batch in train.subset(given.held_out).batches(PREDICT_BATCH):
+        one = scored(detector, batch, context, cell.title)
+        pixels.add(one.maps)
+        if one.maps is not None:
+            peaks.append(one.maps.max((1, 2)))
+        held_out.append(replace(one, maps=None))
     known, known_parts = _joined(held_out, cell.title)
     scores, parts, files["maps"] = _with_maps(cell, detector, tests, context, clock.predicting)
     unlabelled = np.empty(0)
@@ -162,9 +166,9 @@ def score(
         unlabelled=unlabelled,
         parts=parts,
         held_out_parts={name: known_parts.get(name, np.empty(0)) for name in parts},
+        held_out_pixels=pixels.normals(),
     )
-    peaks = [found.maps.max((1, 2)) for found in held_out if found.maps is not None]
-    return files | {"scores": stored.write(cell.path)}, np.concatenate([*peaks, np.empty(0)])
+    return files | {"scores": stored.write(cell.path)}, np.concatenate(peaks)
 
 
 def copy_cell(cell: Cell, record: Mapping[str, Any], claim: Claim) -> dict[str, Any]:

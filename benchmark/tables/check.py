@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import BenchError, SettingsError, StoreError
-from benchmark.metrics.names import IMAGE_METRICS, METRICS
+from benchmark.metrics.names import METRICS
 from benchmark.records.exchange import edited
 from benchmark.records.stored import Datasets, Stored
 from benchmark.tables.build import MEASURED
@@ -119,7 +119,10 @@ def measured_again(frame: pd.DataFrame, datasets: Datasets, found: Findings) -> 
             values = image_values(stored)
         if stored.files.get("maps") is None:
             found.unverified.append(f"{where}, pixel metrics: its maps were not kept")
+        kept = stored.record.get("metrics", {})
         for name, value in values.items():
+            if name not in kept:
+                continue  # a metric that is newer than the record
             old, new = row[name], math.nan if value is None else value
             if (math.isnan(old) and math.isnan(new)) or abs(old - new) <= TOLERANCE:
                 continue
@@ -130,12 +133,10 @@ def measured_again(frame: pd.DataFrame, datasets: Datasets, found: Findings) -> 
 
 def image_values(stored: Stored) -> dict[str, Any]:
     """Compute image metrics from the score file."""
-    from benchmark.metrics import image_metrics, normal_threshold
+    from benchmark.records.measure import of_images
 
-    scores = stored.scores
-    threshold = normal_threshold(scores.held_out)
-    result = image_metrics(scores.scores, scores.labels.astype(bool), threshold=threshold)
-    return {name: getattr(result, name) for name in IMAGE_METRICS}
+    values, _ = of_images(stored.scores, stored.rule)
+    return {name: value for name, value in values.items() if name in METRICS}
 
 
 def measured(stored: Stored, datasets: Datasets) -> dict[str, Any]:
@@ -152,5 +153,5 @@ def measured(stored: Stored, datasets: Datasets) -> dict[str, Any]:
     from benchmark.machine import cores
     from benchmark.records.measure import measure
 
-    values, _ = measure(scores, maps, category, stored.geometry, cores())
+    values, _ = measure(scores, maps, category, stored.geometry, cores(), stored.rule)
     return {name: value for name, value in values.items() if name in METRICS}

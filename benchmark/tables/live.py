@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmark.errors import SettingsError, unknown
 from benchmark.metrics.names import METRICS, SHOWN
+from benchmark.metrics.threshold import DEFAULT
 from benchmark.records.names import LONGEST, Labels, short_names
 from benchmark.records.select import blocks, category_groups, few_images, rankable
 from benchmark.tables.grid import DASH, Grid, Part, Row, Text, words
@@ -141,7 +142,7 @@ def _of_averages(
         if shared != every:
             notes.append(f"{metric}: over the {len(shared)} common categories only.")
     ranked = rankable(part, every)
-    marked = [_mark(values, ranked) for values in columns]
+    marked = [_mark(v, ranked, metric) for v, metric in zip(columns, metrics, strict=True)]
     missing = any(math.isnan(value.mean) for column in columns for value in column)
     dashes = f"; {DASH}: not defined for all of them" if missing else ""
     notes.insert(0, f"Averages over {_count(part, every)}{dashes}.")
@@ -167,7 +168,7 @@ def _runs(part: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 def _line(part: pd.DataFrame, metric: str, runs: Runs, over: Sequence[str], label: str) -> Row:
     values = [over_seeds(rows, metric, over) for rows in runs.values()]
-    return Row((words(label), *_mark(values, rankable(part, over))))
+    return Row((words(label), *_mark(values, rankable(part, over), metric)))
 
 
 def _average(
@@ -192,15 +193,16 @@ def _shared(metric: str, runs: Runs, members: Sequence[str]) -> list[str]:
     return [c for c in members if all(c in h for h in have)]
 
 
-def _mark(values: Sequence[Value], ranked: bool) -> list[Text]:
-    best = winners(values) if ranked else [False] * len(values)
+def _mark(values: Sequence[Value], ranked: bool, metric: str) -> list[Text]:
+    best = winners(values, metric) if ranked else [False] * len(values)
     return [words(v.text(), best=b) for v, b in zip(values, best, strict=True)]
 
 
-def winners(values: Sequence[Value], decimals: int = 3) -> list[bool]:
-    """Tell which values are the best as printed, when there are two to compare."""
+def winners(values: Sequence[Value], metric: str, decimals: int = 3) -> list[bool]:
+    """Tell which values of a metric are the best as printed, when there are two to compare."""
     known = [round(v.mean, decimals) for v in values if not math.isnan(v.mean)]
-    best = max(known) if len(known) > 1 else math.nan
+    of_two = min if METRICS[metric].better == "lower" else max
+    best = of_two(known) if len(known) > 1 else math.nan
     return [round(v.mean, decimals) == best for v in values]
 
 
@@ -233,7 +235,14 @@ def _undefined(part: pd.DataFrame, metrics: Sequence[str]) -> list[str]:
 def _below(part: pd.DataFrame, runs: Runs, labels: Labels, several: bool) -> list[str]:
     """Write the sentences below a block: seeds, images, and that blocks are not ranked."""
     named = {labels.of[name]: rows for name, rows in runs.items()}
-    return [seeds_text(named), *few_images(part), *([ONE_BLOCK] if several else [])]
+    rules = sorted(part["threshold_rule"].unique())
+    thresholds = [f"Thresholds on held-out normal images: {', '.join(rules)}."]
+    return [
+        seeds_text(named),
+        *(thresholds if rules != [DEFAULT] else []),
+        *few_images(part),
+        *([ONE_BLOCK] if several else []),
+    ]
 
 
 def seeds_text(runs: Mapping[str, pd.DataFrame]) -> str:

@@ -277,9 +277,11 @@ def _line(wanted: Description, columns: Sequence[Column], over: Sequence[str], l
     nothing = Value(math.nan)
     best = [
         winners(
-            [v if run else nothing for v, run in zip(column, runs, strict=True)], wanted.decimals
+            [v if run else nothing for v, run in zip(column, runs, strict=True)],
+            metric,
+            wanted.decimals,
         )
-        for column in zip(*values, strict=True)
+        for metric, column in zip(wanted.metrics, zip(*values, strict=True), strict=True)
     ]
     texts = [
         Text(

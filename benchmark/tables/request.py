@@ -32,6 +32,7 @@ class Request:
         dataset, protocol, methods: which records; None for all.
         view: of a paper's table: ``published``, ``run`` or ``both``.
         common: average over the categories that all have, instead of a dash.
+        threshold: the rule that sets the thresholds of image metrics; None takes the records'.
         ensemble: of the live tables: also the mean scores over the seeds of every configuration.
     """
 
@@ -44,6 +45,7 @@ class Request:
     view: View = "both"
     common: bool = False
     ensemble: bool = False
+    threshold: str | None = None
 
     @property
     def layout(self) -> Layout | None:
@@ -74,6 +76,7 @@ class Request:
 def records(request: Request, again: Again | None = None) -> pd.DataFrame | None:
     """Load the records that a table may be made from; None where it needs none, or nothing was
     run."""
+    from benchmark.records.decide import at_threshold
     from benchmark.records.frame import load_results
     from benchmark.records.select import choose
 
@@ -91,6 +94,7 @@ def records(request: Request, again: Again | None = None) -> pd.DataFrame | None
         methods=request.methods,
     )
     frame = again(frame) if again else frame
+    frame = at_threshold(frame, request.threshold) if request.threshold else frame
     return with_ensembles(frame) if request.ensemble and not published else frame
 
 

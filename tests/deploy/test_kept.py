@@ -79,7 +79,11 @@ def test_seeds_that_share_a_fit_share_its_detector(run: Run, tmp_path: Path) -> 
     plugin.write_text(text)
     shutil.copytree(run.data / "nut", tmp_path / "data" / "nut.v2")
     results = str(tmp_path / "runs")
-    given: dict[str, Any] = {"plugin": [str(plugin)], "data_root": str(tmp_path / "data"), "results": results}
+    given: dict[str, Any] = {
+        "plugin": [str(plugin)],
+        "data_root": str(tmp_path / "data"),
+        "results": results,
+    }
     assert ib.run("still", "folder", seeds=[0, 1], keep=True, **given).ok
     for seed in (0, 1, None):
         found = kept_files.find("still", [results], seed=seed)

@@ -66,12 +66,12 @@ def test_a_step_of_ganomaly_is_that_of_two_optimisers_one_after_the_other() -> N
     error = (slow_d(rebuilt)[1] - features).square().mean()
     error = error + 50 * (rebuilt - images).abs().mean() + (again - code).square().mean()
     opt_g.zero_grad()
-    error.backward(retain_graph=True)  # type: ignore[no-untyped-call]
+    torch.autograd.backward(error, retain_graph=True)
     opt_g.step()
     opt_d.zero_grad()
     d_error = F.binary_cross_entropy(real.sigmoid(), torch.ones(4))
     d_error = (d_error + F.binary_cross_entropy(fake.sigmoid(), torch.zeros(4))) / 2
-    d_error.backward()
+    torch.autograd.backward(d_error)
     opt_d.step()
 
     assert float(losses["loss"].detach()) == pytest.approx(float(error.detach()), rel=1e-5)

@@ -23,7 +23,8 @@ def slow_gradients(image: NDArray[Any]) -> NDArray[Any]:
         columns = [min(max(x + d, 0), width - 1) for d in (-1, 0, 1)]
         return np.asarray(values[np.ix_(rows, columns)])
 
-    middle, out = np.empty_like(grey), np.empty_like(grey)
+    middle: NDArray[Any] = np.empty_like(grey)
+    out: NDArray[Any] = np.empty_like(grey)
     for y, x in np.ndindex(height, width):
         middle[y, x] = np.median(around(grey, y, x))
     for y, x in np.ndindex(height, width):

@@ -17,7 +17,14 @@ from benchmark import Category
 from benchmark.errors import SettingsError, StoreError
 from benchmark.metrics import image_metrics, pixel_metrics
 from benchmark.published._mvtec import ALL
-from benchmark.records.resample import Draws, Histograms, histograms, image_values, pixel_values
+from benchmark.records.resample import (
+    Draws,
+    Histograms,
+    Shares,
+    histograms,
+    image_values,
+    pixel_values,
+)
 from benchmark.records.stored import Datasets, Stored
 from benchmark.tables.compare import side, two_runs
 
@@ -133,10 +140,10 @@ def test_a_resample_of_histograms_is_a_resample_of_images(
 
 def test_a_region_counts_as_often_as_its_image_was_drawn() -> None:
     random = np.random.default_rng(0)
-    normal, regions = random.random((3, 50)), random.random((3, 50))
+    normal, regions = random.integers(1, 1000, (3, 50)), random.random((3, 50))
     regions /= regions.sum(1, keepdims=True)
     owner = np.array([0, 0, 1])  # two regions in one image, none in the last
-    found = Histograms(normal, np.ones((3, 50)), regions, owner, {})
+    found = Histograms(normal, np.ones((3, 50)), Shares(regions, owner), {})
     weights = np.array([[3.0, 1.0, 2.0]])
     fpr = np.cumsum(3 * normal[0] + normal[1] + 2 * normal[2])
     overlap = np.cumsum(3 * regions[0] + 3 * regions[1] + regions[2]) / 7
@@ -156,7 +163,8 @@ def test_images_are_told_by_their_ids_not_by_their_order(
         row=scored.row,
         geometry=scored.geometry,
         maps=scored.maps[::-1],
-        scores=SimpleNamespace(ids=scored.scores.ids[::-1]),
+        scores=SimpleNamespace(ids=scored.scores.ids[::-1], held_out=np.empty(0)),
+        rule="max",
     )
     turned_images: Any = SimpleNamespace(
         scored=lambda *_: Category("nut", category.train, category.test[::-1])
@@ -279,9 +287,10 @@ def test_runs_on_different_images_are_refused_without_going_in_circles(
 
 
 def test_an_unknown_pixel_metric_is_an_error_not_f1() -> None:
-    found = Histograms(np.ones((2, 4)), np.ones((2, 4)), np.ones((1, 4)), np.array([0]), {})
-    with pytest.raises(SettingsError, match="unknown pixel metric with an interval 'pixel_f1'"):
-        pixel_values(found, "pixel_f1", np.ones((1, 2)))
+    shares = Shares(np.ones((1, 4)), np.array([0]))
+    found = Histograms(np.ones((2, 4)), np.ones((2, 4)), shares, {})
+    with pytest.raises(SettingsError, match="unknown pixel metric with an interval 'pixel_f2'"):
+        pixel_values(found, "pixel_f2", np.ones((1, 2)))
 
 
 def test_the_pixel_f1_on_resamples_is_the_metric_itself(scored: Stored, toy: Path) -> None:
