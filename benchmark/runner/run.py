@@ -18,6 +18,7 @@ import torch
 from benchmark.data.dataset import Category
 from benchmark.data.geometry import Geometry
 from benchmark.data.loading import Decoded, Keys, decode_category, hash_category
+from benchmark.data.shortcuts import of_pixels
 from benchmark.data.survey import Survey, with_threshold
 from benchmark.detector.context import Checkpoint, Context, Meters
 from benchmark.errors import AssetError, SettingsError, StoreError, WeightsError, in_words, sentence
@@ -69,6 +70,15 @@ class LoadedCategory:
     found: Survey
     extracted: set[Geometry] = field(default_factory=set)
     records: list[dict[str, Any]] = field(default_factory=list)
+    _shortcuts: dict[Geometry, dict[str, float]] = field(default_factory=dict)
+
+    def shortcuts(self, geometry: Geometry) -> dict[str, float]:
+        """Return what trivial scores reach on the test images, measured once."""
+        if geometry not in self._shortcuts:
+            tests = self.images[geometry].test
+            labels = [sample.label for sample in self.category.test]
+            self._shortcuts[geometry] = of_pixels(tests.pixels[tests.indices], labels)
+        return self._shortcuts[geometry]
 
 
 def execute(plan: Plan) -> list[Result]:
@@ -139,6 +149,7 @@ def hashed(plan: Plan, name: str) -> tuple[Category, Keys]:
     """List and hash a category's samples. Raises DataError."""
     path_component(name, "category")
     category = with_threshold(plan.dataset.category(name), plan.config.mask_threshold)
+    category = plan.protocol.stress.altered(category, plan.source)
     return category, hash_category(category, plan.threads)
 
 
@@ -161,6 +172,8 @@ def extract(plan: Plan, methods: Sequence[MethodPlan], geometry: Geometry, image
     specs = [s for m in methods if m.geometry == geometry for s in m.new().needs()]
     for spec in union([s for s in specs if s.read], plan.features):
         parts = {"train": images.train, "test": images.test, "unlabelled": images.unlabelled}
+        if plan.protocol.stress.corrupt:  # nothing is fitted
+            del parts["train"]
         for title, part in parts.items():
             if part is None:
                 continue
@@ -209,7 +222,7 @@ def inputs(plan: Plan, cell: Cell, loaded: LoadedCategory) -> Inputs:
         plan.threads,
         plan.dataset.official.get(cell.category),
         loaded.keys.masks or None,
-        loaded.found.as_json(method.geometry),
+        {**loaded.found.as_json(method.geometry), "shortcuts": loaded.shortcuts(method.geometry)},
     )
 
 
