@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -18,13 +18,12 @@ from benchmark.data.batch import Batch
 from benchmark.data.geometry import Geometry
 from benchmark.detector.state import LoadedAsset
 from benchmark.errors import StoreError
-from benchmark.features.backbones import Backbone
+from benchmark.features.backbones import Backbone, Precision
 from benchmark.features.cache import FrozenFeatures
 from benchmark.features.spec import FeatureSpec
 from benchmark.features.weights import WeightsFrom
 
 T = TypeVar("T")
-Precision = Literal["float32", "bfloat16"]
 
 
 class Progress(Protocol):
