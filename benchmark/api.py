@@ -121,7 +121,7 @@ def dry_run(
 
     with open_console() as console:
         plans = list(_plans(console, methods, dataset, config, options))
-    statuses = [estimate(plan) for plan in plans]  # each prints, even after a problem
+        statuses = [estimate(plan) for plan in plans]  # each prints, even after a problem
     return not any(statuses)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,7 +104,10 @@ class Context:
         geometry: how the batches were made (part of a feature's identity).
         purpose: the material of all seeds: seed, data set, category, method.
         device, precision: where and how to compute.
+        wants_maps: whether anybody will look at maps; where not, a method whose scores do not come
+            from its maps may return none.
         probe: whether features are computed anew and not kept (latency measurements).
+        rehearsal: in a dry run, how many of a batch's images a training step shall take.
         progress, checkpoint, meters: see their classes.
         assets_dir, asset_settings: where :meth:`asset` looks, and per asset the settings that
             differ from its defaults.
@@ -115,7 +118,9 @@ class Context:
     purpose: tuple[str, ...] = ("0",)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     precision: Precision = "float32"
+    wants_maps: bool = True
     probe: bool = False
+    rehearsal: Callable[[int], int] | None = None
     progress: Progress = field(default_factory=Quiet)
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     meters: Meters = field(default_factory=Meters)

@@ -44,7 +44,7 @@ class _Tensor(NamedTuple):
     @classmethod
     def of(cls, tensor: Tensor) -> Self:
         hasher = hashlib.sha256(f"{tuple(tensor.shape)}{tensor.dtype}".encode())
-        hasher.update(tensor.detach().reshape(-1).view(torch.uint8).numpy())
+        hasher.update(tensor.detach().reshape(-1).view(torch.uint8).numpy().data)
         return cls(hasher.hexdigest(), tensor.nbytes)
 
 
@@ -194,7 +194,7 @@ class Backbone:
                 return self._load(folded=False)
             self._folded = done
         # the layout that convolutions run fastest in, on processors too
-        self.model.to(self.device, self._dtype, memory_format=torch.channels_last)
+        self.model.to(self.device, self._dtype).to(memory_format=torch.channels_last)
         return None
 
     @torch.no_grad()

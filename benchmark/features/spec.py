@@ -23,9 +23,12 @@ class FeatureSpec:
         flips: whether features of mirrored images will be read too.
         normalise: whether the network sees images with its own mean and deviation; otherwise they
             stay in [0, 1].
+        rereads: whether ``fit`` reads the training images' features more than once, so that they
+            are worth keeping.
     """
 
     backbone: str
     layers: tuple[int | str, ...]
     flips: bool = False
     normalise: bool = True
+    rereads: bool = False

@@ -54,6 +54,7 @@ COLUMNS = (
     "assets",
     "provenance",
     "precision",
+    "backbone_precision",
     "version",
     "data",
     "device",
@@ -136,6 +137,9 @@ def _row(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "assets": key["assets"],
         "provenance": provenance,
         "precision": key["precision"],
+        "backbone_precision": next(
+            (w["precision"] for w in key["weights"] if "precision" in w), "float32"
+        ),
         "version": key["version"],
         "data": key["data"],
         "device": record.get("environment", {}).get("device"),

@@ -23,7 +23,7 @@ def readable_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
     Args:
         rows: with ``method``, ``config``, ``title``, ``defaults``, ``settings``, ``random_weights``
-            and ``precision``.
+            ``precision`` and ``backbone_precision``.
     """
     configs: dict[tuple[str, str], Mapping[str, Any]] = {}
     for row in rows:
@@ -80,6 +80,8 @@ def _name(row: Mapping[str, Any], told: Mapping[str, Any]) -> str:
     parts = [setting_text(k, v) for k, v in sorted(told.items(), key=lambda p: _order(p[0]))]
     if row["precision"] != "float32":
         parts.append(row["precision"])
+    if row["backbone_precision"] != "float32":
+        parts.append(f"{row['backbone_precision']} backbone")
     if row["random_weights"]:
         parts.append("random weights")
     return extended(row["title"] or row["method"], *parts)

@@ -6,19 +6,28 @@ recorded and never costs another; a finished cell is never touched again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
 
+from benchmark import machine
 from benchmark.data.dataset import Category
 from benchmark.data.geometry import Geometry
-from benchmark.data.loading import Decoded, Keys, decode_category, hash_category
+from benchmark.data.loading import (
+    DEVICE_SHARE,
+    Decoded,
+    ImageSet,
+    Keys,
+    decode_category,
+    hash_category,
+)
 from benchmark.data.survey import Survey, with_threshold
 from benchmark.detector.context import Checkpoint, Context, Meters
 from benchmark.errors import AssetError, SettingsError, StoreError, WeightsError, in_words, sentence
-from benchmark.features.cache import EXTRACT_BATCH, union
+from benchmark.features.cache import EXTRACT_BATCH, Place, union
+from benchmark.features.spec import FeatureSpec
 from benchmark.records import store
 from benchmark.runner.cell import Inputs, copy_cell, run_cell, write_failure
 from benchmark.runner.plan import Cell, MethodPlan, Plan
@@ -48,7 +57,7 @@ class LoadedCategory:
         unusable: the geometries in which it cannot be had, and why.
         train, held_out: positions in the normal images.
         found: what its files gave away.
-        extracted: the geometries whose features are in the cache.
+        kept: the backbones and geometries whose features were put into the cache.
         records: what its cells have finished in this run.
     """
 
@@ -59,8 +68,18 @@ class LoadedCategory:
     train: list[int]
     held_out: list[int]
     found: Survey
-    extracted: set[Geometry] = field(default_factory=set)
+    kept: set[Place] = field(default_factory=set)
     records: list[dict[str, Any]] = field(default_factory=list)
+    _near: tuple[Geometry, Decoded] | None = None
+
+    def on(self, device: torch.device, geometry: Geometry) -> Decoded:
+        """Return the images of a geometry with their batches on a device; one geometry at a time
+        has its pixels there."""
+        if self._near is None or self._near[0] != geometry:
+            self._near = None
+            room = int(DEVICE_SHARE * machine.device_memory(device))
+            self._near = geometry, self.images[geometry].on(device, room)
+        return self._near[1]
 
 
 def execute(plan: Plan) -> list[Result]:
@@ -102,33 +121,65 @@ def load(
     return LoadedCategory(category, keys, images, unusable, train, held_out, found)
 
 
-def extract(plan: Plan, methods: Sequence[MethodPlan], geometry: Geometry, images: Decoded) -> None:
-    """Pass a category's images once through each backbone, for all that these methods read.
+def extract(
+    plan: Plan, spec: FeatureSpec, geometry: Geometry, parts: Mapping[str, ImageSet | None]
+) -> None:
+    """Pass images, given by title, once through a backbone, and keep what these layers say.
 
     A backbone that fails costs only the methods that read it.
     """
-    specs = [s for m in methods if m.geometry == geometry for s in m.new().needs()]
-    for spec in union(specs, plan.features):
-        parts = {"train": images.train, "test": images.test, "unlabelled": images.unlabelled}
-        for title, part in parts.items():
-            if part is None:
-                continue
-            steps = -(-len(part) // EXTRACT_BATCH)
-            batches = plan.console.track(
-                part.batches(EXTRACT_BATCH), f"{spec.backbone} features, {title}", steps
+    for title, part in parts.items():
+        if part is None:
+            continue
+        steps = -(-len(part) // EXTRACT_BATCH)
+        batches = plan.console.track(
+            part.batches(EXTRACT_BATCH), f"{spec.backbone} features, {title}", steps
+        )
+        layers = [str(layer) for layer in spec.layers]
+        try:
+            plan.features.extract(
+                batches,
+                geometry,
+                spec.backbone,
+                layers,
+                flips=spec.flips,
+                normalise=spec.normalise,
             )
-            layers = [str(layer) for layer in spec.layers]
-            try:
-                plan.features.extract(
-                    batches,
-                    geometry,
-                    spec.backbone,
-                    layers,
-                    flips=spec.flips,
-                    normalise=spec.normalise,
-                )
-            except Exception:  # its readers compute the features again, and meet the error
-                break
+        except Exception:  # its readers compute the features again, and meet the error
+            break
+
+
+def keep_features(plan: Plan, cells: Sequence[Cell], loaded: LoadedCategory) -> None:
+    """Keep what the first of these cells reads and any of them will read again, forget the rest.
+
+    Features that several fits read are kept of all images, those that one fit rereads of its
+    training images; all others are computed when they are read.
+    """
+    fits = {(id(c.method), c.seed if c.method.draws else None): c for c in cells}
+    readings: dict[Place, list[FeatureSpec]] = {}
+    for cell in fits.values():
+        for place, spec in _places(cell):
+            readings.setdefault(place, []).append(spec)
+    plan.features.forget(but=readings)
+    geometry = cells[0].method.geometry
+    for place in dict.fromkeys(place for place, _ in _places(cells[0])):
+        (spec,) = union(readings[place], plan.features)
+        images = loaded.on(plan.features.device, geometry)
+        parts: dict[str, ImageSet | None] = {}
+        if len(readings[place]) > 1:
+            parts = {"train": images.train, "test": images.test, "unlabelled": images.unlabelled}
+        elif spec.rereads:
+            parts = {"train": images.train.subset(loaded.train)}
+        if place not in loaded.kept:
+            extract(plan, spec, geometry, parts)
+        loaded.kept.add(place)
+
+
+def _places(cell: Cell) -> list[tuple[Place, FeatureSpec]]:
+    """List what a cell reads, and where that is kept."""
+    geometry = str(cell.method.geometry)
+    specs = cell.method.new().needs()
+    return [(Place(geometry, spec.backbone, spec.normalise), spec) for spec in specs]
 
 
 def inputs(plan: Plan, cell: Cell, loaded: LoadedCategory) -> Inputs:
@@ -140,6 +191,7 @@ def inputs(plan: Plan, cell: Cell, loaded: LoadedCategory) -> Inputs:
         (str(cell.seed), plan.source, cell.category, method.name),
         device=plan.features.device,
         precision=plan.config.precision,
+        wants_maps=loaded.category.has_masks or (plan.config.maps and not plan.dataset.small),
         progress=plan.console,
         checkpoint=Checkpoint(cell.path.checkpoint(cell.key["data"])),
         meters=Meters(),
@@ -148,7 +200,7 @@ def inputs(plan: Plan, cell: Cell, loaded: LoadedCategory) -> Inputs:
     )
     return Inputs(
         loaded.category,
-        loaded.images[method.geometry],
+        loaded.on(plan.features.device, method.geometry),
         loaded.train,
         loaded.held_out,
         context,
@@ -206,16 +258,17 @@ def _category(plan: Plan, name: str) -> Iterator[Result]:
         for cell in todo:
             yield _failed(plan, cell, error)
         return
-    for cell in todo:
-        result = _run(plan, cell, methods, loaded)
+    for i in range(len(todo)):
+        result = _run(plan, todo[i:], loaded)
         if result.record and result.outcome == "ok":
             loaded.records.append(result.record)
         yield result
     plan.features.clear()
 
 
-def _run(plan: Plan, cell: Cell, methods: Sequence[MethodPlan], loaded: LoadedCategory) -> Result:
-    """Run one cell, unless another process has it or has just finished it."""
+def _run(plan: Plan, cells: Sequence[Cell], loaded: LoadedCategory) -> Result:
+    """Run the first of the cells left, unless another process has it or has just finished it."""
+    cell = cells[0]
     plan.console.start(cell.title)
     geometry = cell.method.geometry
     if geometry in loaded.unusable:
@@ -232,9 +285,7 @@ def _run(plan: Plan, cell: Cell, methods: Sequence[MethodPlan], loaded: LoadedCa
             earlier = [] if anew else store.read_folder(cell.path.folder, cell.category)
             if not cell.method.draws and (twin := _twin(cell, [*loaded.records, *earlier])):
                 return _ended(plan, Result(cell, "ok", copy_cell(cell, twin, cell.path.folder)))
-            if geometry not in loaded.extracted:
-                extract(plan, methods, geometry, loaded.images[geometry])
-                loaded.extracted.add(geometry)
+            keep_features(plan, cells, loaded)
             return _ended(plan, Result(cell, "ok", run_cell(cell, given)))
     except Exception as error:  # whatever a method does, the other cells go on
         return _failed(plan, cell, error, given.context)

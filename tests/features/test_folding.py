@@ -71,7 +71,7 @@ class ReadTwice(nn.Module):
     def __init__(self, *, twice: bool) -> None:
         super().__init__()
         self.conv, self.norm, self.twice = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), twice
-        nn.init.constant_(self.norm.running_mean, 3.0)
+        self.norm.weight.data.fill_(3.0)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.conv(x)
