@@ -193,6 +193,7 @@ class Padim(Detector):
 
 
 def _chunks(count: int, side: int) -> Iterator[slice]:
-    """Yield positions a few at a time: matrices of this side in float64 stay within 32 MB."""
-    size = max(1, (32 << 20) // (8 * side**2))
+    """Yield positions a few at a time: matrices of this side in float64 stay within 8 MB, of which
+    a solution needs several."""
+    size = max(1, (8 << 20) // (8 * side**2))
     return (slice(start, start + size) for start in range(0, count, size))

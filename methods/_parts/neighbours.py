@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
+
+BLOCK = 512
+"""Rows of queries and of a gallery that are compared at once on a processor: their distances, a
+megabyte, stay in a core's cache between the product and the minimum."""
 
 
 def searchable(rows: Tensor) -> Tensor:
@@ -25,20 +30,41 @@ def nearest_squared(queries: Tensor, galleries: Iterable[Tensor]) -> Tensor:
             gives |g|² - 2 q·g. They may lie on another device than the queries.
 
     Returns:
-        float32 (Q,). The distances are never all held: blocks of a few megabytes stay in the
-        processor's cache between the product and the minimum.
+        float32 (Q,). The distances are never all held. On a processor every core takes blocks of
+        queries through all galleries by itself: to share each small product among the cores, they
+        would wait for each other thousands of times an image.
     """
     device = queries.device
-    block = 1024 if device.type == "cpu" else 1 << 15
+    size = BLOCK if device.type == "cpu" else 1 << 15
+    near = [gallery.to(device) for gallery in galleries]
     extended = torch.cat([queries, queries.new_ones(len(queries), 1)], 1)
-    best = queries.new_full((len(queries),), float("inf"))
-    for gallery in galleries:
-        gallery = gallery.to(device)
-        for rows in blocks(len(queries), block):
-            for columns in blocks(len(gallery), block):
+
+    def least(rows: slice) -> Tensor:
+        best = queries.new_full((len(extended[rows]),), float("inf"))
+        for gallery in near:
+            for columns in blocks(len(gallery), size):
                 distances = extended[rows] @ gallery[columns].T
-                torch.minimum(best[rows], distances.amin(1), out=best[rows])
+                torch.minimum(best, distances.amin(1), out=best)
+        return best
+
+    cores = torch.get_num_threads() if device.type == "cpu" else 1
+    parts = blocks(len(queries), min(size, -(-len(queries) // cores)))
+    best = torch.cat(_each_on_a_core(least, parts, cores))
     return (best + queries.square().sum(1)).clamp_(min=0)
+
+
+def _each_on_a_core(
+    work: Callable[[slice], Tensor], parts: Sequence[slice], cores: int
+) -> list[Tensor]:
+    """Work on parts at the same time, each with a single thread of torch."""
+    if min(cores, len(parts)) < 2:
+        return [work(part) for part in parts]
+    # the number of threads is each thread's own, but the last one that was set is what new threads
+    # begin with
+    with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        found = list(pool.map(torch.no_grad()(work), parts))
+    torch.set_num_threads(cores)
+    return found
 
 
 def blocks(count: int, size: int) -> list[slice]:
