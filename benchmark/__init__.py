@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from benchmark.api import Results as Results
     from benchmark.api import compare as compare
+    from benchmark.api import export as export
+    from benchmark.api import load_detector as load_detector
+    from benchmark.api import load_onnx as load_onnx
     from benchmark.api import measure as measure
+    from benchmark.api import predict as predict
+    from benchmark.api import prove as prove
     from benchmark.api import report as report
     from benchmark.api import run as run
     from benchmark.api import table as table
@@ -45,7 +50,12 @@ _HOME = {
     "Results": "api",
     "compare": "api",
     "evaluate": "records.evaluate",
+    "export": "api",
+    "load_detector": "api",
+    "load_onnx": "api",
     "measure": "api",
+    "predict": "api",
+    "prove": "api",
     "report": "api",
     "run": "api",
     "table": "api",

@@ -164,8 +164,8 @@ class Frame:
         return f"{self.path}, frame {self.index}"
 
     def content(self) -> bytes:
-        """Return the file's digest and the frame's number: what it decodes to follows from them."""
-        return f"{self.decoder.digest(self.path)}:{self.index}".encode()
+        """Return the file's SHA-256 and the frame's number: what it decodes to follows from them."""
+        return f"{self.decoder.sha256(self.path)}:{self.index}".encode()
 
     def pixels(self) -> Array:
         """Decode the frame: uint8 RGB (H, W, 3). Raises DataError when the video ends earlier or is
@@ -192,9 +192,9 @@ class Decoder:
         """Count the frames of a video from its packets, without decoding. Raises DataError."""
         return int(self._fact(path, "count", _packets))
 
-    def digest(self, path: Path) -> str:
+    def sha256(self, path: Path) -> str:
         """Hash a video file with SHA-256. Raises DataError."""
-        return str(self._fact(path, "digest", _sha256))
+        return str(self._fact(path, "sha256", _sha256))
 
     def frame(self, path: Path, index: int) -> Array:
         """Decode one frame: uint8 RGB (H, W, 3). Raises DataError."""

@@ -84,8 +84,8 @@ class AnomalyDino(Detector):
         self.check_fitted()
         queries, grid = self._describe(batch, context)
         # of vectors of length one, half the squared distance is 1 - cosine
-        distances = nearest_squared(queries.flatten(0, 1), [self.bank_]).view(len(batch), -1) / 2
-        maps = smooth(upsample(distances.view(len(batch), *grid), batch.size), self.sigma)
+        distances = nearest_squared(queries.flatten(0, 1), [self.bank_]).view(queries.shape[:2]) / 2
+        maps = smooth(upsample(distances.view(-1, *grid), batch.size), self.sigma)
         return Prediction(top_mean(distances, self.top), maps)
 
     def facts(self) -> dict[str, Any]:

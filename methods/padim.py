@@ -117,7 +117,7 @@ class Padim(Detector):
         x = self._drawn(batch, context)
         solve = self._cholesky if self.solver_ == "cholesky" else self._woodbury
         squared = torch.cat([solve(x[part], part) for part in _chunks(len(x), len(self.chosen_))])
-        maps = squared.clamp_(min=0).sqrt_().T.reshape(len(batch), *self.grid_)
+        maps = squared.clamp_(min=0).sqrt_().T.reshape(-1, *self.grid_)
         maps = smooth(upsample(maps, batch.size), self.sigma)
         return Prediction(maps.flatten(1).amax(1), maps)
 
@@ -126,11 +126,11 @@ class Padim(Detector):
 
     def _drawn(self, batch: Batch, context: Context) -> Tensor:
         """Read the drawn channels on the finest grid, position by position: (P, B, d)."""
-        out, start = [], 0
+        out, start, chosen = [], 0, self.chosen_.tolist()
         for layer in context.features(batch, self.needs()[0]):
-            mine = (self.chosen_ >= start) & (self.chosen_ < start + layer.shape[1])
-            if mine.any():  # of a few channels none may be this layer's
-                some = layer[:, (self.chosen_[mine] - start).to(layer.device)]
+            mine = [place - start for place in chosen if start <= place < start + layer.shape[1]]
+            if mine:  # of a few channels none may be this layer's
+                some = layer[:, torch.tensor(mine, device=layer.device)]
                 out.append(F.interpolate(some, size=self.grid_, mode="nearest"))
             start += layer.shape[1]
         return torch.cat(out, 1).flatten(2).permute(2, 0, 1).contiguous()
@@ -173,11 +173,15 @@ class Padim(Detector):
             start += x.shape[1]
         self.mean_ = bank.mean(1)
         self.bank_ = bank.sub_(self.mean_[:, None])  # (P, N, d)
-        self.gram_factor_ = torch.empty(len(bank), count, count, dtype=torch.float64)
+        self.gram_whitener_ = torch.empty(len(bank), count, count, dtype=torch.float64)
         eye = self.regulariser * max(count - 1, 1) * torch.eye(count, dtype=torch.float64)
         for part in self._tracked(len(bank), max(bank.shape[1:]), context):
             a = self.bank_[part].double()
-            self.gram_factor_[part] = torch.linalg.cholesky(a @ a.mT + eye.to(a.device)).cpu()
+            factor = torch.linalg.cholesky(a @ a.mT + eye.to(a.device))
+            one = torch.eye(count, dtype=torch.float64, device=a.device)
+            # inverted once, as in _fit_cholesky
+            inverse = torch.linalg.solve_triangular(factor, one, upper=False)
+            self.gram_whitener_[part] = inverse.cpu()
 
     @staticmethod
     def _tracked(count: int, side: int, context: Context) -> Iterator[slice]:
@@ -187,8 +191,7 @@ class Padim(Detector):
     def _woodbury(self, x: Tensor, part: slice) -> Tensor:
         x = (x - self.mean_[part, None].to(x.device)).double()  # float64: the difference cancels
         projected = self.bank_[part].to(x.device).double() @ x.mT
-        factor = self.gram_factor_[part].to(x.device)
-        inside: Tensor = torch.linalg.solve_triangular(factor, projected, upper=False)
+        inside = self.gram_whitener_[part].to(x.device) @ projected
         return ((x.square().sum(2) - inside.square().sum(1)) / self.regulariser).float()
 
 

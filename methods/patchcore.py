@@ -118,14 +118,14 @@ class Patchcore(Detector):
         self.check_fitted()
         queries, grid = self._describe(batch, context)
         queries -= self.centre_.to(queries.device)
-        distances = nearest_squared(queries.flatten(0, 1), [self.bank_]).view(len(batch), -1)
+        distances = nearest_squared(queries.flatten(0, 1), [self.bank_]).view(queries.shape[:2])
         if self.reweight:
             distances = distances.sqrt()
         scores, places = distances.max(1)
         if self.reweight:
-            worst = queries[torch.arange(len(batch)), places]
+            worst = queries[torch.arange(queries.shape[0]), places]
             scores = scores * torch.stack([self._weight(query) for query in worst])
-        maps = upsample(distances.view(len(batch), *grid), batch.size)
+        maps = upsample(distances.view(-1, *grid), batch.size)
         return Prediction(scores, smooth(maps, self.sigma))
 
     def facts(self) -> dict[str, Any]:

@@ -93,7 +93,7 @@ class SubspaceAd(Detector):
         centred = patches - self.mean_.to(patches.device)
         axes = self.axes_.to(patches.device)
         left = (centred - centred @ axes.T @ axes).square().sum(2)
-        maps = smooth(upsample(left.view(len(batch), *grid), batch.size), self.sigma)
+        maps = smooth(upsample(left.view(-1, *grid), batch.size), self.sigma)
         return Prediction(top_mean(maps.flatten(1), self.top), maps)
 
     def facts(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from benchmark.cli.deploy import export, predict
 from benchmark.cli.views import compare, plot, report, scores, table
 from benchmark.errors import BenchError, DataError, SettingsError, unknown
 from benchmark.plugins.registry import Registry
@@ -216,6 +217,8 @@ COMMANDS: Mapping[str, Callable[[Namespace], int]] = {
     "report": report,
     "evaluate": evaluate,
     "scores": scores,
+    "predict": predict,
+    "export": export,
     "data": data,
     "new": new,
     "check": check,

@@ -74,7 +74,7 @@ def _supported() -> bool:
 
 PATHS = (
     *("results", "data_root", "weights_dir", "assets_dir", "plugin", "config"),
-    *("check", "out", "into", "images", "runs"),
+    *("check", "out", "into", "images", "runs", "detector", "onnx"),
 )
 """Options whose values are paths, or may be."""
 
@@ -118,6 +118,8 @@ def parser() -> argparse.ArgumentParser:
     _report(commands.add_parser("report", help="all results as one HTML file"))
     _evaluate(commands.add_parser("evaluate", help="all metrics again from stored scores"))
     _scores(commands.add_parser("scores", help="per-image scores and decisions as CSV"))
+    _predict(commands.add_parser("predict", help="verdicts of a kept detector on new images"))
+    _export(commands.add_parser("export", help="a kept detector as an ONNX graph, with proof"))
     _data(commands.add_parser("data", help="where a data set is, and whether it is whole"))
     _new(commands.add_parser("new", help="write a method file to start from"))
     _check(commands.add_parser("check", help="test that a method or data set keeps its contract"))
@@ -204,6 +206,12 @@ def _run(p: argparse.ArgumentParser) -> None:
         "--backbone-precision",
         choices=["float32", "bfloat16"],
         help="of frozen backbones (default: float32)",
+    )
+    p.add_argument(
+        "--keep",
+        action="store_true",
+        default=None,
+        help="keep the fitted detectors beside their records, for bench predict and export",
     )
 
 
@@ -329,6 +337,54 @@ def _scores(p: argparse.ArgumentParser) -> None:
     p.add_argument("--categories", action=Several, nargs="+", metavar="NAME")
     p.add_argument("--seeds", action=Several, nargs="+", type=int, metavar="N")
     _records(p)
+
+
+def _kept(p: argparse.ArgumentParser, *, required: bool) -> None:
+    """Add the options that say which kept detector is meant."""
+    p.add_argument(
+        "--detector",
+        required=required,
+        metavar="RECORD|FOLDER|NAME",
+        help='kept by bench run --keep; a name such as "PatchCore (resnet18)" is looked for in '
+        "--results",
+    )
+    p.add_argument("--category", metavar="NAME", help="which, where there are several")
+    p.add_argument("--seed", type=int, metavar="N")
+    p.add_argument("--dataset", metavar="NAME", help="as in the results folder")
+    p.add_argument("--results", action=Several, nargs="+", default=[RESULTS], metavar="DIR")
+    p.add_argument("--weights-dir", metavar="DIR", help="looked into before the hubs")
+    p.add_argument("--data-root", metavar="DIR", help="of the record's test images")
+    p.add_argument("--threads", type=int, default=0, metavar="N", help="default: all cores")
+    p.add_argument("--plugin", action=Several, nargs="+", default=[], metavar="FILE.py")
+
+
+def _predict(p: argparse.ArgumentParser) -> None:
+    p.add_argument("images", nargs="*", metavar="IMAGES", help="files, and folders of any depth")
+    _kept(p, required=False)
+    p.add_argument("--onnx", metavar="FOLDER", help="a graph of bench export instead of a detector")
+    p.add_argument("--out", metavar="DIR", help="table, maps, pictures and contact sheet")
+    p.add_argument(
+        "--maps",
+        choices=["png", "npy", "none"],
+        default="png",
+        help="16-bit PNG (default), float32",
+    )
+    p.add_argument("--no-pictures", action="store_true", help="no overlays, no contact sheet")
+    p.add_argument("--batch-size", type=int, default=0, metavar="N", help="default: as in the run")
+    p.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1")
+    p.add_argument("--force", action="store_true", help="judge all images anew")
+    p.add_argument(
+        "--check",
+        dest="prove",
+        action="store_true",
+        help="judge the record's own test images instead, and compare with the record",
+    )
+
+
+def _export(p: argparse.ArgumentParser) -> None:
+    _kept(p, required=True)
+    p.add_argument("--to", choices=["onnx"], default="onnx")
+    p.add_argument("--out", required=True, metavar="DIR", help="graph, JSON and card.md")
 
 
 def _data(p: argparse.ArgumentParser) -> None:

@@ -224,6 +224,6 @@ class ArraySource:
         return self.array.astype(bool)
 
 
-def digest(source: ImageSource) -> str:
+def content_key(source: ImageSource) -> str:
     """Hash the content of an image or mask: 32 hexadecimal digits of SHA-256."""
     return hashlib.sha256(source.content()).hexdigest()[:32]

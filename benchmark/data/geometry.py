@@ -151,6 +151,30 @@ class Geometry:
         """Cut the part that counts out of an anomaly map (H', W') at input resolution."""
         return _central(anomaly_map, self.eval_crop)
 
+    def on_image(self, anomaly_map: Array, height: int, width: int) -> Array:
+        """Bring an anomaly map back to the image that its input was made from.
+
+        Args:
+            anomaly_map: float (h, w) at input resolution.
+            height, width: of the image.
+
+        Returns:
+            float32 (H, W), interpolated bilinearly; NaN where a crop hid the image.
+        """
+        resized = self.resized(height, width)
+        places = []
+        for whole, grown, seen in zip(resized, (height, width), anomaly_map.shape, strict=True):
+            start = round((whole - seen) / 2)  # as the crop was cut
+            places.append((round(start * grown / whole), round((start + seen) * grown / whole)))
+        (top, bottom), (left, right) = places
+        part = np.ascontiguousarray(anomaly_map, np.float32)
+        if part.shape != (bottom - top, right - left):
+            size = (right - left, bottom - top)
+            part = np.asarray(Image.fromarray(part).resize(size, Image.Resampling.BILINEAR))
+        out = np.full((height, width), np.nan, np.float32)
+        out[top:bottom, left:right] = part
+        return out
+
     def _window_fraction(self, height: int, width: int) -> tuple[float, float]:
         sides = []
         for side in (height, width):

@@ -21,7 +21,7 @@ import numpy.typing as npt
 import torch
 
 from benchmark.data.batch import Batch
-from benchmark.data.dataset import Category, Sample, digest
+from benchmark.data.dataset import Category, Sample, content_key
 from benchmark.data.geometry import Geometry
 from benchmark.data.images import check_mask, in_parallel
 from benchmark.errors import DataError
@@ -191,7 +191,7 @@ def hash_files(samples: Sequence[Sample], threads: int) -> list[tuple[str, str]]
     """Hash the content of every sample's image and mask, ``-`` for no mask."""
 
     def one(sample: Sample) -> tuple[str, str]:
-        return digest(sample.image), digest(sample.mask) if sample.mask else "-"
+        return content_key(sample.image), content_key(sample.mask) if sample.mask else "-"
 
     return list(in_parallel(one, samples, threads))
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmark.data.dataset import Category, Dataset, ImageSource, Role, Sample, digest
+from benchmark.data.dataset import Category, Dataset, ImageSource, Role, Sample, content_key
 from benchmark.data.geometry import Geometry
 from benchmark.data.images import (
     EXTENSIONS,
@@ -124,7 +124,7 @@ def _look(sample: Sample) -> _Look:
     problems: list[tuple[str, str]] = []
     key = sample.id
     try:
-        key = digest(sample.image)
+        key = content_key(sample.image)
         shape = sample.image.pixels().shape
     except DataError as error:
         problems.append(("unreadable", str(error)))

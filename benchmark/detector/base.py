@@ -52,7 +52,8 @@ class Detector(ABC):
     """
 
     version: ClassVar[str] = "1"
-    """Raise it when the numbers change: records of another version are not reused."""
+    """Raise it when the numbers change, or the names of what is learned: records of another version
+    are not reused, kept detectors not loaded."""
     title: ClassVar[str]
     """Readable name for tables."""
     citation: ClassVar[str] = ""

@@ -132,7 +132,7 @@ class Backbone:
             found = self._run(x, layers)
             return [found[name].float().contiguous() for name in layers]
 
-    def identity(self, layers: Sequence[str]) -> str:
+    def sha256(self, layers: Sequence[str]) -> str:
         """SHA-256 over the tensors that these layers' outputs depend on: 16 hexadecimal digits.
 
         Raises:
@@ -157,14 +157,14 @@ class Backbone:
         """Describe these layers for a record: all that could change their numbers, as JSON.
 
         Raises:
-            WeightsError: as :meth:`identity`.
+            WeightsError: as :meth:`sha256`.
         """
         own = {"mean": list(self.mean), "std": list(self.std)}
         return {
             "backbone": self.name,
             "layers": list(layers),
             "source": self.source,
-            "sha256": self.identity(layers),
+            "sha256": self.sha256(layers),
             "version": self.version,
             "precision": self.precision,
             "normalisation": own if normalise else None,

@@ -121,7 +121,7 @@ def _exact(category: str) -> str:
 
 
 def _shortened(word: str) -> str:
-    """Replace the end of a long name by a digest: file systems allow 255 bytes."""
+    """Replace the end of a long name by a hash: file systems allow 255 bytes."""
     if len(word) <= LONGEST:
         return word
     return f"{word[: LONGEST - 9]}-{hashlib.sha256(word.encode()).hexdigest()[:8]}"

@@ -118,6 +118,11 @@ class Registry:
             return ""
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
+    def version_of(self, name: str) -> str:
+        """Return a method's version; of a class without a file with a hash of its source."""
+        version, source = self.method(name)[0].version, self.source_of(name)
+        return version if source is None else f"{version}+{source or 'unknown'}"
+
     def dataset(self, name: str) -> type[Dataset]:
         """Import a data set's class."""
         from benchmark.data.dataset import Dataset

@@ -132,7 +132,7 @@ def _row(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "citation": method.get("citation"),
         "defaults": method.get("defaults"),
         "draws": method.get("draws", True),
-        "random_weights": _random(key["weights"], provenance),
+        "random_weights": random_weights(key["weights"], provenance),
         "weights": key["weights"],
         "assets": key["assets"],
         "provenance": provenance,
@@ -153,7 +153,7 @@ def _row(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     }
 
 
-def _random(weights: Iterable[Mapping[str, Any]], provenance: Mapping[str, Any]) -> bool:
+def random_weights(weights: Iterable[Mapping[str, Any]], provenance: Mapping[str, Any]) -> bool:
     """Tell whether a backbone, or one that an asset was taught by, is not pre-trained."""
     sources = [w["source"] for w in weights]
     for asset in (provenance.get("assets") or {}).values():

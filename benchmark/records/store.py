@@ -1,7 +1,7 @@
 """One record per cell, raw scores beside it.
 
 ``<results>/<dataset>/<protocol>/<method>@<8 hex>/<category>-seed<k>.json`` is the record. Its score
-files are written first, under names that hold their digest, and the record, which cites the digests,
+files are written first, under names that hold their SHA-256, and the record, which cites these,
 is renamed into place last: whatever exists is whole, and a kill never pairs an old record with new
 scores.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import secrets
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,8 +29,12 @@ from benchmark.texts import path_component
 
 Array = npt.NDArray[Any]
 FORMAT = 1
+KEPT = (".detector.json", ".detector.safetensors")
+"""Endings of the files of a kept detector (:mod:`benchmark.records.kept`)."""
 _KEY = {"dataset", "source", "category", "method", "seed", "protocol", "geometry", "data"}
 """Parts of a record's key that every reader wants."""
+_NAME = re.compile(r".+-seed\d+\.json", re.DOTALL)
+"""Names of records; a kept detector's JSON has another."""
 
 
 def identity(parts: Mapping[str, Any]) -> str:
@@ -82,12 +87,13 @@ class CellPath:
             yield files.lock(file) != "taken"
 
     def sweep(self, keep: Sequence[str] = ()) -> None:
-        """Delete score files that no record cites: leftovers of kills and of redone cells.
+        """Delete files that no record cites: leftovers of kills and of redone cells.
 
         Call it with the lock held.
         """
-        for path in self.folder.glob(f"{_escaped(self.stem)}.*"):
-            ours = path.name.endswith((".npz", ".maps.npy", ".part"))
+        stem = _escaped(self.stem)
+        for path in [*self.folder.glob(f"{stem}.*"), *self.folder.glob(f".{stem}.*.part")]:
+            ours = path.name.endswith((".npz", ".maps.npy", ".part", *KEPT))
             if ours and path.name not in keep:
                 path.unlink(missing_ok=True)
 
@@ -126,6 +132,8 @@ def read_all(results: Path) -> list[dict[str, Any]]:
     """
     out = []
     for path in sorted(results.rglob("*-seed*.json")):
+        if not _NAME.fullmatch(path.name):
+            continue
         if any(part.startswith(".") for part in path.relative_to(results).parts):
             continue
         try:
@@ -212,7 +220,7 @@ class Scores:
         return [group or name for group, name in zip(groups, self.ids, strict=True)]
 
     def write(self, cell: CellPath) -> dict[str, str]:
-        """Write the score file; returns its name and digest for the record."""
+        """Write the score file; returns its name and SHA-256 for the record."""
         return self.write_beside(cell.record)
 
     def write_beside(self, record: Path) -> dict[str, str]:
@@ -242,14 +250,14 @@ class Scores:
             **further,
         )
         data = buffer.getvalue()
-        digest = hashlib.sha256(data).hexdigest()
-        name = f"{record.stem}.{digest[:16]}.npz"
+        sha256 = hashlib.sha256(data).hexdigest()
+        name = f"{record.stem}.{sha256[:16]}.npz"
         files.replace(record.with_name(name), data)
-        return {"name": name, "sha256": digest}
+        return {"name": name, "sha256": sha256}
 
     @classmethod
     def read(cls, folder: Path, cited: Mapping[str, str]) -> Self:
-        """Read a score file that a record cites; its digest is checked."""
+        """Read a score file that a record cites; its SHA-256 is checked."""
         path = folder / cited["name"]
         try:
             data = path.read_bytes()
@@ -303,12 +311,12 @@ class MapWriter:
         self._append(np.ascontiguousarray(maps, "<f4").data)
 
     def finish(self) -> dict[str, str]:
-        """Rename to the final name; returns name and digest for the record."""
+        """Rename to the final name; returns name and SHA-256 for the record."""
         files.sync(self._file)
-        digest = self._hasher.hexdigest()
-        name = f"{self._cell.stem}.{digest[:16]}.maps.npy"
+        sha256 = self._hasher.hexdigest()
+        name = f"{self._cell.stem}.{sha256[:16]}.maps.npy"
         self._path.replace(self._cell.folder / name)
-        return {"name": name, "sha256": digest}
+        return {"name": name, "sha256": sha256}
 
     def _append(self, data: bytes | memoryview) -> None:
         self._hasher.update(data)

@@ -18,16 +18,16 @@ import numpy.typing as npt
 import torch
 
 from benchmark import machine
-from benchmark.data.batch import Batch
 from benchmark.data.dataset import Category
 from benchmark.data.loading import PREDICT_BATCH, Decoded, ImageSet
-from benchmark.detector.base import Detector, check_prediction
+from benchmark.detector.base import Detector
 from benchmark.detector.context import Context, Meters, seed_of
+from benchmark.detector.scored import Scored, scored
 from benchmark.errors import BenchError, DetectorError, StoreError
 from benchmark.features.cache import FrozenFeatures
-from benchmark.records import store
+from benchmark.records import kept, store
 from benchmark.records.measure import measure
-from benchmark.runner import cost
+from benchmark.runner import cost, keep
 from benchmark.runner.plan import Cell
 
 Array = npt.NDArray[Any]
@@ -79,18 +79,22 @@ def run_cell(cell: Cell, given: Inputs) -> dict[str, Any]:
     clock = cost.Clock(given.features, given.context)
     cell.path.sweep(keep=_standing(cell))
     detector = fit(cell, given, clock)
-    files = score(cell, detector, given, clock)
+    facts, state = detector.facts(), None
+    if cell.keep:
+        detector, state = keep.stored_and_restored(cell, detector)
+    files, peaks = score(cell, detector, given, clock)
     metrics, undefined, seconds = _measured(cell, given, files)
+    scale = keep.Scale.of(cell, files, peaks) if cell.keep else None
     for name in ("maps", "unlabelled_maps"):
         if (file := files.get(name)) and not given.keep_maps:
             (cell.path.folder / file["name"]).unlink()
             files[name] = None
-    record = {
+    record: dict[str, Any] = {
         "status": "ok",
         "key": cell.key,
         "settings": cell.method.recorded_settings(),
         "method": cell.method.description(),
-        "facts": detector.facts(),
+        "facts": facts,
         "provenance": {**cell.method.provenance, "images": given.counts, "files": given.found},
         "metrics": metrics,
         "undefined": undefined,
@@ -99,6 +103,9 @@ def run_cell(cell: Cell, given: Inputs) -> dict[str, Any]:
         "environment": _environment(given.context),
         "files": files,
     }
+    if state is not None and scale is not None:
+        info = keep.information(cell, detector, given, record, state, scale)
+        files |= {"detector": kept.write_info(cell.path, info), "state": state}
     store.write(cell.path.record, record)
     given.context.checkpoint.delete()
     cell.path.sweep(keep=cited(record))
@@ -117,16 +124,19 @@ def fit(cell: Cell, given: Inputs, clock: cost.Clock) -> Detector:
 
 def score(
     cell: Cell, detector: Detector, given: Inputs, clock: cost.Clock
-) -> dict[str, dict[str, str] | None]:
-    """Score the held-out, the test and the unlabelled images into the cell's files; returns what
-    to cite."""
+) -> tuple[dict[str, dict[str, str] | None], Array]:
+    """Score the held-out, the test and the unlabelled images into the cell's files.
+
+    Returns:
+        What to cite, and the highest pixel (M,) of each held-out image's map, if there are maps.
+    """
     train, tests, context = given.images.train, given.images.test, given.context
     files: dict[str, dict[str, str] | None] = {}
     held_out = [
-        _scored(detector, batch, context, cell.title)
+        scored(detector, batch, context, cell.title)
         for batch in train.subset(given.held_out).batches(PREDICT_BATCH)
     ]
-    kept, kept_parts = _joined(held_out, cell.title)
+    known, known_parts = _joined(held_out, cell.title)
     scores, parts, files["maps"] = _with_maps(cell, detector, tests, context, clock.predicting)
     unlabelled = np.empty(0)
     if (secret := given.images.unlabelled) is not None:
@@ -139,16 +149,17 @@ def score(
         labels=np.array([s.label for s in samples], np.int8),
         defects=[s.defect for s in samples],
         scores=scores,
-        held_out=kept,
+        held_out=known,
         held_out_keys=[train.all_keys[i] for i in given.held_out],
         mask_keys=given.mask_keys,
         groups=[s.group for s in samples] if any(s.group for s in samples) else (),
         unlabelled_ids=[s.id for s in given.category.unlabelled],
         unlabelled=unlabelled,
         parts=parts,
-        held_out_parts={name: kept_parts.get(name, np.empty(0)) for name in parts},
+        held_out_parts={name: known_parts.get(name, np.empty(0)) for name in parts},
     )
-    return files | {"scores": stored.write(cell.path)}
+    peaks = [found.maps.max((1, 2)) for found in held_out if found.maps is not None]
+    return files | {"scores": stored.write(cell.path)}, np.concatenate([*peaks, np.empty(0)])
 
 
 def copy_cell(cell: Cell, record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -196,7 +207,7 @@ def write_failure(cell: Cell, error: BaseException, context: Context | None) -> 
 
 
 def cited(record: Mapping[str, Any] | None) -> list[str]:
-    """List the score files that a record cites."""
+    """List the files that a record cites."""
     files = (record or {}).get("files") or {}
     return [file["name"] for file in files.values() if file]
 
@@ -232,29 +243,7 @@ class _MapSink:
         return self._writer.finish() if self._writer is not None else None
 
 
-@dataclass(frozen=True)
-class _Scored:
-    """Scores and parts float64 (B,), maps float32 (B, H, W)."""
-
-    scores: Array
-    parts: Mapping[str, Array]
-    maps: Array | None
-
-
-def _scored(detector: Detector, batch: Batch, context: Context, owner: str) -> _Scored:
-    """Score a batch and check the result."""
-    with torch.no_grad():
-        prediction = detector.predict(batch, context)
-    prediction = check_prediction(prediction, batch, owner)
-    maps = prediction.maps if context.wants_maps else None
-    return _Scored(
-        prediction.scores.detach().double().cpu().numpy(),
-        {name: p.detach().double().cpu().numpy() for name, p in prediction.parts.items()},
-        None if maps is None else maps.detach().float().cpu().numpy(),
-    )
-
-
-def _joined(found: Sequence[_Scored], owner: str) -> tuple[Array, dict[str, Array]]:
+def _joined(found: Sequence[Scored], owner: str) -> tuple[Array, dict[str, Array]]:
     """Join the batches of a split: scores (N,), and parts by name."""
     if not found:
         return np.empty(0), {}
@@ -282,7 +271,7 @@ def _with_maps(
     with _MapSink(cell.path, len(images)) as sink:
         for batch in context.progress.track(images.batches(PREDICT_BATCH), "scoring", steps):
             with timed():
-                found = _scored(detector, batch, context, cell.title)
+                found = scored(detector, batch, context, cell.title)
             batches.append(replace(found, maps=None))
             if found.maps is not None:
                 sink.add(found.maps)

@@ -39,6 +39,7 @@ class RunConfig:
     name: str | None = None
     force: bool = False
     maps: bool = True
+    keep: bool = False
     threads: int = 0
 
     @classmethod

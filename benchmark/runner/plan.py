@@ -138,6 +138,7 @@ class Cell:
         path: where its files are.
         key: what its record must equal to count as this cell's; ``data`` is filled in when the
             category has been hashed.
+        keep: whether the fitted detector is to be kept.
     """
 
     method: MethodPlan
@@ -145,6 +146,7 @@ class Cell:
     seed: int
     path: store.CellPath
     key: dict[str, Any]
+    keep: bool = False
 
     @property
     def title(self) -> str:
@@ -217,7 +219,7 @@ class Plan:
             key["mask_threshold"] = self.config.mask_threshold
         if self.dataset.settings:
             key["source_settings"] = settings_of.as_json(self.dataset.settings)
-        return Cell(method, category, seed, path, key)
+        return Cell(method, category, seed, path, key, self.config.keep)
 
 
 def prepare(
@@ -291,7 +293,7 @@ def _method(plan: Plan, registry: Registry, asked: Asked) -> MethodPlan:
     settings = settings_of.resolve(cls, chosen, name)
     geometry = plan.protocol.geometry(type(plan.dataset), cls.paper)
     source = registry.source_of(name)
-    version = cls.version if source is None else f"{cls.version}+{source or 'unknown'}"
+    version = registry.version_of(name)
     method = MethodPlan(name, cls, settings, geometry, version, precision=config.precision)
     if source == "":
         method.reusable = False

@@ -100,7 +100,10 @@ def state_of(cell: Cell, record: dict[str, Any] | None) -> CellState:
         return "todo"
     if record.get("status") != "ok":
         return "failed"
-    return "done" if record.get("key") == cell.key else "differs"
+    if record.get("key") != cell.key:
+        return "differs"
+    # a finished record without the detector that is wanted: only another fit gives it
+    return "done" if not cell.keep or record["files"].get("detector") else "todo"
 
 
 def hashed(plan: Plan, name: str) -> tuple[Category, Keys]:
@@ -292,10 +295,12 @@ def _run(plan: Plan, cells: Sequence[Cell], loaded: LoadedCategory) -> Result:
 
 
 def _twin(cell: Cell, records: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """Find a finished record that differs from this cell's in its seed alone."""
+    """Find a finished record that differs from this cell's in its seed alone, with the detector
+    if that is wanted."""
     for record in records:
         key = record.get("key", {})
-        if record.get("status") == "ok" and {**key, "seed": cell.seed} == cell.key:
+        same = record.get("status") == "ok" and {**key, "seed": cell.seed} == cell.key
+        if same and (not cell.keep or record["files"].get("detector")):
             return record
     return None
 

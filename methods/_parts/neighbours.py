@@ -35,26 +35,35 @@ def nearest_squared(queries: Tensor, galleries: Iterable[Tensor]) -> Tensor:
         would wait for each other thousands of times an image.
     """
     device = queries.device
+    device = queries.device
     size = BLOCK if device.type == "cpu" else 1 << 15
     near = [gallery.to(device) for gallery in galleries]
-    extended = torch.cat([queries, queries.new_ones(len(queries), 1)], 1)
+    extended = torch.cat([queries, queries.new_ones(queries.shape[0], 1)], 1)
 
-    def least(rows: slice) -> Tensor:
-        best = queries.new_full((len(extended[rows]),), float("inf"))
+    def least(rows: Tensor) -> Tensor:
+        best = rows.new_full((rows.shape[0],), float("inf"))
         for gallery in near:
             for columns in blocks(len(gallery), size):
-                distances = extended[rows] @ gallery[columns].T
-                torch.minimum(best, distances.amin(1), out=best)
+                best = torch.minimum(best, (rows @ gallery[columns].T).amin(1))
         return best
 
-    cores = torch.get_num_threads() if device.type == "cpu" else 1
-    parts = blocks(len(queries), min(size, -(-len(queries) // cores)))
-    best = torch.cat(_each_on_a_core(least, parts, cores))
+    if torch.compiler.is_compiling():  # how many queries there are is left open
+        best = least(extended)
+    else:
+        cores = torch.get_num_threads() if device.type == "cpu" else 1
+        parts = torch.split(extended, max(1, min(size, -(-len(queries) // cores))))
+        best = torch.cat(_each_on_a_core(least, parts, cores))
     return (best + queries.square().sum(1)).clamp_(min=0)
 
 
+def pieces(rows: Tensor, size: int) -> list[Tensor]:
+    """Split rows into pieces of ``size``; in one while a graph is traced, which leaves open how many
+    rows there are."""
+    return [rows] if torch.compiler.is_compiling() else list(torch.split(rows, size))
+
+
 def _each_on_a_core(
-    work: Callable[[slice], Tensor], parts: Sequence[slice], cores: int
+    work: Callable[[Tensor], Tensor], parts: Sequence[Tensor], cores: int
 ) -> list[Tensor]:
     """Work on parts at the same time, each with a single thread of torch."""
     if min(cores, len(parts)) < 2:

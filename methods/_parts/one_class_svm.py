@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .neighbours import pieces
+
 
 def fit_support(rows: Tensor, nu: float, gamma: float = 1) -> tuple[Tensor, Tensor, list[float]]:
     """Fit scikit-learn's OneClassSVM with the Gaussian kernel exp(-g |x - y|²).
@@ -39,6 +41,6 @@ def outside(rows: Tensor, vectors: Tensor, weights: Tensor, kernel: list[float])
         .mul_(-g)
         .exp_()
         .mv(weights)
-        for part in torch.split(rows, 1024)
+        for part in pieces(rows, 1024)
     ]
     return offset - torch.cat(values)

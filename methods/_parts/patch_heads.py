@@ -112,7 +112,7 @@ class PatchHead(Detector):
         self.check_fitted()
         patches, grid = self._describe(batch, context)
         distances = self.distance(self._reduced(patches.flatten(0, 1)))
-        maps = smooth(upsample(distances.view(len(batch), *grid), batch.size), self.sigma)
+        maps = smooth(upsample(distances.view(-1, *grid), batch.size), self.sigma)
         return Prediction(maps.flatten(1).amax(1), maps)
 
     def facts(self) -> dict[str, Any]:

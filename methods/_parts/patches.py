@@ -47,12 +47,10 @@ def flattened(layers: Sequence[Tensor], width: int) -> Tensor:
     convolution per layer, and what is interpolated is their result.
     """
     size = layers[0].shape[2:]
-    out = layers[0].new_zeros(len(layers[0]), width, *size)
+    out = layers[0].new_zeros(layers[0].shape[0], width, *size)
     weights = _pooling(tuple(layer.shape[1] for layer in layers), width)
-    for layer, weight in zip(layers, weights, strict=True):
-        used = weight.flatten(1).any(1).nonzero().flatten()
-        part = slice(int(used[0]), int(used[-1]) + 1)
-        pooled = F.conv2d(layer, weight[part].to(layer.device), padding=1)
+    for layer, (part, weight) in zip(layers, weights, strict=True):
+        pooled = F.conv2d(layer, weight.to(layer.device), padding=1)
         out[:, part] += F.interpolate(pooled, size=size, mode="bilinear", align_corners=False)
     return out.flatten(2).mT.contiguous()
 
@@ -97,13 +95,17 @@ def top_mean(values: Tensor, share: float) -> Tensor:
 
 
 @lru_cache(maxsize=2)
-def _pooling(widths: tuple[int, ...], width: int) -> list[Tensor]:
-    """Compute the weights (width, C, 3, 3) of each layer's convolution in :func:`flattened`."""
+def _pooling(widths: tuple[int, ...], width: int) -> list[tuple[slice, Tensor]]:
+    """Compute each layer's convolution in :func:`flattened`: which of the ``width`` numbers it adds
+    to, and their weights (n, C, 3, 3)."""
     again = torch.split(_pooling_matrix(len(widths) * width, width), width, 1)
-    return [
-        (second @ _pooling_matrix(channels * 9, width)).view(width, channels, 3, 3)
-        for second, channels in zip(again, widths, strict=True)
-    ]
+    out = []
+    for second, channels in zip(again, widths, strict=True):
+        weight = (second @ _pooling_matrix(channels * 9, width)).view(width, channels, 3, 3)
+        used = weight.flatten(1).any(1).nonzero().flatten()
+        part = slice(int(used[0]), int(used[-1]) + 1)
+        out.append((part, weight[part]))
+    return out
 
 
 def _pooling_matrix(length: int, width: int) -> Tensor:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .._parts.neighbours import pieces
+
 WIDTH = 128
 """Channels of features and codes, as published."""
 ROWS = 1 << 14
@@ -41,7 +43,7 @@ class Quantiser(nn.Module):
             half = self.codes.square().sum(1) / 2
             found = [
                 torch.addmm(half, part.float(), self.codes.T, alpha=-1).argmin(1)
-                for part in torch.split(flat, ROWS)
+                for part in pieces(flat, ROWS)
             ]
         batch, _, height, width = features.shape
         return torch.cat(found).view(batch, height, width)

@@ -226,8 +226,8 @@ class GeneralVqVae(Asset):
         for name, counts in uses.items():
             facts |= {f"{k}_{name}": v for k, v in use(counts).items()}
         self._report(f"official, {path.name}", facts, shown, context)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-        facts |= {"origin": "official", "file": path.name, "file_sha256": digest}
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        facts |= {"origin": "official", "file": path.name, "file_sha256": sha256}
         return State({k: v.cpu() for k, v in model.state_dict().items()}, facts)
 
     def _report(

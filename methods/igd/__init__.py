@@ -203,7 +203,7 @@ class Igd(Detector):
     def predict(self, batch: Batch, context: Context) -> Prediction:
         self.check_fitted()
         self.models_.to(context.device).eval()
-        scales, count = list(self.inputs_), len(batch)
+        scales, count = list(self.inputs_), batch.pixels.shape[0]
         weights = image_weights(scales, published=self.published, xi=self.xi, beta=self.beta)
         pixels = padded(batch.pixels).to(context.device)
         size = (pixels.shape[2], pixels.shape[3])

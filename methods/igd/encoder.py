@@ -74,7 +74,7 @@ class IgdEncoder(Asset):
         if len(images) < 2:
             raise AssetError(f"igd-encoder: {len(images)} image; give at least 2 to learn from")
         teacher = context.backbone(self.backbone)
-        teacher.identity((POOLED,))  # says so when weights are missing
+        teacher.sha256((POOLED,))  # says so when weights are missing
         blank = torch.zeros(1, 3, self.teacher_side, self.teacher_side)
         width = teacher(blank, (POOLED,))[0].shape[1]
         with seeded(context, "encoder"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -14,6 +13,7 @@ from benchmark import Context
 
 from .._parts.distillation import ImageNetInput
 from .._parts.msssim import PIXEL_RANGE
+from .._parts.neighbours import pieces
 from .model import RHO, ScaleModel, reconstruction
 from .views import CHUNK, STRIDE, cut
 
@@ -104,11 +104,12 @@ def judged(
     windows = windows.reshape(-1, 3, *model.sides)  # (B · per_image, 3, h, w)
     # chunks of whole images, so that an image's result does not depend on its batch-mates
     size = max(1, CHUNK // per_image) * per_image
+    given = windows if features is None else features
     found = []
-    for start in range(0, len(windows), size):
-        part = windows[start : start + size].contiguous(memory_format=torch.channels_last)
+    for some, known in zip(pieces(windows, size), pieces(given, size), strict=True):
+        part = some.contiguous(memory_format=torch.channels_last)
         with context.autocast():
-            seen = model.body(part) if model.body else cast(Tensor, features)[start : start + size]
+            seen = model.body(part) if model.body else known
         codes = model.code(seen.float())
         with context.autocast():
             rebuilt = model.decoder(codes)

@@ -68,7 +68,7 @@ class UsTeacher(Asset):
 
     def build(self, images: Images, context: Context) -> State:
         pretrained = context.backbone(self.backbone)
-        pretrained.identity(pretrained.resolve((self.layer,)))  # says so when weights are missing
+        pretrained.sha256(pretrained.resolve((self.layer,)))  # says so when weights are missing
         width = self._described(
             torch.zeros(1, 3, max(self.fields), max(self.fields)), context
         ).shape[1]

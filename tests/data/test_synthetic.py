@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation
 
-from benchmark.data.dataset import digest
+from benchmark.data.dataset import content_key
 from benchmark.datasets import synthetic
 from benchmark.datasets.synthetic import Synthetic, draw
 from benchmark.errors import DataError
@@ -36,7 +36,7 @@ def test_declared_counts(cache: Path) -> None:
     assert category.has_masks and all(s.mask is None for s in category.test if not s.label)
     ids = [s.id for s in (*category.train, *category.test)]
     assert len(set(ids)) == len(ids)
-    keys = {digest(s.image) for s in (*category.train, *category.test)}
+    keys = {content_key(s.image) for s in (*category.train, *category.test)}
     assert len(keys) == len(ids)
 
 
@@ -89,14 +89,14 @@ def test_cache_is_written_once_and_read_back(cache: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(synthetic, "draw", lambda *_: pytest.fail("drawn again"))
     held = Synthetic().category("fabric")
     for old, new in zip(drawn.test, held.test, strict=True):
-        assert (old.id, digest(old.image)) == (new.id, digest(new.image))
+        assert (old.id, content_key(old.image)) == (new.id, content_key(new.image))
         if old.mask and new.mask:
             np.testing.assert_array_equal(old.mask.mask(), new.mask.mask())
 
 
 @pytest.mark.parametrize("damage", ["empty", "rubbish", "half", "a few bytes"])
 def test_a_damaged_cache_is_drawn_again(cache: Path, damage: str) -> None:
-    before = [digest(s.image) for s in Synthetic().category("fabric").test]
+    before = [content_key(s.image) for s in Synthetic().category("fabric").test]
     file = cache / "fabric.npz"
     whole = file.read_bytes()
     middle = len(whole) // 2
@@ -107,7 +107,7 @@ def test_a_damaged_cache_is_drawn_again(cache: Path, damage: str) -> None:
         "a few bytes": whole[:middle] + bytes(30) + whole[middle + 30 :],
     }
     file.write_bytes(damaged[damage])
-    assert [digest(s.image) for s in Synthetic().category("fabric").test] == before
+    assert [content_key(s.image) for s in Synthetic().category("fabric").test] == before
     assert len(file.read_bytes()) == len(whole)
 
 

@@ -1,0 +1,1 @@
+"""Using a kept detector: verdicts on new images, export with proof."""

@@ -1,0 +1,76 @@
+"""bench export: a graph with the record's numbers, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import benchmark as ib
+
+from .conftest import PLUGIN, Run
+
+pytest.importorskip("onnx", reason='pip install -e ".[onnx]"')
+pytest.importorskip("onnxruntime", reason='pip install -e ".[onnx]"')
+pytest.importorskip("onnxscript", reason='pip install -e ".[onnx]"')
+
+from benchmark.deploy.graph import ExportError, OnnxDetector
+
+Bench = Callable[..., tuple[int, str]]
+
+
+def test_a_graph_gives_the_scores_of_the_record_from_8_bit_images(
+    bench: Bench, run: Run, photos: Path, tmp_path: Path
+) -> None:
+    record, folder = run.kept("mean_colour").record, tmp_path / "exported"
+    given = ("--detector", record, "--data-root", run.data, "--plugin", PLUGIN)
+    status, text = bench("export", *given, "--out", folder)
+    assert status == 0 and "within the tolerance" in text, text
+    graph = ib.load_onnx(folder)
+    detector = ib.load_detector(record, plugin=[PLUGIN], device="cpu")
+    pixels = np.random.default_rng(0).integers(0, 255, (5, 48, 48, 3), np.uint8)
+    many, one = graph.predict(list(pixels)), graph.predict([pixels[0]])
+    assert many[0].score == pytest.approx(one[0].score, rel=1e-5)
+    want = [verdict.score for verdict in detector.predict(list(pixels))]
+    assert [verdict.score for verdict in many] == pytest.approx(want, rel=1e-4)
+    card = (folder / "card.md").read_text()
+    for told in ("uint8 (B, ", "B is any number", "never on defects", "## Licences", "Tolerance"):
+        assert told in card
+    out = tmp_path / "out"
+    status, text = bench("predict", photos, "--onnx", folder, "--out", out, "--no-pictures")
+    assert status == 1 and "1 failed" in text and "this graph's scores differed" in text
+
+
+def test_a_graph_with_other_numbers_is_refused(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = OnnxDetector.answer
+
+    def off(self: OnnxDetector, inputs: Any, keys: Any) -> Any:
+        found = answer(self, inputs, keys)
+        return replace(found, scores=found.scores * 1.01)
+
+    monkeypatch.setattr(OnnxDetector, "answer", off)
+    detector = ib.load_detector(run.kept("mean_colour").path, plugin=[PLUGIN], device="cpu")
+    with pytest.raises(ExportError, match="gives other numbers than the record"):
+        ib.export(detector, tmp_path, data_root=run.data)
+    assert not list(tmp_path.iterdir())
+
+
+def test_code_that_cannot_be_traced_is_refused_in_a_sentence(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector = ib.load_detector(run.kept("mean_colour").path, plugin=[PLUGIN], device="cpu")
+    predict = detector.detector.predict
+
+    def through_numpy(batch: ib.Batch, context: ib.Context) -> ib.Prediction:
+        batch.pixels.numpy()
+        return predict(batch, context)
+
+    monkeypatch.setattr(detector.detector, "predict", through_numpy)
+    with pytest.raises(ExportError, match="mean_colour cannot be exported"):
+        ib.export(detector, tmp_path, data_root=run.data)
