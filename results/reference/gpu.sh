@@ -58,7 +58,7 @@ few_files() { # a category of MVTec AD: links to the first files of each of its 
   while read -r folder; do
     place="$RESULTS/few/mvtec${folder#"$DATA/mvtec"}"
     mkdir -p "$place"
-    find "$folder" -maxdepth 1 -type f | sort | head -n 6 | xargs -r ln -sft "$place"
+    find "$folder" -maxdepth 1 -type f | sort | sed -n 1,6p | xargs -r ln -sft "$place"
   done < <(find "$DATA/mvtec/$1" -type d)
 }
 

@@ -97,7 +97,9 @@ class Unmasked(Dataset):
     def category(self, name: str) -> Category:
         rng = np.random.default_rng(0)
         samples = [
-            Sample(str(i), ArraySource(rng.integers(0, 255, (16, 16), np.uint8), str(i)), int(i > 2))
+            Sample(
+                str(i), ArraySource(rng.integers(0, 255, (16, 16), np.uint8), str(i)), int(i > 2)
+            )
             for i in range(4)
         ]
         return Category(name, samples[:2], samples[2:])

@@ -79,11 +79,16 @@ def run_command(
     ]
 
 
-def metrics(folder: Path) -> list[float]:
-    """The metrics of the one record below a folder."""
+def recorded(folder: Path) -> tuple[list[float], int]:
+    """Metrics and peak bytes of the one record below a folder.
+
+    A run resets the system's count of its peak when a cell begins, and the system may forget an
+    earlier one: the larger of both counts is the peak.
+    """
     (file,) = (p for p in folder.rglob("*-seed0.json"))
-    found = json.loads(file.read_text())["metrics"]
-    return [found[name] for name in METRICS if found[name] is not None]
+    record = json.loads(file.read_text())
+    found = [record["metrics"][name] for name in METRICS]
+    return [value for value in found if value is not None], record["cost"]["peak_bytes"] or 0
 
 
 def compared(
@@ -96,8 +101,10 @@ def compared(
         for side, python in enumerate((given.before, sys.executable)):
             with tempfile.TemporaryDirectory() as folder:
                 place = Path(folder)
-                costs[side].append(timed(run_command(python, given, method, backbone, data, place)))
-                values.append(metrics(place))
+                cost = timed(run_command(python, given, method, backbone, data, place))
+                found, peak = recorded(place)
+                costs[side].append(cost._replace(peak=max(cost.peak, peak)))
+                values.append(found)
     gap = max(abs(a - b) for found in values[1:] for a, b in zip(values[0], found, strict=True))
     old, new = map(median, costs)
     above = [cost.peak - base for cost, base in zip((old, new), imports, strict=True)]
