@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 DEMO = results/demo
+TESTS ?=
 
-.PHONY: demo test reference tables lint clean
+.PHONY: demo test test-lowest reference tables docs lint clean
 
 demo: $(VENV)/.installed-demo
 	$(BIN)/bench run --config docs/demo.yaml --results $(DEMO)
@@ -16,6 +17,17 @@ demo: $(VENV)/.installed-demo
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
+# The same with the lowest versions that pyproject.toml allows, in an environment of its own
+test-lowest:
+	$(PYTHON) -m venv $(VENV)-lowest
+	$(VENV)-lowest/bin/python -m pip install --quiet uv
+	$(VENV)-lowest/bin/uv pip compile --quiet --python $(VENV)-lowest/bin/python --resolution lowest-direct \
+		--extra test --extra demo pyproject.toml --output-file $(VENV)-lowest/requirements.txt
+	$(VENV)-lowest/bin/uv pip install --quiet --python $(VENV)-lowest/bin/python \
+		--requirement $(VENV)-lowest/requirements.txt
+	$(VENV)-lowest/bin/uv pip install --quiet --python $(VENV)-lowest/bin/python --no-deps --editable .
+	$(VENV)-lowest/bin/python -m pytest -q $(TESTS)
+
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
@@ -26,6 +38,11 @@ reference: $(VENV)/.installed
 # The papers' tables in docs/tables, from these records
 tables: $(VENV)/.installed
 	$(BIN)/python docs/tables/gallery.py
+	$(BIN)/python docs/scale.py
+
+# Pages of the Python interface, in site/; a warning is an error
+docs: $(VENV)/.installed-docs
+	$(BIN)/python docs/api.py site
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -40,5 +57,9 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --editable ".[test,demo]" --constraint constraints.txt
 	touch $@
 
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable ".[docs]" --constraint constraints.txt
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(DEMO) build *.egg-info
+	rm -rf $(VENV) $(VENV)-lowest $(DEMO) site build *.egg-info

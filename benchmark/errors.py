@@ -20,6 +20,22 @@ class SettingsError(BenchError):
     """A setting has an unknown name, a wrong type or a value that is not allowed."""
 
 
+class MissingPackageError(SettingsError):
+    """A package that only some runs need is not installed; an extra of this project brings it.
+
+    Args:
+        owner: what needs it, for instance ``method anomalib``.
+        extra: the name of the extra.
+        cause: what its import raised.
+    """
+
+    def __init__(self, owner: str, extra: str, cause: BaseException) -> None:
+        super().__init__(
+            f"{owner} needs the extra {extra!r}, which is not installed ({cause}); install it with "
+            f"pip install 'iad-bench[{extra}]', or pip install -e '.[{extra}]' in a checkout"
+        )
+
+
 class WeightsError(BenchError):
     """Pre-trained weights are missing, incomplete or unreadable."""
 

@@ -119,6 +119,45 @@ def at_most(further: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
+def process_space() -> str:
+    """Return what is the same for all processes that can see each other's numbers: the boot of the
+    machine and the numbering within it, of which a container has its own."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:  # macOS
+        return platform.node()
+
+
+def process_start(number: int) -> str | None:
+    """Return the start of a running process, which tells it from a later one with its number.
+
+    Returns:
+        The start, in the system's own words; empty where it is hidden from this user; None when
+        there is no such process, or it has ended and only waits to be noticed.
+    """
+    try:
+        # the name, in brackets, may hold anything; then the state, and the start as the 20th
+        words = (
+            Path(f"/proc/{number}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+        )
+        return None if words[0] in "ZX" else words[19]
+    except OSError:
+        pass
+    try:
+        os.kill(number, 0)  # sends nothing
+    except ProcessLookupError:
+        return None
+    except OSError:
+        return ""
+    command = ["ps", "-o", "stat=,lstart=", "-p", str(number)]
+    try:
+        found = subprocess.run(command, capture_output=True, timeout=10, check=False).stdout.split()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return None if found[:1] and found[0].startswith(b"Z") else b" ".join(found[1:]).decode()
+
+
 def _processor_limit(root: Path = Path("/")) -> float:
     """Return the cores' worth of time that control groups grant; all cores when none sets a
     limit."""

@@ -10,6 +10,7 @@ import inspect
 import re
 import types
 from collections.abc import Callable, Mapping
+from pathlib import PurePath
 from typing import Any, Literal, Union, get_args, get_origin
 
 import yaml
@@ -125,6 +126,8 @@ def _fit(value: Any, annotation: Any) -> tuple[bool, Any]:
             value = float(value)
         fine = isinstance(value, int | float) and not isinstance(value, bool)
         return fine, float(value) if fine else None
+    if annotation is str and isinstance(value, PurePath):  # a path is a text, from Python
+        return True, str(value)
     if annotation is int:
         return isinstance(value, int) and not isinstance(value, bool), value
     return isinstance(annotation, type) and isinstance(value, annotation), value

@@ -81,7 +81,7 @@ class CnnDict(Detector):
             )
 
     def needs(self) -> Sequence[FeatureSpec]:
-        return [FeatureSpec(self.backbone, (self.layer,))]
+        return [FeatureSpec(self.backbone, (self.layer,), read=False)]
 
     def fit(self, train: Images, context: Context) -> Self:
         count = self._cut(train.batch([0]).pixels).shape[0]

@@ -100,7 +100,7 @@ class Rad(Detector):
         descriptors, levels = self._describe(batch, context)
         similar = descriptors @ self.descriptors_.to(descriptors.device).T
         chosen = similar.topk(min(self.k, similar.shape[1]), dim=1).indices
-        maps = torch.zeros(len(batch), *batch.size, device=descriptors.device)
+        maps = torch.zeros(descriptors.shape[0], *batch.size, device=descriptors.device)
         for level, gallery in zip(levels, self.galleries_, strict=True):
             grid = torch.stack(
                 [

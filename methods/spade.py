@@ -108,7 +108,7 @@ class Spade(Detector):
         scores = (squared if self.squared else squared.sqrt()).mean(1)
         if not context.wants_maps:
             return Prediction(scores)
-        maps = torch.zeros(len(batch), *batch.size, device=descriptors.device)
+        maps = torch.zeros(descriptors.shape[0], *batch.size, device=descriptors.device)
         for level, centre, gallery in zip(pyramid, self.centres_, self.galleries_, strict=True):
             queries = level.flatten(2).mT - centre.to(level.device)
             nearest = torch.stack(
@@ -117,7 +117,7 @@ class Spade(Detector):
                     for q, found in zip(queries, neighbours, strict=True)
                 ]
             )
-            grid = nearest.sqrt().reshape(len(batch), *level.shape[2:])
+            grid = nearest.sqrt().reshape(-1, *level.shape[2:])
             maps += upsample(grid, batch.size) / len(pyramid)
         return Prediction(scores, smooth(maps, self.sigma))
 
@@ -131,14 +131,19 @@ class Spade(Detector):
             pyramid = [torch.cat(same, 1)]
         return descriptors, pyramid
 
-    def _retrieve(self, descriptors: Tensor) -> tuple[Tensor, list[list[int]]]:
+    def _retrieve(self, descriptors: Tensor) -> tuple[Tensor, Tensor | list[list[int]]]:
         """Find the K nearest training images: squared distances (B, K) to them, and which they
         are."""
         import faiss
 
+        count = min(self.k, len(self.descriptors_))
+        if torch.compiler.is_compiling():  # a graph cannot hold another library's search
+            gaps = (descriptors[:, None] - self.descriptors_.to(descriptors)).square().sum(2)
+            near = gaps.topk(count, largest=False)
+            return near.values, near.indices
         index = faiss.IndexFlatL2(self.descriptors_.shape[1])
         index.add(self.descriptors_.cpu().numpy())
-        found = index.search(descriptors.cpu().numpy(), min(self.k, len(self.descriptors_)))
+        found = index.search(descriptors.cpu().numpy(), count)
         return torch.from_numpy(found[0]).clamp_(min=0), found[1].tolist()
 
 

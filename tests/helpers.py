@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -43,3 +43,9 @@ def save_after_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let trainings keep a checkpoint after each step, however short."""
     monkeypatch.setattr(training, "SAVE_SECONDS", 0.0)
     monkeypatch.setattr(training, "SAVE_SHARE", float("inf"))
+
+
+def flat(found: Any) -> dict[str, Any]:
+    """All numbers of ImageMetrics or PixelMetrics by name."""
+    fields = dict(vars(found))
+    return {**fields.pop("values"), **fields}

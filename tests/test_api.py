@@ -58,7 +58,7 @@ def toy_run(tmp_path: Path, toy: Path, monkeypatch: pytest.MonkeyPatch) -> dict[
 def test_a_run_by_names_gives_a_frame(toy_run: dict[str, Any]) -> None:
     results = ib.run("mean_colour", plugin=[str(PLUGIN)], **toy_run)
     assert results.ok and list(results.frame["category"]) == ["nut", "pin"]
-    assert (results.frame["image_auroc"] == 1).all() and "image AUROC" in str(results)
+    assert (results.frame["image_auroc"] == 1).all() and "image_auroc" in str(results)
     again = ib.run(["mean_colour"], plugin=[str(PLUGIN)], **toy_run)
     assert [cell.outcome for cell in again.cells] == ["kept", "kept"]
 
@@ -89,10 +89,10 @@ def test_a_class_counts_as_another_when_its_source_changes(
 def test_a_class_without_source_is_run_anew_and_that_is_said(
     toy_run: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def none(cls: type) -> str:
-        raise OSError("no source")
+    def nothing(*given: object) -> list[str]:
+        return []
 
-    monkeypatch.setattr("inspect.getsource", none)
+    monkeypatch.setattr("linecache.getlines", nothing)
     for _ in range(2):
         assert ib.run(Brightness, categories=["nut"], **toy_run).cells[0].outcome == "ok"
     assert "its source is not to be had" in capsys.readouterr().out
@@ -124,16 +124,43 @@ def test_metrics_of_arrays() -> None:
         ib.measure([0.1, 0.2], [0, 1], maps)
 
 
-def test_tables_comparisons_and_reports(toy_run: dict[str, Any], toy: Path) -> None:
+def test_every_view_takes_the_results_of_a_run(toy_run: dict[str, Any], toy: Path) -> None:
     given = {"plugin": [str(PLUGIN)], **toy_run}
+    assert ib.dry_run(["mean_colour"], **given)
     results = ib.run(["mean_colour", Brightness], **given)
-    runs = results.folder
-    assert "Brightness" in ib.table("summary", results=runs)
-    compared = ib.compare("mean_colour", "brightness", results=runs, data_root=toy)
+    assert "Brightness" in ib.table("summary", results=results)
+    compared = ib.compare("mean_colour", "brightness", results=results, data_root=toy)
     assert "A − B" in compared and "nut" in compared
-    page = ib.report(results=runs, data_root=toy)
-    assert page == runs / "report.html" and "Mean colour" in page.read_text("utf-8")
-    evaluated = ib.evaluate(runs, data_root=toy)
+    page = ib.report(results=results, data_root=toy)
+    assert page == results.folder / "report.html" and "Mean colour" in page.read_text("utf-8")
+    evaluated = ib.evaluate(results, data_root=toy)
     assert (evaluated.measured, evaluated.changed, evaluated.failed) == (4, 0, 0)
+    assert len(ib.load_results(results)) == 4
+    (picture,) = ib.plot("histograms", results=results, methods=["brightness"])
+    assert picture.is_relative_to(results.folder / "pictures") and picture.is_file()
+    assert ib.check_table("summary", results=results, data_root=toy).ok
+    scores = ib.scores(results, methods=["mean_colour"], categories=["nut"])
+    assert len(scores) == 8 and scores["label"].sum() == 4
+    assert ((scores["score"] > scores["threshold"]) == (scores["decision"] == 1)).all()
     with pytest.raises(SettingsError, match="name two runs"):
         ib.compare("mean_colour")
+    with pytest.raises(SettingsError, match="did you mean 'gallery'"):
+        ib.plot("galery", results=results)
+
+
+def test_methods_and_data_sets_are_checked_as_objects_and_by_name(toy: Path) -> None:
+    said: list[str] = []
+    assert ib.verify(Toy(toy), say=said.append).ok and said[0].startswith("Toy\n")
+    assert ib.verify("folder", data_root=toy, say=said.append).ok and str(toy) in said[-1]
+    kept = [outcome.found is None for outcome in ib.check(Brightness)]
+    assert len(kept) > 10 and all(kept)
+    assert "mean_colour" in ib.available("methods", plugin=[PLUGIN])
+    with pytest.raises(SettingsError, match="did you mean 'metrics'"):
+        ib.available("metric")  # type: ignore[arg-type]
+
+
+def test_public_names_are_there_and_only_the_command_line_sees_its_parser() -> None:
+    package = Path(ib.__file__).parent
+    assert all(getattr(ib, name) for name in ib._HOME)
+    files = [f for f in package.rglob("*.py") if f.parent.name != "cli"]
+    assert len(files) > 50 and not [f for f in files if "argparse" in f.read_text("utf-8")]

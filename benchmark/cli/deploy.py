@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
+import benchmark as ib
 from benchmark.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -27,11 +28,10 @@ def predict(given: Namespace) -> int:
         raise SettingsError(
             "predict: name images or folders of them, and --out DIR for the verdicts"
         )
-    from benchmark import api
     from benchmark.deploy.predict import summary
 
     judge = _judge(given)
-    outcome = api.predict(
+    outcome = ib.predict(
         judge,
         given.images,
         given.out,
@@ -46,22 +46,18 @@ def predict(given: Namespace) -> int:
 
 def export(given: Namespace) -> int:
     """Write a kept detector as an ONNX graph."""
-    from benchmark import api
-
     options = {"data_root": given.data_root, "plugin": given.plugin, "threads": given.threads}
-    print(api.export(_loaded(given, "cpu"), given.out, **options).text())
+    print(ib.export(_loaded(given, "cpu"), given.out, **options).text())
     return 0
 
 
 def _check(given: Namespace) -> int:
-    from benchmark import api
-
     if given.detector is None or given.images:
         raise SettingsError(
             "predict --check: give --detector, and no images: it takes the record's"
         )
     judge = _judge(given)
-    proof = api.prove(
+    proof = ib.prove(
         judge, data_root=given.data_root, plugin=given.plugin, batch_size=given.batch_size
     )
     print(f"{judge.kept.title}\n{proof.text()}\n{judge.closeness()}")
@@ -69,17 +65,13 @@ def _check(given: Namespace) -> int:
 
 
 def _judge(given: Namespace) -> Judge:
-    from benchmark import api
-
     if given.onnx is not None:
-        return api.load_onnx(given.onnx, threads=given.threads)
+        return ib.load_onnx(given.onnx, threads=given.threads)
     return _loaded(given, given.device)
 
 
 def _loaded(given: Namespace, device: str) -> LoadedDetector:
-    from benchmark import api
-
-    return api.load_detector(
+    return ib.load_detector(
         given.detector,
         dataset=given.dataset,
         category=given.category,

@@ -16,6 +16,7 @@ from benchmark.errors import BenchError, RecordWarning, in_words
 from benchmark.places import RESULTS, expanded
 from benchmark.texts import shown_name
 
+THRESHOLD = "how thresholds are set on held-out normal images: quantile:.95, max or mean+3sd"
 MASKS = "data sets of yours, for their masks"
 RUN_EXAMPLE = "example: bench run --methods spade padim --dataset mvtec --data-root ~/data"
 
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _supported() -> bool:
-    """Tell whether the system has the file locks of Linux and macOS; Windows has not."""
+    """Tell whether the system has the calls of Linux and macOS; Windows has not."""
     try:
         import fcntl  # noqa: F401
     except ImportError:
@@ -74,7 +75,7 @@ def _supported() -> bool:
 
 PATHS = (
     *("results", "data_root", "weights_dir", "assets_dir", "plugin", "config"),
-    *("check", "out", "into", "images", "runs", "detector", "onnx"),
+    *("check", "out", "into", "to", "images", "runs", "sources", "detector", "onnx"),
 )
 """Options whose values are paths, or may be."""
 
@@ -118,6 +119,10 @@ def parser() -> argparse.ArgumentParser:
     _report(commands.add_parser("report", help="all results as one HTML file"))
     _evaluate(commands.add_parser("evaluate", help="all metrics again from stored scores"))
     _scores(commands.add_parser("scores", help="per-image scores and decisions as CSV"))
+    _merge(commands.add_parser("merge", help="records of several folders in one"))
+    _export_results(
+        commands.add_parser("export-results", help="all records as one file, to hand on")
+    )
     _predict(commands.add_parser("predict", help="verdicts of a kept detector on new images"))
     _export(commands.add_parser("export", help="a kept detector as an ONNX graph, with proof"))
     _data(commands.add_parser("data", help="where a data set is, and whether it is whole"))
@@ -213,6 +218,15 @@ def _run(p: argparse.ArgumentParser) -> None:
         default=None,
         help="keep the fitted detectors beside their records, for bench predict and export",
     )
+    p.add_argument(
+        "--ray",
+        nargs="?",
+        const="local",
+        metavar="ADDRESS",
+        help="hand the categories to Ray: started here, or auto, or HOST:PORT of a cluster",
+    )
+    p.add_argument("--gpus-per-worker", type=float, metavar="N", help="with --ray; such as 0.5")
+    p.add_argument("--cpus-per-worker", type=int, metavar="N", help="with --ray")
 
 
 def _common_run(p: argparse.ArgumentParser) -> None:
@@ -275,6 +289,7 @@ def _table(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--common", action="store_true", help="average over the categories that all methods have"
     )
+    p.add_argument("--threshold", metavar="RULE", help=f"{THRESHOLD} (default: the record's)")
     p.add_argument(
         "--ensemble", action="store_true", help="also the mean scores over seeds, as detectors"
     )
@@ -329,14 +344,26 @@ def _report(p: argparse.ArgumentParser) -> None:
 
 def _evaluate(p: argparse.ArgumentParser) -> None:
     p.add_argument("--results", default=RESULTS, metavar="DIR")
+    p.add_argument("--threshold", metavar="RULE", help=f"{THRESHOLD} (default: quantile:.95)")
     p.add_argument("--data-root", metavar="DIR")
     p.add_argument("--plugin", action=Several, nargs="+", default=[], metavar="FILE.py")
 
 
 def _scores(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--threshold", metavar="RULE", help=f"{THRESHOLD} (default: the record's)")
     p.add_argument("--categories", action=Several, nargs="+", metavar="NAME")
     p.add_argument("--seeds", action=Several, nargs="+", type=int, metavar="N")
     _records(p)
+
+
+def _merge(p: argparse.ArgumentParser) -> None:
+    p.add_argument("sources", nargs="+", metavar="RESULTS", help="folders, or exported files")
+    p.add_argument("--into", required=True, metavar="DIR", help="new, or with records")
+
+
+def _export_results(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--to", required=True, metavar="FILE", help="FILE.parquet or FILE.json")
+    p.add_argument("--results", default=RESULTS, metavar="DIR")
 
 
 def _kept(p: argparse.ArgumentParser, *, required: bool) -> None:
@@ -402,7 +429,7 @@ def _data(p: argparse.ArgumentParser) -> None:
 def _new(p: argparse.ArgumentParser) -> None:
     p.add_argument("what", choices=["method"])
     p.add_argument("name", help="lower case with underscores, for instance my_method")
-    p.add_argument("--into", type=Path, default=None, metavar="DIR", help="default: here")
+    p.add_argument("--into", type=Path, default=Path(), metavar="DIR", help="default: here")
 
 
 def _check(p: argparse.ArgumentParser) -> None:

@@ -12,12 +12,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from benchmark.errors import DataError
+
+if TYPE_CHECKING:
+    from benchmark.data.masks import AnnotatedDefect
 
 Array = npt.NDArray[Any]
 
@@ -36,6 +39,14 @@ class ImageSource(Protocol):
 
     def mask(self) -> Array:
         """Decode a ground-truth mask: bool (H, W). Raises DataError, also for grey values."""
+
+
+@runtime_checkable
+class AnnotatedSource(ImageSource, Protocol):
+    """A mask that also knows its defects one by one."""
+
+    def regions(self) -> Sequence[AnnotatedDefect]:
+        """Read the defects, whose union is the mask. Raises DataError when unreadable."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +138,12 @@ class Category:
         is at least one. (A data set decides what a missing mask means: error or none at all.)"""
         defective = [sample for sample in self.test if sample.label]
         return bool(defective) and all(sample.mask is not None for sample in defective)
+
+    @property
+    def has_annotated_defects(self) -> bool:
+        """Whether every mask says which defects there are and how much of each must be found."""
+        masks = [sample.mask for sample in self.test if sample.label]
+        return bool(masks) and all(isinstance(mask, AnnotatedSource) for mask in masks)
 
 
 class Dataset(ABC):

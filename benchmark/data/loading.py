@@ -21,9 +21,10 @@ import numpy.typing as npt
 import torch
 
 from benchmark.data.batch import Batch
-from benchmark.data.dataset import Category, Sample, content_key
+from benchmark.data.dataset import AnnotatedSource, Category, Sample, content_key
 from benchmark.data.geometry import Geometry
 from benchmark.data.images import check_mask, in_parallel
+from benchmark.data.masks import AnnotatedDefect
 from benchmark.errors import DataError
 from benchmark.machine import memory
 
@@ -230,18 +231,25 @@ def decode_category(
 
 def load_masks(
     category: Category, geometry: Geometry, threads: int
-) -> Iterator[tuple[Sample, Array]]:
+) -> Iterator[tuple[Sample, Array, list[AnnotatedDefect]]]:
     """Test samples with their ground truth on the pixels that count, in order, bounded memory.
 
     Yields:
-        (sample, bool (h, w)); a good image's mask is empty. Raises DataError for a mask that does
-        not fit its image or holds grey values.
+        (sample, bool (h, w), annotated defects where the category has them one by one); a good
+        image's mask is empty. Raises DataError for a mask that does not fit its image or holds grey
+        values.
     """
+    annotated = category.has_annotated_defects
 
-    def one(sample: Sample) -> tuple[Sample, Array]:
+    def one(sample: Sample) -> tuple[Sample, Array, list[AnnotatedDefect]]:
         if sample.mask is None:
-            return sample, np.zeros((0, 0), bool)
-        return sample, geometry.mask(sample.mask.mask())
+            return sample, np.zeros((0, 0), bool), []
+        if annotated and isinstance(sample.mask, AnnotatedSource):
+            seen = [defect.seen(geometry.mask) for defect in sample.mask.regions()]
+            defects = [defect for defect in seen if defect is not None]
+            union = np.logical_or.reduce([d.mask for d in defects]) if defects else None
+            return sample, geometry.mask(sample.mask.mask()) if union is None else union, defects
+        return sample, geometry.mask(sample.mask.mask()), []
 
     yield from in_parallel(one, category.test, threads)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,18 @@ class AnnotatedDefect:
     mask: Array
     saturation: int
     defect: str
+
+    def seen(self, bring: Callable[[Array], Array]) -> AnnotatedDefect | None:
+        """Return the defect on the pixels that are measured; None where nothing of it is left.
+
+        Args:
+            bring: brings a mask to those pixels. The saturation keeps its share of the area.
+        """
+        mask = bring(self.mask)
+        left, all_of_it = int(mask.sum()), int(self.mask.sum())
+        if not left:
+            return None
+        return AnnotatedDefect(mask, max(1, self.saturation * left // all_of_it), self.defect)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmark.deploy.loaded import LoadedDetector
 from benchmark.errors import BenchError
-from benchmark.metrics.names import IMAGE_METRICS, PIXEL_METRICS
+from benchmark.metrics.names import METRICS
 from benchmark.plugins.registry import Registry
 from benchmark.records.frame import window
 from benchmark.records.kept import Kept
@@ -134,9 +134,7 @@ def _proof(info: Mapping[str, Any]) -> str:
 def _metrics(info: Mapping[str, Any]) -> str:
     metrics = info["metrics"]
     rows = [
-        f"| {name} | {metrics[name]:.4f} |"
-        for name in (*IMAGE_METRICS, *PIXEL_METRICS)
-        if metrics.get(name) is not None
+        f"| {name} | {metrics[name]:.4f} |" for name in METRICS if metrics.get(name) is not None
     ]
     return "| | |\n| --- | --- |\n" + "\n".join(rows) if rows else "None is defined."
 
@@ -173,7 +171,7 @@ def _licences(kept: Kept, loaded: LoadedDetector, plugin: Iterable[str | Path]) 
             said = "none, random"
         lines.append(
             f"- Weights of {entry['backbone']} (from {entry['source']}, hash {entry['sha256']}): "
-            f"{said}; ImageNet, on which such weights are trained, is for non-commercial research"
+            f"{said}; where they were trained on ImageNet: its images are for non-commercial research"
         )
     for name, sha256 in kept.key["assets"].items():
         lines.append(f"- {name} (hash {sha256}): built by its owner from images of theirs")

@@ -24,6 +24,9 @@ TOLERANCE = 1e-3
 """Scores and maps of a graph may differ from the record's by this share of their range over the test
 images; the ranks of images that are further apart than twice that are the same."""
 
+MOST_BYTES = 1_900_000_000
+"""Protocol buffers, which ONNX files are, end at 2 GiB."""
+
 
 @dataclass(frozen=True)
 class Exported:
@@ -73,6 +76,12 @@ def export(
         DataError, StoreError: the record or its test images are not found: no proof, no export.
     """
     kept = loaded.kept
+    size = kept.info["cost"]["stored_bytes"] + kept.info["cost"]["backbone_bytes"]
+    if size > MOST_BYTES:
+        raise ExportError(
+            f"{kept.title}: state and backbone take {size / 1e9:.1f} GB, and one ONNX file holds "
+            f"{MOST_BYTES / 1e9:.1f}; use a smaller backbone, fewer channels or a smaller coreset"
+        )
     given = tested(kept, data_root, plugin)
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -55,7 +55,8 @@ def write_map(anomaly_map: Array, limits: Limits, form: MapForm, path: Path) -> 
 def shares(values: Array, limits: Limits) -> Array:
     """Bring scores to [0, 1] between two limits; what lies outside, and NaN, goes to the ends."""
     low, high = limits
-    return np.nan_to_num(((values - low) / max(high - low, 1e-12)).clip(0, 1), nan=0.0)
+    out: Array = np.nan_to_num(((values - low) / max(high - low, 1e-12)).clip(0, 1), nan=0.0)
+    return out
 
 
 def picture(

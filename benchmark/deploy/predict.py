@@ -153,7 +153,7 @@ class _Writer:
     ) -> dict[str, Any]:
         if isinstance(found, BenchError) or isinstance(image, BenchError):
             return {"path": str(path), "error": str(found)}
-        row = {
+        row: dict[str, Any] = {
             "path": str(path),
             "score": found.score,
             "decision": found.decision,

@@ -7,13 +7,13 @@ import io
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmark.errors import StoreError
-from benchmark.records import files
+from benchmark.records import claims, files
 
 LINES, TABLE, ABOUT = "verdicts.jsonl", "verdicts.csv", "about.json"
 COLUMNS = ("path", "score", "decision", "margin", "milliseconds", "error")
@@ -46,17 +46,18 @@ class Rows:
         Raises:
             StoreError: another process writes there, or verdicts of something else lie there.
         """
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = (folder / ".lock").open("w")
-        except OSError as error:
-            raise StoreError(
-                f"{folder}: cannot be written ({error.strerror}); --out DIR"
-            ) from error
-        with lock:
-            if files.lock(lock) == "taken":
+        with ExitStack() as stack:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                claim = stack.enter_context(claims.claimed(path := folder / ".verdicts.claim"))
+            except OSError as error:
                 raise StoreError(
-                    f"{folder}: another bench predict writes there; wait, or --out DIR"
+                    f"{folder}: cannot be written ({error.strerror}); --out DIR"
+                ) from error
+            if claim is None:
+                raise StoreError(
+                    f"{folder}: another bench predict writes there ({claims.Owner.read(path)}); "
+                    "wait, or --out DIR"
                 )
             rows = cls(folder)
             if force:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
 from benchmark.plots.common import DEFECTIVE, GOOD, figure, headline, save
@@ -45,9 +46,8 @@ def write_sheet(kept: Kept, rows: Sequence[Mapping[str, Any]], folder: Path) -> 
     tallest = max(len(photo) / photo.shape[1] for photo in photos)
     side = WIDTH / columns - 2 * GAP
     made = figure(WIDTH, lines * (side * tallest + 2 * CAPTION) + 0.75)
-    engine = made.get_layout_engine()
-    if engine is not None:
-        engine.set(w_pad=GAP, h_pad=CAPTION, wspace=0, hspace=0)
+    engine = ConstrainedLayoutEngine(w_pad=GAP, h_pad=CAPTION, wspace=0, hspace=0)
+    made.set_layout_engine(engine)
     grid = made.subplots(lines, columns, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
@@ -67,13 +67,10 @@ def _tile(axes: Axes, row: Mapping[str, Any], photo: Any) -> None:
     margin = "" if row["margin"] is None else f" ({row['margin']:+.3g})"
     verdict = f"{(row['decision'] or '').upper()}  {row['score']:.4g}{margin}".strip()
     name = _shortened("/".join(Path(row["path"]).parts[-2:]))
-    for text, height, options in (
-        (name, 13, {"color": "black"}),
-        (verdict, 4, {"color": colour, "fontweight": "bold"}),
-    ):
-        written = axes.annotate(
-            text, (0, 1), (0, height), "axes fraction", "offset points", fontsize=7, **options
-        )
+    for text, height, ink, weight in ((name, 13, "black", "normal"), (verdict, 4, colour, "bold")):
+        place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
+        written = axes.annotate(text, (0, 1), (0, height), **place, fontsize=7)
+        written.set(color=ink, fontweight=weight)
         written.set_in_layout(False)  # room for it is in CAPTION; a long name takes none of a tile
 
 

@@ -103,6 +103,7 @@ class Context:
     Attributes:
         geometry: how the batches were made (part of a feature's identity).
         purpose: the material of all seeds: seed, data set, category, method.
+        groups: of the data set that the category belongs to, such as Textures (MVTec AD).
         device, precision: where and how to compute.
         wants_maps: whether anybody will look at maps; where not, a method whose scores do not come
             from its maps may return none.
@@ -116,6 +117,7 @@ class Context:
     _features: FrozenFeatures
     geometry: Geometry
     purpose: tuple[str, ...] = ("0",)
+    groups: tuple[str, ...] = ()
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     precision: Precision = "float32"
     wants_maps: bool = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from benchmark.detector.context import Checkpoint, Context
 from benchmark.errors import DetectorError
 
-FORMAT = 3
+FORMAT = 4
 """Of checkpoints; to be raised with what they hold."""
 CURVE_POINTS = 50
 """Of a loss curve at least, as long as there are as many steps; at most one per epoch otherwise."""
@@ -44,7 +44,8 @@ class Training:
     Args:
         context: lends seeds, progress, checkpoint and meters.
         module: everything that is trained.
-        optimiser: over its parameters.
+        optimiser: over its parameters, or one of several over some of them each.
+        others: the other ones.
         title: shown as progress; with the cell's seed it fixes the order.
         images, batch, epochs: how many of each.
         steps: ends earlier than the epochs do.
@@ -65,8 +66,10 @@ class Training:
         remedy: str,
         steps: int | None = None,
         curves: str = "",
+        others: Sequence[torch.optim.Optimizer] = (),
     ) -> None:
         self.context, self.module, self.optimiser = context, module, optimiser
+        self.optimisers = (optimiser, *others)
         self.title, self.images, self.batch, self.remedy = title, images, batch, remedy
         self.per_epoch = images // batch + (images % batch > 1) or 1
         self.epochs, self.curves = epochs, curves
@@ -123,9 +126,11 @@ class Training:
     def learn(self, loss: Tensor) -> None:
         """Take one optimisation step. Raises DetectorError, within 50 steps, for a loss not
         finite."""
-        self.optimiser.zero_grad(set_to_none=True)
+        for optimiser in self.optimisers:
+            optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            optimiser.step()
         self.note(loss=loss)
 
     def note(self, **losses: Tensor) -> None:
@@ -214,7 +219,7 @@ class Training:
                 "format": FORMAT,
                 "done": self.done,
                 "module": self.module.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
+                "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
                 "best": self.best,
                 "losses": self._losses,
                 "epoch": self._epoch,
@@ -225,7 +230,8 @@ class Training:
 
     def _resume(self, saved: dict[str, Any]) -> None:
         self.module.load_state_dict(saved["module"])
-        self.optimiser.load_state_dict(saved["optimiser"])
+        for optimiser, state in zip(self.optimisers, saved["optimisers"], strict=True):
+            optimiser.load_state_dict(state)
         self.done, self.best = saved["done"], saved["best"]
         if self.best:
             places = self.module.state_dict()

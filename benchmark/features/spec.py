@@ -25,6 +25,8 @@ class FeatureSpec:
             stay in [0, 1].
         rereads: whether ``fit`` reads the training images' features more than once, so that they
             are worth keeping.
+        read: whether the run passes its images through the network once for all methods; False for
+            a method that uses the network itself (``Context.backbone``) and reads no features.
     """
 
     backbone: str
@@ -32,3 +34,4 @@ class FeatureSpec:
     flips: bool = False
     normalise: bool = True
     rereads: bool = False
+    read: bool = True

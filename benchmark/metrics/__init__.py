@@ -13,10 +13,11 @@ harness around it. Importing this package costs NumPy and nothing else.
 
 from benchmark.metrics.breakdown import image_metrics_by_type, pixel_metrics_by_type
 from benchmark.metrics.curves import Curve, Curves
-from benchmark.metrics.image import ImageMetrics, image_metrics, normal_threshold
+from benchmark.metrics.image import ImageMetrics, image_metrics
 from benchmark.metrics.inputs import MetricInputError
 from benchmark.metrics.pixel import PixelMeter, PixelMetrics, pixel_metrics
 from benchmark.metrics.regions import Region, region_overlap
+from benchmark.metrics.threshold import normal_threshold
 
 __all__ = [
     "Curve",

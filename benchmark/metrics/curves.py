@@ -7,6 +7,7 @@ division.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,12 @@ class Ranking:
     overlap: Floats64
     anomalous: int
     normal: int
+
+    @cached_property
+    def best(self) -> int:
+        """Position of the score with the highest F1 and intersection over union: one threshold
+        attains both."""
+        return int(np.argmax(self.hits / (self.anomalous + self.alarms)))
 
 
 @dataclass(frozen=True)
@@ -71,12 +78,15 @@ def average_precision(r: Ranking) -> float:
     return float(np.sum(count * (r.hits / (r.hits + r.alarms))) / r.anomalous)
 
 
-def best_f1_and_iou(r: Ranking) -> tuple[float, float]:
-    """Find the highest F1 and intersection over union of any threshold; one threshold attains
-    both."""
-    best = int(np.argmax(r.hits / (r.anomalous + r.alarms)))
-    hits, alarms = int(r.hits[best]), int(r.alarms[best])
-    return 2 * hits / (hits + alarms + r.anomalous), hits / (r.anomalous + alarms)
+def best_f1(r: Ranking) -> float:
+    """Find the highest F1 of any threshold."""
+    hits, alarms = int(r.hits[r.best]), int(r.alarms[r.best])
+    return 2 * hits / (hits + alarms + r.anomalous)
+
+
+def best_iou(r: Ranking) -> float:
+    """Find the highest intersection over union of any threshold."""
+    return int(r.hits[r.best]) / (r.anomalous + int(r.alarms[r.best]))
 
 
 def overlap_area(r: Ranking, limit: float) -> float:

@@ -105,6 +105,19 @@ def as_floats(data: NDArray[Any], what: str) -> Floats:
     return data.astype(np.float64 if data.dtype.itemsize == 8 else np.float32, copy=False)
 
 
+def as_scores(data: Any, what: str) -> Floats:
+    """Turn scores of images into a flat array that sorts by value. Raises MetricInputError for
+    another shape or type, NaN and infinities."""
+    values = to_numpy(data)
+    if values.ndim != 1:
+        raise MetricInputError(f"{what} of shape {values.shape}; one score per image, (N,).")
+    if not len(values):
+        return np.zeros(0, dtype=np.float64)
+    values = as_floats(values, what)
+    refuse_non_finite(values, what)
+    return values
+
+
 def refuse_non_finite(scores: Floats, what: str) -> None:
     """Raise MetricInputError if any score is NaN or infinite."""
     # Minimum and maximum are NaN if any score is; reading twice is cheaper than a flag per score.

@@ -2,44 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmark.metrics.curves import Curves
+from benchmark.metrics.image import value_of
 from benchmark.metrics.inputs import Floats, blocks, to_numpy
-from benchmark.metrics.ranking import usable_threads
+from benchmark.metrics.names import measured
+from benchmark.metrics.ranking import Scores, usable_threads
+from benchmark.metrics.saturated import Defect
 from benchmark.metrics.store import ScoreStore
-from benchmark.metrics.tally import Tally
+from benchmark.metrics.tally import GOOD, Tally
 
 
 @dataclass(frozen=True)
 class PixelMetrics:
-    """Pixel-level results, fractions in 0..1; None where undefined or not asked for.
+    """Pixel-level results.
 
-    The first five pool the pixels of all images. pixel_auroc_per_image and pro_per_image are
-    means over those anomalous images whose own value is defined; pixel_auroc_anomalous pools the
-    pixels of the anomalous images only. These three are None too where `variants` is off.
+    Every pixel metric of ``bench list metrics`` is an attribute, a fraction in 0..1; None where
+    undefined or not asked for. Those over single images (per image, AUPIMO, over the anomalous
+    images alone) are means over the images whose own value is defined, and None where `variants`
+    is off; sPRO is there only where annotated defects were given.
+
+    Attributes:
+        of_images: one value per image, float64 (N,), of ``auroc``, ``pro`` and ``aupimo``; NaN
+            where undefined, as for an image without a marked pixel.
     """
 
-    pixel_auroc: float | None
-    pixel_ap: float | None
-    pro: float | None
-    pixel_f1_max: float | None
-    pixel_iou_max: float | None
-    pixel_auroc_per_image: float | None
-    pixel_auroc_anomalous: float | None
-    pro_per_image: float | None
+    values: Mapping[str, float | None]
     images: int
     anomalous_images: int
     regions: int
     anomalous_pixels: int
     normal_pixels: int
     fpr_limit: float
+    of_images: Mapping[str, NDArray[np.float64]] = field(default_factory=dict, compare=False)
     curves: Curves | None = None
+
+    def __getattr__(self, name: str) -> float | None:
+        return value_of(self, name)
 
 
 def pixel_metrics(
@@ -52,6 +59,9 @@ def pixel_metrics(
     overwrite: bool = False,
     ids: Sequence[str] | None = None,
     threads: int | None = None,
+    threshold: float | None = None,
+    types: Sequence[str] | None = None,
+    defects: Sequence[Sequence[Defect]] | None = None,
 ) -> PixelMetrics:
     """Compute all pixel-level metrics of one test set, exact, from one ranking.
 
@@ -61,7 +71,9 @@ def pixel_metrics(
     anomalous images. curves: also ROC, PR and PRO, at most 1000 points each. overwrite: maps may
     be sorted in place, which saves a copy of them where no compiled kernel counts (without numba,
     or float64). ids: N names for error messages. threads: at most as many work, None is one per
-    core; the results don't depend on it.
+    core; the results don't depend on it. threshold: for F1; a pixel is called anomalous strictly
+    above it. types and defects, for sPRO: N names of defect types, and per image its defects, each
+    with a mask (H, W) bool and the number of pixels at which it saturates.
 
     Scores are ranked by value, ties as one group, -0.0 as 0.0. AUROC and AP are scikit-learn's.
     PRO is the mean overlap of the 8-connected regions, integrated over the false positive rate
@@ -80,15 +92,30 @@ def pixel_metrics(
     """
     whole = _as_one(maps)
     expected = 0 if whole is None else whole.size
-    tally = Tally(fpr_limit, variants, curves, usable_threads(threads), expected)
-    pieces: dict[bool, list[Floats]] = {True: [], False: []}
-    for examined in tally.examine(blocks(maps, masks, ids)):
+    tally = Tally(fpr_limit, variants, curves, usable_threads(threads), expected, threshold)
+    pieces: dict[str, list[Floats]] = {}
+    for examined in tally.examine(blocks(maps, masks, ids), types, defects):
         if whole is None:
-            for scores, anomalous in zip(examined.maps, examined.anomalous, strict=True):
-                pieces[bool(anomalous)].append(scores.reshape(-1))
+            for scores, kind in zip(examined.maps, examined.kinds, strict=True):
+                pieces.setdefault(kind, []).append(scores.reshape(-1))
     if whole is not None:
-        pieces = _cut(whole, tally.is_anomalous) if variants else {True: [whole], False: []}
-    return PixelMetrics(**tally.measure(pieces[True], pieces[False], overwrite))
+        pieces = _cut(whole, tally.kinds) if variants or defects else {GOOD: [whole]}
+    return _metrics(tally, pieces, overwrite)
+
+
+def _metrics(
+    tally: Tally, pieces: Mapping[str, Sequence[Scores]], overwrite: bool = False
+) -> PixelMetrics:
+    """Apply every pixel metric of the table to what was counted."""
+    found, drawn = tally.measure(pieces, overwrite)
+    chosen = measured("pixel", defects=tally.has_defects)
+    return PixelMetrics(
+        {name: metric.function(found) for name, metric in chosen.items()},
+        **tally.counts,
+        fpr_limit=found.fpr_limit,
+        of_images=found.of_images,
+        curves=drawn,
+    )
 
 
 def _as_one(maps: Any) -> Floats | None:
@@ -101,14 +128,15 @@ def _as_one(maps: Any) -> Floats | None:
     return array.reshape(-1)
 
 
-def _cut(whole: Floats, is_anomalous: Sequence[bool]) -> dict[bool, list[Floats]]:
+def _cut(whole: Floats, kinds: Sequence[str]) -> dict[str, list[Floats]]:
     """Join neighbouring images of one kind into one piece."""
-    pixels = len(whole) // max(1, len(is_anomalous))
-    change = np.flatnonzero(np.diff(is_anomalous)) + 1
-    pieces: dict[bool, list[Floats]] = {True: [], False: []}
-    for begin, end in zip([0, *change], [*change, len(is_anomalous)], strict=True):
-        if end > begin:
-            pieces[is_anomalous[begin]].append(whole[begin * pixels : end * pixels])
+    pixels = len(whole) // max(1, len(kinds))
+    pieces: dict[str, list[Floats]] = {}
+    begin = 0
+    for kind, same in groupby(kinds):
+        end = begin + len(list(same))
+        pieces.setdefault(kind, []).append(whole[begin * pixels : end * pixels])
+        begin = end
     return pieces
 
 
@@ -137,27 +165,38 @@ class PixelMeter:
         threads: int | None = None,
         memory_limit: int = 1 << 30,
         spill_dir: Path | str | None = None,
+        threshold: float | None = None,
     ) -> None:
-        self._tally = Tally(fpr_limit, variants, curves, usable_threads(threads))
+        self._tally = Tally(
+            fpr_limit, variants, curves, usable_threads(threads), threshold=threshold
+        )
         self._store = ScoreStore(memory_limit, spill_dir)
 
-    def add(self, maps: Any, masks: Any, ids: str | Sequence[str] | None = None) -> None:
+    def add(
+        self,
+        maps: Any,
+        masks: Any,
+        ids: str | Sequence[str] | None = None,
+        types: Sequence[str] | None = None,
+        defects: Sequence[Sequence[Defect]] | None = None,
+    ) -> None:
         """Add one image (H, W) or a batch (B, H, W), or a list of images, with the masks.
 
-        ids: a name, or one per image, for error messages; by default the number of the image. A
-        batch with an error raises MetricInputError and leaves the meter as it was.
+        ids: a name, or one per image, for error messages; by default the number of the image.
+        types, defects: as in pixel_metrics, one per image. A batch with an error raises
+        MetricInputError and leaves the meter as it was.
         """
         if not isinstance(maps, list | tuple) and len(maps.shape) == 2:
             maps, masks = to_numpy(maps)[None], to_numpy(masks)[None]
         if ids is None:
-            ids = [str(len(self._tally.is_anomalous) + i) for i in range(len(maps))]
+            ids = [str(len(self._tally.kinds) + i) for i in range(len(maps))]
         elif isinstance(ids, str):
             ids = [ids]
-        for examined in self._tally.examine(blocks(maps, masks, ids)):
-            for scores, anomalous in zip(examined.maps, examined.anomalous, strict=True):
-                self._store.append(bool(anomalous), scores.reshape(-1))
+        for examined in self._tally.examine(blocks(maps, masks, ids), types, defects):
+            for scores, kind in zip(examined.maps, examined.kinds, strict=True):
+                self._store.append(kind, scores.reshape(-1))
 
     def result(self) -> PixelMetrics:
         """Return the metrics of all images so far; more may be added afterwards."""
-        found = self._tally.measure(self._store.pieces(True), self._store.pieces(False))
-        return PixelMetrics(**found)
+        kinds = set(self._tally.kinds)
+        return _metrics(self._tally, {kind: list(self._store.pieces(kind)) for kind in kinds})

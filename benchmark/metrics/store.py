@@ -22,20 +22,20 @@ class ScoreStore:
     def __init__(self, memory_limit: int, spill_dir: Path | str | None = None) -> None:
         self._limit = memory_limit
         self._dir = spill_dir
-        self._held: list[tuple[bool, Floats]] = []
+        self._held: list[tuple[str, Floats]] = []
         self._bytes = 0
         self._file: IO[bytes] | None = None
         self._lock = Lock()
-        self._spilled: list[tuple[bool, ScoresOnDisk]] = []
+        self._spilled: list[tuple[str, ScoresOnDisk]] = []
 
-    def append(self, key: bool, scores: Floats) -> None:
+    def append(self, key: str, scores: Floats) -> None:
         """Keep a copy of flat scores."""
         self._held.append((key, scores.copy()))
         self._bytes += scores.nbytes
         if self._bytes > self._limit:
             self._spill()
 
-    def pieces(self, key: bool) -> Iterator[Floats | ScoresOnDisk]:
+    def pieces(self, key: str) -> Iterator[Floats | ScoresOnDisk]:
         """Yield all scores under a key."""
         yield from (scores for owner, scores in self._spilled if owner == key)
         yield from (scores for owner, scores in self._held if owner == key)

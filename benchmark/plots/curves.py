@@ -120,9 +120,9 @@ def pixel_curves(stored: Stored, datasets: Datasets) -> Curves | None:
     category = datasets.scored(stored)
     if not category.has_masks:
         return None
-    meter = PixelMeter(curves=True)
+    meter = PixelMeter(variants=False, curves=True)
     threads = cores()
     pixels = measured_pixels(stored.scores, stored.maps, category, stored.geometry, threads)
-    for sample, window, mask in pixels:
-        meter.add(window, mask, ids=[sample.id])
+    for image in pixels:
+        meter.add(image.window, image.mask, ids=[image.sample.id])
     return meter.result().curves

@@ -12,7 +12,6 @@ import ast
 import hashlib
 import importlib
 import importlib.util
-import inspect
 import pkgutil
 import re
 import sys
@@ -27,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from benchmark import places
 from benchmark import settings as settings_of
 from benchmark.errors import SettingsError, unknown
+from benchmark.plugins.source import class_source
 
 if TYPE_CHECKING:
     from benchmark.data.dataset import Dataset
@@ -113,8 +113,8 @@ class Registry:
         if self.entry("method", name).origin != "given":
             return None
         try:
-            text = inspect.getsource(self.method(name)[0])
-        except (OSError, TypeError):
+            text = class_source(self.method(name)[0])
+        except OSError:
             return ""
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 

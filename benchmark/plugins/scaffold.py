@@ -77,8 +77,20 @@ def test_contract(outcome):
 '''
 
 
-def new_method(name: str, folder: Path) -> int:
-    """Write ``NAME.py`` and ``test_NAME.py`` into a folder; never over existing files."""
+def new_method(name: str, into: str | Path = ".") -> list[Path]:
+    """Write a method to start from, ``NAME.py``, and its test, ``test_NAME.py``.
+
+    Args:
+        name: lower case with underscores.
+        into: the folder.
+
+    Returns:
+        The two files.
+
+    Raises:
+        SettingsError: no name for a method, or a file of that name exists.
+    """
+    folder = Path(into)
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise SettingsError(
             f"method name {name!r}: use lower-case letters, digits and underscores, beginning with "
@@ -96,8 +108,4 @@ def new_method(name: str, folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     for path, text in files.items():
         path.write_text(text, encoding="utf-8")
-    method = folder / f"{name}.py"
-    print(f"wrote {' and '.join(str(path) for path in files)}")
-    print(f"check it: bench check {method}")
-    print(f"run it:   bench run --plugin {method} --methods {name} --weights random")
-    return 0
+    return list(files)

@@ -14,8 +14,8 @@ import numpy as np
 
 from benchmark.errors import BenchError
 from benchmark.metrics import image_metrics, normal_threshold
-from benchmark.metrics.names import IMAGE_METRICS, METRICS, PART
-from benchmark.records.names import extended
+from benchmark.metrics.names import METRICS, PART
+from benchmark.records.names import readable_name
 from benchmark.records.stored import Stored
 
 if TYPE_CHECKING:
@@ -51,7 +51,9 @@ def ensembles(rows: pd.DataFrame, size: int | None = None) -> pd.DataFrame:
         others = (c for c in row.index if c.startswith(PART) or c.endswith(("_seconds", "_bytes")))
         for column in (*METRICS, *others):
             row[column] = values.get(column, math.nan)
-        row["name"] = extended(row["name"], f"ensemble of {len(members)}")
+        said = (*row["said"], f"ensemble of {len(members)}")
+        row = pd.Series({**row, "said": said}, dtype="object")
+        row["name"] = readable_name(row)
         row["config"] = f"{row['config']}+ensemble{len(members)}"
         found.append(row)
     return pd.DataFrame(found, columns=rows.columns).astype(rows.dtypes.to_dict())
@@ -64,10 +66,10 @@ def _measured(members: Sequence[Stored]) -> dict[str, Any]:
     mean = np.mean([_by_id(s.ids, s.scores) for s in scores], axis=0)
     labels = _by_id(scores[0].ids, scores[0].labels).astype(bool)
     held_out = [_by_id(s.held_out_keys, s.held_out) for s in scores]
-    threshold = normal_threshold(np.mean(held_out, axis=0))
-    result = image_metrics(mean, labels, threshold=threshold)
-    values = {name: getattr(result, name) for name in IMAGE_METRICS}
-    return {name: math.nan if value is None else value for name, value in values.items()}
+    threshold = normal_threshold(np.mean(held_out, axis=0), members[0].rule)
+    groups = _by_id(scores[0].ids, scores[0].units) if scores[0].groups else None
+    result = image_metrics(mean, labels, threshold=threshold, groups=groups)
+    return {name: math.nan if value is None else value for name, value in result.values.items()}
 
 
 def _by_id(ids: Sequence[str], values: Any) -> Any:

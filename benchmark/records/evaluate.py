@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from benchmark.data.geometry import Geometry
 from benchmark.data.survey import with_threshold
 from benchmark.errors import DataError, OtherDataError, StoreError, sentence
 from benchmark.machine import cores
-from benchmark.metrics.names import PIXEL_METRICS
+from benchmark.metrics.names import METRICS
+from benchmark.metrics.threshold import DEFAULT, Rule
 from benchmark.places import RESULTS, expanded
-from benchmark.records import store
+from benchmark.records import claims, store
 from benchmark.records.measure import measure
 from benchmark.records.stored import Content, Datasets
 
@@ -29,10 +31,11 @@ class Evaluated:
 
 
 def evaluate(
-    results: str | Path = RESULTS,
+    results: str | PathLike[str] = RESULTS,
     *,
     data_root: str | Path | None = None,
     plugin: Iterable[str | Path] = (),
+    threshold: str | None = None,
 ) -> Evaluated:
     """Measure again what every finished record below a folder stored, and update the records.
 
@@ -43,7 +46,14 @@ def evaluate(
     Args:
         results: the folder.
         data_root, plugin: where the data sets are.
+        threshold: the rule that sets thresholds from the held-out normal images: ``quantile:F``,
+            ``max`` or ``mean+Nsd``; None is ``quantile:.95``. The records say which one it was.
+
+    Raises:
+        BenchError: no such folder or rule.
     """
+    rule = threshold or DEFAULT
+    Rule.parse(rule)
     folder = expanded(results)
     if not folder.is_dir():
         raise DataError(f"results folder {folder}: no such folder; check --results")
@@ -60,7 +70,7 @@ def evaluate(
                 masks = _only_masks(content, scores, record)
                 if not masks:
                     content.check(scores, key["data"])
-                changed += _again(path, record, scores, content, threads) or bool(masks)
+                changed += _again(path, record, scores, content, threads, rule) or bool(masks)
                 if masks:
                     console.say(
                         f"{path}: only masks have changed since it was run ({len(masks)} of "
@@ -95,11 +105,20 @@ def _only_masks(content: Content, scores: store.Scores, record: dict[str, Any]) 
 
 
 def _has_pixels(record: dict[str, Any]) -> bool:
-    return any(record["metrics"].get(name) is not None for name in PIXEL_METRICS)
+    return any(record["metrics"].get(name) is not None for name in _pixel_metrics())
+
+
+def _pixel_metrics() -> list[str]:
+    return [name for name, metric in METRICS.items() if metric.level == "pixel"]
 
 
 def _again(
-    path: Path, record: dict[str, Any], scores: store.Scores, content: Content, threads: int
+    path: Path,
+    record: dict[str, Any],
+    scores: store.Scores,
+    content: Content,
+    threads: int,
+    rule: str,
 ) -> bool:
     """Measure one record again; rewrites it when a number differs, or its masks.
 
@@ -110,11 +129,14 @@ def _again(
     maps = store.read_maps(path.parent, cited["maps"]) if cited.get("maps") else None
     geometry = Geometry.from_json(record["key"]["geometry"])
     category = with_threshold(content.in_order(scores), record["key"].get("mask_threshold"))
-    metrics, undefined = measure(scores, maps, category, geometry, threads)
+    metrics, undefined = measure(scores, maps, category, geometry, threads, rule)
     if maps is None:  # pixel metrics stay as they were measured before the maps were dropped
-        for name in PIXEL_METRICS:
-            metrics[name] = record["metrics"].get(name)
-            if metrics[name] is not None:
+        same_rule = record["metrics"].get("threshold_rule", DEFAULT) == rule
+        for name in (*_pixel_metrics(), "aupimo_of_images"):
+            if record["metrics"].get(name) is None:
+                continue
+            if same_rule or name not in METRICS or METRICS[name].needs != "threshold":
+                metrics[name] = record["metrics"][name]
                 undefined.pop(name, None)
     same = metrics == record["metrics"] and undefined == record["undefined"]
     new = {**record, "metrics": metrics, "undefined": undefined}
@@ -124,7 +146,10 @@ def _again(
         new["files"] = {**cited, "scores": now.write_beside(path)}
         new["key"] = {**record["key"], "data": content.keys.fingerprint}
     if new != record:
-        store.write(path, new)
-        if new["files"] != cited:
-            path.with_name(cited["scores"]["name"]).unlink(missing_ok=True)
+        with claims.claimed(claims.place(path.parent.parent, record["key"]["category"])) as claim:
+            if claim is None or store.read(path) != record:
+                raise StoreError(f"{path}: a run is working on it; evaluate again after it")
+            store.write(path, new)
+            if new["files"] != cited:
+                path.with_name(cited["scores"]["name"]).unlink(missing_ok=True)
     return not same

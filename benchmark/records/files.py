@@ -1,61 +1,81 @@
-"""Writing and locking as file systems allow it: network folders refuse some of it."""
+"""Writing as file systems allow it: network folders refuse some of it."""
 
 from __future__ import annotations
 
 import errno
 import os
 import secrets
+import shutil
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 from benchmark.errors import StoreError
 
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
-def check_writable(results: Path) -> str:
+def check_writable(results: Path) -> float:
     """Check that records can be written; done at the start of a run.
 
     Returns:
-        What to tell the user when the folder cannot lock, as some network folders; else nothing.
+        The time of now by the clock of the folder's file system.
 
     Raises:
         StoreError: it cannot be written.
     """
+    probe = results / f".{secrets.token_hex(4)}.part"
     try:
         results.mkdir(parents=True, exist_ok=True)
-        probe = results / f".{secrets.token_hex(4)}.part"
-        with probe.open("wb") as file:
-            state = lock(file)
+        probe.write_bytes(b"bench")
+        now = probe.stat().st_mtime
         probe.unlink()
     except OSError as error:
         raise StoreError(
             f"results folder {results} cannot be written ({error.strerror}); "
             "choose another with --results DIR"
         ) from error
-    if state != "refused":
-        return ""
-    return (
-        f"results folder {results} is on a file system without locks: it must have one writer, so "
-        "do not start a second run on it before this one has ended"
-    )
+    return now
 
 
-def lock(file: IO[Any]) -> Literal["held", "taken", "refused"]:
-    """Lock an open file until it is closed.
+def create(path: Path, data: bytes) -> float | None:
+    """Create a file that is not there yet, whole, as one step that one process alone succeeds in.
 
     Returns:
-        ``held``, ``taken`` by another process, or ``refused`` by the file system.
-    """
-    import fcntl  # here, so that records can be read where there is none
+        None when it was created; else, since it is there, the time of now by the clock of its file
+        system.
 
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return "taken"
+        temporary.write_bytes(data)
+        now = temporary.stat().st_mtime
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return now
+        except FileNotFoundError:  # swept away by the holder
+            return now
+        except OSError:  # no links here; readers may see it half written
+            with path.open("xb") as file:
+                file.write(data)
+        return None
+    except FileExistsError:
+        return now
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def link(source: Path, target: Path) -> None:
+    """Put one file under a second name; copy it where the file system has no links."""
+    if source == target:
+        return
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
     except OSError:
-        return "refused"
-    return "held"
+        shutil.copyfile(source, target)
 
 
 def sync(file: IO[Any]) -> None:

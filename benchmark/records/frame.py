@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.errors import StoreError
 from benchmark.metrics.names import METRICS, PART
+from benchmark.metrics.threshold import DEFAULT
 from benchmark.places import expanded
-from benchmark.records import store
-from benchmark.records.names import readable_names
+from benchmark.records.exchange import read_results
+from benchmark.records.names import readable_name, told_apart
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +35,7 @@ COLUMNS = (
     "method",
     "config",
     "name",
+    "said",
     "category",
     "seed",
     "status",
@@ -53,9 +55,11 @@ COLUMNS = (
     "weights",
     "assets",
     "provenance",
+    "undefined",
     "precision",
     "backbone_precision",
     "version",
+    "threshold_rule",
     "data",
     "device",
     "good_images",
@@ -65,41 +69,42 @@ COLUMNS = (
 )
 
 
-def load_results(results: str | Path | Sequence[str | Path] = "results/runs") -> pd.DataFrame:
+def load_results(
+    results: str | PathLike[str] | Sequence[str | PathLike[str]] = "results/runs",
+) -> pd.DataFrame:
     """Load records as a frame: one row per record, metrics and costs as columns.
 
     Columns: ``dataset``, ``protocol`` (the folder's name, such as ``paper-holdout0.1``), ``method``,
     ``config`` (method and hash), ``name`` (readable: the method and the settings that differ from
-    its defaults), ``category``, ``seed``, ``status`` (``ok`` or ``failed``), ``window`` (which pixels
+    its defaults), ``said`` (these settings, one text each), ``category``, ``seed``, ``status`` (``ok`` or ``failed``), ``window`` (which pixels
     are measured, in words), every metric of ``bench list metrics`` (fractions; NaN where undefined),
     ``image_auroc[<part>]`` for the parts of scores that a method names (IGD's four terms), the costs (seconds and bytes), ``settings``, ``title``, ``citation`` and ``defaults`` (what the
     method said when it ran; None in records that do not keep it), ``draws`` (whether a seed changes
-    anything), ``random_weights``, ``data`` (fingerprint), ``device``, ``good_images`` and
+    anything), ``random_weights``, ``threshold_rule`` (how the threshold was set), ``data`` (fingerprint), ``device``, ``good_images`` and
     ``defective_images`` (of the test split; NaN in records that do not count them), ``path`` and the
     rest of a record's key.
 
     Args:
-        results: one folder of records or several.
+        results: one folder of records or several; a file of :func:`benchmark.export_results` counts
+            as one.
 
     Raises:
-        StoreError: no such folder.
+        StoreError: no such folder or file, or a file that is none of ours.
     """
     import pandas as pd
 
-    folders = [results] if isinstance(results, str | Path) else list(results)
+    folders = [results] if isinstance(results, str | PathLike) else list(results)
     rows = []
     for folder in map(expanded, folders):
-        if not folder.is_dir():
-            raise StoreError(
-                f"results folder {folder}: no such folder; run something first (bench run), or name "
-                "the folder of its --results"
-            )
-        rows += [_row(record, folder) for record in store.read_all(folder)]
+        rows += [_row(record, folder) for record in read_results(folder)]
     parts = sorted({name for row in rows for name in row if name.startswith(PART)})
     frame = pd.DataFrame(rows, columns=[*COLUMNS, *METRICS, *parts, *COST])
     numbers = [*METRICS, *parts, *COST, "good_images", "defective_images"]
     frame = frame.astype(dict.fromkeys(numbers, "float64"))
-    frame["name"] = pd.Series(readable_names(rows), dtype="object")
+    for row, said in zip(rows, told_apart(rows), strict=True):
+        row["said"] = said
+    frame["said"] = pd.Series([row["said"] for row in rows], dtype="object")
+    frame["name"] = pd.Series([readable_name(row) for row in rows], dtype="object")
     return frame
 
 
@@ -136,11 +141,13 @@ def _row(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "weights": key["weights"],
         "assets": key["assets"],
         "provenance": provenance,
+        "undefined": record.get("undefined") or {},
         "precision": key["precision"],
         "backbone_precision": next(
             (w["precision"] for w in key["weights"] if "precision" in w), "float32"
         ),
         "version": key["version"],
+        "threshold_rule": metrics.get("threshold_rule", DEFAULT),
         "data": key["data"],
         "device": record.get("environment", {}).get("device"),
         "good_images": images.get("good"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -75,12 +76,19 @@ class Kept:
     @property
     def title(self) -> str:
         """Say which one it is, for messages."""
-        return f"{self.name}, {self.key['category']}, seed {self.key['seed']}"
+        return f"{self.name}, {self.key['category']}, seed {self.seed}"
 
     @property
     def record(self) -> Path:
         """Where its record lies, unless it was copied away from there."""
-        return self.path.with_name(f"{self.path.name.split('.', 1)[0]}.json")
+        stem = self.path.name.removesuffix(DETECTOR).rpartition(".")[0]
+        return self.path.with_name(f"{stem}.json")
+
+    @property
+    def seed(self) -> int:
+        """Of its record; a detector that draws nothing was fitted once for several."""
+        found = re.search(r"-seed(\d+)$", self.record.stem)
+        return int(found[1]) if found else int(self.key["seed"])
 
     def state(self) -> State:
         """Read what it has learned. Raises StoreError when the file is gone or another."""
@@ -184,8 +192,12 @@ def find(
             if str(named) in (name, kept.key["method"], kept.info["config"]):
                 found.append(kept)
     wanted = {"dataset": dataset, "category": category, "seed": seed}
-    left = [k for k in found if all(w is None or k.key[n] == w for n, w in wanted.items())]
-    if len(left) == 1:
+    left = [
+        kept
+        for kept in found
+        if all(w is None or {**kept.key, "seed": kept.seed}[n] == w for n, w in wanted.items())
+    ]
+    if len({kept.info["state"]["sha256"] for kept in left}) == 1:  # one fit for several seeds
         return left[0]
     if left:
         lines = "\n  ".join(_line(kept) for kept in left)
@@ -233,7 +245,7 @@ def _of_file(path: Path) -> Kept:
 def _line(kept: Kept) -> str:
     key = kept.key
     return (
-        f"{kept.name}  {key['dataset']} {key['category']} seed {key['seed']} "
+        f"{kept.name}  {key['dataset']} {key['category']} seed {kept.seed} "
         f"({kept.info['protocol']})  {kept.path}"
     )
 

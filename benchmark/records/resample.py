@@ -4,7 +4,8 @@ A resample draws as many good and as many defective images as there are, with re
 metrics are computed on every resample exactly. Pooled pixel metrics come from histograms of every
 image's scores: what a resample pools is then a weighted sum of histograms, and thousands of them cost
 a matrix product. Bins are quantiles, finer towards the highest scores, so that an interval is off by
-at most about 0.001; printed values never come from them.
+at most about 0.001; printed values never come from them. Values of single images stay as they are:
+AUPIMO's false positive rates are those of all good images.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmark.errors import SettingsError, StoreError, unknown
-from benchmark.metrics import image_metrics, normal_threshold, pixel_metrics
-from benchmark.metrics.groups import group_metrics
-from benchmark.metrics.names import GROUP_METRICS, IMAGE_METRICS, PIXEL_METRICS
+from benchmark.metrics import PixelMeter, normal_threshold
+from benchmark.metrics.counted import CountedPixels
+from benchmark.metrics.curves import Ranking
+from benchmark.metrics.names import METRICS
 from benchmark.metrics.regions import label_regions
+from benchmark.metrics.scored import ScoredImages
+from benchmark.metrics.tally import GOOD
 from benchmark.records.stored import Datasets, Stored
 
 Array = npt.NDArray[Any]
@@ -28,8 +32,6 @@ RESAMPLES = 2000
 CHUNK = 250
 """Resamples at a time: bounds the memory of their histograms."""
 BINS = 4096
-FPR_LIMIT = 0.3
-PER_IMAGE = ("pixel_auroc_per_image", "pro_per_image")
 
 
 @dataclass(frozen=True)
@@ -90,14 +92,29 @@ class Draws:
             np.add.at(table, (np.arange(len(part))[:, None], part), 1)
             yield table if self.groups is None else table[:, self.groups]
 
-    def samples(self) -> Iterator[tuple[Array, Array]]:
-        """Yield, for groups, per resample the positions of its images, and per image which draw it
+    def samples(self) -> Iterator[tuple[Array, Array | None]]:
+        """Yield per resample the positions of its images and, for groups, per image which draw it
         is of."""
-        assert self.groups is not None and self.drawn is not None
+        if self.groups is None or self.drawn is None:
+            yield from ((at, None) for at in np.concatenate([self.bad, self.good], axis=1))
+            return
         members = [np.flatnonzero(self.groups == i) for i in range(self.groups.max() + 1)]
         for row in self.drawn:
             parts = [members[group] for group in row]
             yield np.concatenate(parts), np.repeat(np.arange(len(row)), list(map(len, parts)))
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Parts of regions or annotated defects per bin.
+
+    Attributes:
+        share: of each one's overlap per bin, float32 (K, BINS); a row adds up to 1.
+        owner: image of each, (K,).
+    """
+
+    share: Array
+    owner: Array
 
 
 @dataclass(frozen=True)
@@ -106,16 +123,21 @@ class Histograms:
 
     Attributes:
         normal, anomalous: pixels per image and bin, float32 (N, BINS).
-        regions: share of each ground-truth region per bin, float32 (K, BINS).
-        owner: image of each region, (K,).
-        each: per image the metrics that are means over images; NaN where undefined.
+        regions: of the ground-truth regions.
+        of_images: per name one value per image (N,), NaN where undefined; as CountedPixels has it.
+        called: anomalous and normal pixels of each image above the threshold, (N, 2); None without
+            one.
+        kinds: per image its defect type, (N,), ``""`` for one without a marked pixel.
+        defects: of the annotated defects; None for a data set without.
     """
 
     normal: Array
     anomalous: Array
-    regions: Array
-    owner: Array
-    each: dict[str, Array]
+    regions: Shares
+    of_images: dict[str, Array]
+    called: Array | None = None
+    kinds: Array | None = None
+    defects: Shares | None = None
 
 
 def interval(
@@ -155,87 +177,100 @@ def _labels(ids: Sequence[str], labels: Array) -> Array:
 
 def _values(run: Stored, metric: str, draws: Draws, datasets: Datasets) -> Array:
     """Compute the metric on every resample, float64 (R,)."""
-    if metric in IMAGE_METRICS or metric in GROUP_METRICS:
-        scores = np.asarray(run.scores.scores)[np.argsort(run.scores.ids)]
-        return image_values(scores, metric, draws, normal_threshold(run.scores.held_out))
+    if metric not in METRICS:
+        raise SettingsError(unknown("metric", metric, METRICS))
+    if METRICS[metric].level == "image":
+        order = np.argsort(run.scores.ids)
+        scores, types = np.asarray(run.scores.scores)[order], np.asarray(run.scores.defects)[order]
+        threshold = normal_threshold(run.scores.held_out, run.rule)
+        return image_values(scores, metric, draws, threshold, types)
     found = histograms(run, datasets)
     chunks = [pixel_values(found, metric, w) for w in draws.weights(len(draws.labels))]
     return np.concatenate(chunks)
 
 
-def image_values(scores: Array, metric: str, draws: Draws, threshold: float | None) -> Array:
+def image_values(
+    scores: Array, metric: str, draws: Draws, threshold: float | None, types: Array | None = None
+) -> Array:
     """Compute an image metric on every resample, NaN where undefined.
 
     Args:
         scores: (N,), in the order of the draws' positions.
+        metric: one of the image metrics.
+        draws: the resamples.
+        threshold: for the metrics that need one.
+        types: (N,) defect types, for the metrics by type.
     """
-    if draws.groups is not None:
-        labels = draws.labels
-        values = [
-            getattr(group_metrics(scores[at], labels[at], draw), metric)
-            if metric in GROUP_METRICS
-            else getattr(image_metrics(scores[at], labels[at], threshold=threshold), metric)
-            for at, draw in draws.samples()
-        ]
-        return np.array([np.nan if value is None else value for value in values])
-    if metric in GROUP_METRICS:
+    needs, function = METRICS[metric].needs, METRICS[metric].function
+    if needs == "groups" and draws.groups is None:
         raise StoreError(f"{metric}: the data set's images do not come in groups")
-    bad, good = scores[draws.bad], scores[draws.good]  # (R, P), (R, N)
-    if metric == "image_auroc":
-        out = np.empty(len(bad))
-        for i, (p, n) in enumerate(zip(bad, np.sort(good, axis=1), strict=True)):
-            below = np.searchsorted(n, p, "left") + np.searchsorted(n, p, "right")
-            out[i] = below.mean() / (2 * len(n))
-        return out
-    labels = np.r_[np.ones(bad.shape[1], bool), np.zeros(good.shape[1], bool)]
-    both = np.concatenate([bad, good], axis=1)
-    found = [getattr(image_metrics(row, labels, threshold=threshold), metric) for row in both]
-    return np.array([np.nan if value is None else value for value in found])
+    values = [
+        function(
+            ScoredImages(
+                scores[at],
+                draws.labels[at],
+                threshold,
+                draw,
+                types[at] if needs == "defects" and types is not None else None,
+            )
+        )
+        for at, draw in draws.samples()
+    ]
+    return np.array([np.nan if value is None else value for value in values])
 
 
 def histograms(run: Stored, datasets: Datasets) -> Histograms:
     """Bin every image's pixels. Raises BenchError when maps or masks are missing."""
     from benchmark.machine import cores
-    from benchmark.records.measure import measured_pixels
+    from benchmark.records.measure import measured_pixels, pixel_threshold
 
     if run.maps is None:
         raise StoreError("its maps were not kept")
     category = datasets.scored(run)
     edges = _edges(run.maps)
-    threads = cores()
-    normal, anomalous, regions, owner = [], [], [], []
-    each: dict[str, list[float]] = {name: [] for name in PER_IMAGE}
+    threshold, _ = pixel_threshold(run.scores, run.rule)
+    meter = PixelMeter(threads=cores())
+    normal, anomalous, called, kinds = [], [], [], []
+    regions: list[tuple[int, Array]] = []
+    defects: list[tuple[int, Array]] = []
     place = np.argsort(np.argsort(run.scores.ids))  # of a test image among the sorted
-    pixels = measured_pixels(run.scores, run.maps, category, run.geometry, threads)
-    for i, (_, window, mask) in enumerate(pixels):
+    for i, image in enumerate(
+        measured_pixels(run.scores, run.maps, category, run.geometry, cores())
+    ):
+        meter.add(image.window, image.mask, ids=[image.sample.id])
         # ascending edges, and 0 for the highest bin
-        bins = BINS - 1 - np.searchsorted(edges, window.reshape(-1), "right")
-        flat = mask.reshape(-1)
-        normal.append(np.bincount(bins[~flat], minlength=BINS).astype(np.float32))
-        anomalous.append(np.bincount(bins[flat], minlength=BINS).astype(np.float32))
-        found = label_regions(mask[None])
+        bins = BINS - 1 - np.searchsorted(edges, image.window, "right")
+        normal.append(_binned(bins[~image.mask]))
+        anomalous.append(_binned(bins[image.mask]))
+        kinds.append(image.sample.defect if image.mask.any() else GOOD)
+        if threshold is not None:
+            above = image.window > np.float64(threshold)
+            hits = int(np.count_nonzero(above & image.mask))
+            called.append((hits, int(np.count_nonzero(above)) - hits))
+        found = label_regions(image.mask[None])
         for k, size in enumerate(found.sizes):
-            share = np.bincount(bins[flat][found.region == k], minlength=BINS) / size
-            regions.append(share.astype(np.float32))
-            owner.append(place[i])
-        one = pixel_metrics([window], [mask]) if mask.any() else None
-        for name, values in each.items():
-            value = getattr(one, name, None)
-            values.append(np.nan if value is None else value)
+            share = _binned(bins[image.mask][found.region == k]) / size
+            regions.append((place[i], share.astype(np.float32)))
+        for defect in image.defects:
+            hit = np.minimum(np.cumsum(_binned(bins[defect.mask])), defect.saturation)
+            share = np.diff(hit, prepend=0) / defect.saturation
+            defects.append((place[i], share.astype(np.float32)))
     if not regions:
         raise StoreError("no test image has a ground-truth mask")
     order = np.argsort(run.scores.ids)
     return Histograms(
-        np.stack(normal)[order],
-        np.stack(anomalous)[order],
-        np.stack(regions),
-        np.array(owner),
-        {name: np.array(values)[order] for name, values in each.items()},
+        np.stack(normal)[order].astype(np.float32),
+        np.stack(anomalous)[order].astype(np.float32),
+        _shares(regions),
+        {name: values[order] for name, values in meter.result().of_images.items()},
+        np.array(called, np.float64)[order] if called else None,
+        np.array(kinds)[order],
+        _shares(defects) if defects else None,
     )
 
 
 def pixel_values(found: Histograms, metric: str, weights: Array) -> Array:
-    """Compute a pixel metric on resamples.
+    """Compute a pixel metric on resamples, NaN where undefined.
 
     Args:
         found: of the test set.
@@ -245,37 +280,63 @@ def pixel_values(found: Histograms, metric: str, weights: Array) -> Array:
     Returns:
         float64 (R,).
     """
-    if metric in PER_IMAGE:
-        values = found.each[metric]
-        known = np.isfinite(values)
-        counts = weights[:, known].astype(np.float64)
-        means: Array = (counts @ values[known]) / counts.sum(1)
-        return means
-    if metric == "pixel_auroc_anomalous":
-        weights = weights * (found.anomalous.sum(1) > 0)
+    known = [name for name, one in METRICS.items() if one.level == "pixel"]
+    if metric not in known:
+        raise SettingsError(unknown("pixel metric with an interval", metric, known))
+    function = METRICS[metric].function
+    values = [function(counted) for counted in _resampled(found, weights)]
+    return np.array([np.nan if value is None else value for value in values])
+
+
+def _resampled(found: Histograms, weights: Array) -> Iterator[CountedPixels]:
+    """Yield what is counted on each resample."""
+    pooled = _rankings(found, weights, found.regions)
+    marked = weights * (found.anomalous.sum(1) > 0)
+    anomalous = _rankings(found, marked, found.regions)
+    types = {}
+    if found.defects is not None and found.kinds is not None:
+        for kind in sorted(set(found.kinds[found.defects.owner])):
+            own = weights * ((found.kinds == kind) | (found.kinds == GOOD))
+            types[kind] = _rankings(found, own, found.defects)
+    for i, row in enumerate(weights):
+        drawn = np.repeat(np.arange(len(row)), row.astype(np.int64))
+        called = None if found.called is None else row @ found.called
+        yield CountedPixels(
+            pooled[i],
+            anomalous[i],
+            {name: values[drawn] for name, values in found.of_images.items()},
+            {kind: ranking for kind, each in types.items() if (ranking := each[i]) is not None},
+            None if called is None else (int(called[0]), int(called[1])),
+        )
+
+
+def _rankings(found: Histograms, weights: Array, shares: Shares) -> list[Ranking | None]:
+    """Rank the pixels of each resample, those of a bin as equal; None without both classes."""
     fp = np.cumsum(weights @ found.normal, axis=1, dtype=np.float64)
     tp = np.cumsum(weights @ found.anomalous, axis=1, dtype=np.float64)
-    fpr, recall = fp / fp[:, -1:], tp / tp[:, -1:]
-    if metric in ("pixel_auroc", "pixel_auroc_anomalous"):
-        return _area(fpr, recall)
-    if metric == "pro":
-        drawn = weights[:, found.owner]
-        overlap = np.cumsum(drawn @ found.regions, axis=1, dtype=np.float64)
-        return _area_up_to(fpr, overlap / drawn.sum(1, keepdims=True), FPR_LIMIT)
-    if metric == "pixel_ap":
-        precision = tp / np.maximum(tp + fp, 1)
-        steps: Array = np.diff(recall, axis=1, prepend=0)
-        ap: Array = (steps * precision).sum(1)
-        return ap
-    misses = tp[:, -1:] - tp
-    iou = tp / (tp + fp + misses)
-    best: Array = iou.max(1)
-    if metric == "pixel_iou_max":
-        return best
-    if metric == "pixel_f1_max":
-        f1: Array = 2 * best / (1 + best)
-        return f1
-    raise SettingsError(unknown("pixel metric with an interval", metric, PIXEL_METRICS))
+    drawn = weights[:, shares.owner]
+    overlap = np.cumsum(drawn @ shares.share, axis=1, dtype=np.float64)
+    overlap /= np.maximum(drawn.sum(1, keepdims=True), 1)
+    return [_ranking(*row) for row in zip(fp, tp, overlap, strict=True)]
+
+
+def _ranking(fp: Array, tp: Array, overlap: Array) -> Ranking | None:
+    """Rank the pixels of one resample from its cumulative counts per bin, (BINS,) each."""
+    alarms, hits = np.rint(fp).astype(np.int64), np.rint(tp).astype(np.int64)
+    if not alarms[-1] or not hits[-1]:
+        return None
+    held = np.flatnonzero(np.diff(hits, prepend=0))  # bins with an anomalous pixel
+    above = np.concatenate([[0], alarms[:-1]])
+    total = int(hits[-1]), int(alarms[-1])
+    return Ranking(hits[held], above[held], alarms[held], overlap[held], *total)
+
+
+def _binned(bins: Array) -> Array:
+    return np.bincount(bins, minlength=BINS)
+
+
+def _shares(found: Sequence[tuple[int, Array]]) -> Shares:
+    return Shares(np.stack([share for _, share in found]), np.array([owner for owner, _ in found]))
 
 
 def _edges(maps: Array) -> Array:
@@ -287,20 +348,3 @@ def _edges(maps: Array) -> Array:
     shares = np.r_[np.linspace(0, 1, half), 1 - np.geomspace(1e-6, 0.3, BINS - 1 - half)]
     edges: Array = np.quantile(values, np.sort(shares))
     return edges
-
-
-def _area(x: Array, y: Array) -> Array:
-    """Sum the trapezoids under curves (R, B) from the origin."""
-    heights = y + np.concatenate([np.zeros((len(y), 1)), y[:, :-1]], axis=1)
-    area: Array = (np.diff(x, axis=1, prepend=0) * heights).sum(1) / 2
-    return area
-
-
-def _area_up_to(x: Array, y: Array, limit: float) -> Array:
-    """Measure the area as :func:`_area` does, but up to a limit of x, and divide by the limit."""
-    out = np.empty(len(x))
-    for i, (a, b) in enumerate(zip(x, y, strict=True)):
-        end = int(np.searchsorted(a, limit, "right"))
-        last = np.interp(limit, np.r_[0, a], np.r_[0, b])
-        out[i] = np.trapezoid(np.r_[0, b[:end], last], np.r_[0, a[:end], limit]) / limit
-    return out

@@ -72,7 +72,8 @@ def each_once(frame: pd.DataFrame) -> pd.DataFrame:
 
     cell = ["dataset", "protocol", "config", "category", "seed"]
     for _, copies in frame[frame.duplicated(cell, keep=False)].groupby(cell):
-        values = copies[list(METRICS)].fillna(-1.0).round(9)
+        # a metric that one of them lacks is newer than that record
+        values = copies[list(METRICS)].dropna(axis="columns").round(9)
         if len(values.drop_duplicates()) > 1 or copies["data"].nunique(dropna=False) > 1:
             raise StoreError(
                 "two records of one cell hold different results:\n  "

@@ -11,19 +11,20 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import re
 import secrets
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from benchmark.errors import RecordWarning, StoreError
+from benchmark.metrics.threshold import Normals
 from benchmark.records import files
 from benchmark.texts import path_component
 
@@ -33,7 +34,7 @@ KEPT = (".detector.json", ".detector.safetensors")
 """Endings of the files of a kept detector (:mod:`benchmark.records.kept`)."""
 _KEY = {"dataset", "source", "category", "method", "seed", "protocol", "geometry", "data"}
 """Parts of a record's key that every reader wants."""
-_NAME = re.compile(r".+-seed\d+\.json", re.DOTALL)
+_NAME = re.compile(r"[^.].*-seed\d+\.json", re.DOTALL)
 """Names of records; a kept detector's JSON has another."""
 
 
@@ -76,20 +77,10 @@ class CellPath:
         """Unfinished work of this cell on the data with this fingerprint."""
         return self.folder / f"{self.stem}.{data}.checkpoint"
 
-    @contextmanager
-    def lock(self) -> Iterator[bool]:
-        """Hold the cell; yields False when another process does. Released by any kind of death.
-
-        A folder that cannot lock (:func:`benchmark.records.files.check_writable` says so) yields True.
-        """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / f".{self.stem}.lock").open("w") as file:
-            yield files.lock(file) != "taken"
-
     def sweep(self, keep: Sequence[str] = ()) -> None:
         """Delete files that no record cites: leftovers of kills and of redone cells.
 
-        Call it with the lock held.
+        Call it with the category's claim held.
         """
         stem = _escaped(self.stem)
         for path in [*self.folder.glob(f"{stem}.*"), *self.folder.glob(f".{stem}.*.part")]:
@@ -113,38 +104,65 @@ def read(path: Path) -> dict[str, Any] | None:
         return None
     except (OSError, ValueError) as error:
         raise StoreError(f"{path}: not readable as a record ({error}); move it away") from error
+    try:
+        check(record)
+    except StoreError as error:
+        raise StoreError(f"{path}: {error}") from None
+    return dict(record)
+
+
+def check(record: Any) -> None:
+    """Check that something read is a record. Raises StoreError when it is not."""
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise StoreError(
-            f"{path}: is no record of format {FORMAT} (found "
+            f"is no record of format {FORMAT} (found "
             f"{record.get('format') if isinstance(record, dict) else type(record).__name__})"
         )
     key = record.get("key")
     if "status" not in record or not isinstance(key, dict) or not key.keys() >= _KEY:
-        raise StoreError(f"{path}: is no record of a cell (its status or its key is not whole)")
-    return record
+        raise StoreError("is no record of a cell (its status or its key is not whole)")
 
 
-def read_all(results: Path) -> list[dict[str, Any]]:
-    """Read every record below a results folder, sorted by path; each gets its ``path``.
+def place(dataset: str, protocol: str, config: str, name: str) -> PurePosixPath:
+    """Return the place of a record among results.
+
+    Args:
+        dataset, protocol, config, name: folders and file.
+
+    Raises:
+        StoreError: these are not the folders and the file of a record.
+    """
+    parts = (dataset, protocol, config, name)
+    # a path of someone else's making must not lead out of the results
+    if any("/" in p or p.startswith(".") or not p for p in parts) or not _NAME.fullmatch(name):
+        raise StoreError(f"{'/'.join(parts)} is no record's path")
+    return PurePosixPath(*parts)
+
+
+def read_all(results: Path) -> Iterator[dict[str, Any]]:
+    """Read every record below a results folder, by path; each gets its ``path``.
 
     Hidden files and folders are no records. Any other file with a record's name that is none is left
     out, with a :class:`benchmark.errors.RecordWarning` that names it.
     """
-    out = []
-    for path in sorted(results.rglob("*-seed*.json")):
-        if not _NAME.fullmatch(path.name):
-            continue
-        if any(part.startswith(".") for part in path.relative_to(results).parts):
-            continue
+    for path in sorted(_below(str(results)), key=lambda path: path.split(os.sep)):
         try:
-            record = read(path)
+            record = read(Path(path))
         except StoreError as error:
             warnings.warn(f"left out: {error}", RecordWarning, stacklevel=2)
             continue
         if record is not None:
-            record["path"] = str(path)
-            out.append(record)
-    return out
+            record["path"] = path
+            yield record
+
+
+def _below(folder: str) -> Iterator[str]:
+    """List the files with a record's name; many of them are listed faster as plain text."""
+    for top, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if _NAME.fullmatch(name):
+                yield os.path.join(top, name)
 
 
 def read_folder(folder: Path, category: str) -> Iterator[dict[str, Any]]:
@@ -160,9 +178,18 @@ def read_folder(folder: Path, category: str) -> Iterator[dict[str, Any]]:
 
 def write(path: Path, record: Mapping[str, Any]) -> None:
     """Write beside and rename: the record is whole or not there."""
-    text = json.dumps({"format": FORMAT, **record}, indent=2, sort_keys=True, allow_nan=False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    files.replace(path, (text + "\n").encode())
+    files.replace(path, _text(record))
+
+
+def digest(record: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a record's file, as :func:`write` writes it."""
+    return hashlib.sha256(_text(record)).hexdigest()
+
+
+def _text(record: Mapping[str, Any]) -> bytes:
+    text = json.dumps({"format": FORMAT, **record}, indent=2, sort_keys=True, allow_nan=False)
+    return (text + "\n").encode()
 
 
 def differing(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
@@ -195,6 +222,9 @@ class Scores:
         groups: per test image its group (a clip, a part); empty where images are independent.
         unlabelled_ids, unlabelled: ids and float64 (K,) scores of the test images whose labels the
             publisher keeps.
+        held_out_pixels: what is kept of the held-out normals' pixel scores (on the pixels that are
+            measured): the upper 5 %, count, mean and deviation; None without maps, and in files
+            from before they were kept.
         parts, held_out_parts: float64 (N,) and (M,) by name, the further scores of the test and of
             the held-out images that the method gave; empty where it gave none.
     """
@@ -212,6 +242,7 @@ class Scores:
     unlabelled: Array = field(default_factory=lambda: np.empty(0))
     parts: Mapping[str, Array] = field(default_factory=dict)
     held_out_parts: Mapping[str, Array] = field(default_factory=dict)
+    held_out_pixels: Normals | None = None
 
     @property
     def units(self) -> list[str]:
@@ -234,6 +265,10 @@ class Scores:
         if self.unlabelled_ids:
             further["unlabelled_ids"] = np.array(self.unlabelled_ids, str)
             further["unlabelled"] = self.unlabelled.astype(np.float64)
+        if (pixels := self.held_out_pixels) is not None:
+            further["held_out_pixels_top"] = pixels.top
+            kept = [pixels.count, pixels.mean, pixels.sd]
+            further["held_out_pixels"] = np.array(kept, np.float64)
         if self.parts:
             further["part_names"] = np.array(list(self.parts), str)
             for name, values in (("parts", self.parts), ("held_out_parts", self.held_out_parts)):
@@ -281,7 +316,13 @@ class Scores:
                 file["unlabelled"] if "unlabelled" in file.files else np.empty(0),
                 dict(zip(parts, file["parts"], strict=True)) if parts else {},
                 dict(zip(parts, file["held_out_parts"], strict=True)) if parts else {},
+                _pixels(file) if "held_out_pixels" in file.files else None,
             )
+
+
+def _pixels(file: Mapping[str, Array]) -> Normals:
+    count, mean, sd = file["held_out_pixels"].tolist()
+    return Normals(file["held_out_pixels_top"], int(count), mean, sd)
 
 
 class MapWriter:

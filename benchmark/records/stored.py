@@ -16,8 +16,10 @@ from benchmark.data.geometry import Geometry
 from benchmark.data.survey import with_threshold
 from benchmark.errors import OtherDataError, StoreError
 from benchmark.machine import cores
+from benchmark.metrics.threshold import DEFAULT
 from benchmark.plugins.registry import Registry
 from benchmark.records import store
+from benchmark.records.exchange import FORMS, rows_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,11 +34,20 @@ class Stored:
 
     Attributes:
         row: its row of the frame of :func:`benchmark.load_results`.
+        path: of the record.
+        folder: where its score files are; those of an exported record in the exported file's folder.
+        exported: file and path in it of an exported record; None for a record of a folder.
     """
 
     def __init__(self, row: pd.Series[Any]) -> None:
         self.row = row
         self.path = Path(row["path"])
+        self.folder = self.path.parent
+        self.exported: tuple[Path, str] | None = None
+        if (results := Path(row["results"])).suffix in FORMS and results.is_file():
+            place = self.path.relative_to(results)
+            self.folder = results.parent / place.parent
+            self.exported = results, place.as_posix()
 
     @property
     def title(self) -> str:
@@ -45,6 +56,9 @@ class Stored:
     @cached_property
     def record(self) -> Mapping[str, Any]:
         """The whole record."""
+        if self.exported:
+            file, path = self.exported
+            return rows_of(file)[path].record
         return store.read(self.path) or {}
 
     @property
@@ -58,19 +72,24 @@ class Stored:
         value = self.record.get("metrics", {}).get("threshold")
         return None if value is None else float(value)
 
+    @property
+    def rule(self) -> str:
+        """The rule that set it."""
+        return str(self.record.get("metrics", {}).get("threshold_rule", DEFAULT))
+
     @cached_property
     def scores(self) -> store.Scores:
         """Raises StoreError when the score file is gone or was never kept."""
         cited = self.files.get("scores")
         if not cited:
             raise StoreError(f"{self.path}: cites no score file (records can be kept without)")
-        return store.Scores.read(self.path.parent, cited)
+        return store.Scores.read(self.folder, cited)
 
     @cached_property
     def maps(self) -> Array | None:
         """Anomaly maps (N, H, W), memory-mapped; None when the method has none or none were kept."""
         cited = self.files.get("maps")
-        return store.read_maps(self.path.parent, cited) if cited else None
+        return store.read_maps(self.folder, cited) if cited else None
 
     @property
     def geometry(self) -> Geometry:

@@ -108,7 +108,7 @@ def page(frame: pd.DataFrame, datasets: Datasets | None) -> str:
         protocols=sorted(set(frame["protocol"])),
         names=sorted(set(frame["name"])),
         metrics=[m for m in METRICS if frame[m].notna().any()],
-        descriptions=METRICS,
+        descriptions={name: metric.text for name, metric in METRICS.items()},
         tables=tables,
         pictures=_pictures(frame, datasets, missing.append) if datasets else [],
         runs=_runs(frame),
@@ -153,8 +153,8 @@ def _lines(
         rows = part[part["name"] == name]
         table.append([over_seeds(rows, metric, over) for metric, over in columns])
     best = [
-        winners(column) if rankable(part, over) else [False] * len(names)
-        for column, (_, over) in zip(zip(*table, strict=True), columns, strict=True)
+        winners(column, metric) if rankable(part, over) else [False] * len(names)
+        for column, (metric, over) in zip(zip(*table, strict=True), columns, strict=True)
     ]
     return [
         Standing(

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -26,7 +23,9 @@ from benchmark.detector.scored import Scored, scored
 from benchmark.errors import BenchError, DetectorError, StoreError
 from benchmark.features.cache import FrozenFeatures
 from benchmark.records import kept, store
-from benchmark.records.measure import measure
+from benchmark.records.claims import Claim, ClaimLostError
+from benchmark.records.files import link
+from benchmark.records.measure import HeldOutPixels, measure
 from benchmark.runner import cost, keep
 from benchmark.runner.plan import Cell
 
@@ -70,11 +69,18 @@ class Inputs:
         return {"found": self.category.counts, "official": official}
 
 
-def run_cell(cell: Cell, given: Inputs) -> dict[str, Any]:
-    """Run a cell and write its record. The cell's lock is held by the caller.
+def run_cell(cell: Cell, given: Inputs, claim: Claim) -> dict[str, Any]:
+    """Run a cell and write its record.
+
+    Args:
+        cell, given: the cell and its inputs.
+        claim: of its category, held by the caller.
 
     Returns:
         The record as written.
+
+    Raises:
+        ClaimLostError: another process has taken the category over; nothing is written.
     """
     clock = cost.Clock(given.features, given.context)
     cell.path.sweep(keep=_standing(cell))
@@ -106,9 +112,8 @@ def run_cell(cell: Cell, given: Inputs) -> dict[str, Any]:
     if state is not None and scale is not None:
         info = keep.information(cell, detector, given, record, state, scale)
         files |= {"detector": kept.write_info(cell.path, info), "state": state}
-    store.write(cell.path.record, record)
+    _commit(cell, record, claim)
     given.context.checkpoint.delete()
-    cell.path.sweep(keep=cited(record))
     return record
 
 
@@ -132,10 +137,14 @@ def score(
     """
     train, tests, context = given.images.train, given.images.test, given.context
     files: dict[str, dict[str, str] | None] = {}
-    held_out = [
-        scored(detector, batch, context, cell.title)
-        for batch in train.subset(given.held_out).batches(PREDICT_BATCH)
-    ]
+    held_out, pixels = [], HeldOutPixels(cell.method.geometry, len(given.held_out))
+    peaks = [np.empty(0)]
+    for batch in train.subset(given.held_out).batches(PREDICT_BATCH):
+        one = scored(detector, batch, context, cell.title)
+        pixels.add(one.maps)
+        if one.maps is not None:
+            peaks.append(one.maps.max((1, 2)))
+        held_out.append(replace(one, maps=None))
     known, known_parts = _joined(held_out, cell.title)
     scores, parts, files["maps"] = _with_maps(cell, detector, tests, context, clock.predicting)
     unlabelled = np.empty(0)
@@ -157,25 +166,41 @@ def score(
         unlabelled=unlabelled,
         parts=parts,
         held_out_parts={name: known_parts.get(name, np.empty(0)) for name in parts},
+        held_out_pixels=pixels.normals(),
     )
-    peaks = [found.maps.max((1, 2)) for found in held_out if found.maps is not None]
-    return files | {"scores": stored.write(cell.path)}, np.concatenate([*peaks, np.empty(0)])
+    return files | {"scores": stored.write(cell.path)}, np.concatenate(peaks)
 
 
-def copy_cell(cell: Cell, record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Give a cell the record and files of another seed, for a detector that draws nothing."""
+def copy_cell(cell: Cell, record: Mapping[str, Any], claim: Claim) -> dict[str, Any]:
+    """Give a cell the record and files of another seed, for a detector that draws nothing.
+
+    Raises ClaimLostError as :func:`run_cell` does.
+    """
     files: dict[str, Any] = {}
+    theirs = replace(cell.path, seed=record["key"]["seed"]).stem
     for kind, file in record["files"].items():
         if file:
-            name = cell.path.stem + file["name"][file["name"].index(".") :]
-            _link(folder / file["name"], cell.path.folder / name)
+            name = cell.path.stem + file["name"].removeprefix(theirs)
+            link(cell.path.folder / file["name"], cell.path.folder / name)
         files[kind] = {**file, "name": name} if file else None
     facts = {**record["facts"], "fit_of_seed": record["key"]["seed"]}
     copy = {**record, "key": cell.key, "files": files, "facts": facts}
     copy.pop("path", None)
-    store.write(cell.path.record, copy)
-    cell.path.sweep(keep=cited(copy))
+    _commit(cell, copy, claim)
     return copy
+
+
+def _commit(cell: Cell, record: Mapping[str, Any], claim: Claim) -> None:
+    """Write the record that vouches for the cell's files, while the claim is held."""
+    claim.check()
+    store.write(cell.path.record, record)
+    try:
+        claim.check()
+    except ClaimLostError:  # in this very moment; its files may have been tidied away meanwhile
+        if not all((cell.path.folder / name).exists() for name in cited(record)):
+            cell.path.record.unlink(missing_ok=True)
+        raise
+    cell.path.sweep(keep=cited(record))
 
 
 def write_failure(cell: Cell, error: BaseException, context: Context | None) -> None:
@@ -288,17 +313,6 @@ def _measured(
     maps = store.read_maps(cell.path.folder, files["maps"]) if files["maps"] else None
     metrics, undefined = measure(stored, maps, given.category, cell.method.geometry, given.threads)
     return metrics, undefined, time.perf_counter() - start
-
-
-def _link(source: Path, target: Path) -> None:
-    """Put one file under a second name; copy it where the file system has no links."""
-    if source == target:
-        return
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def _environment(context: Context) -> dict[str, Any]:

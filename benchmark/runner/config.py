@@ -41,6 +41,9 @@ class RunConfig:
     maps: bool = True
     keep: bool = False
     threads: int = 0
+    ray: str | None = None
+    gpus_per_worker: float | None = None
+    cpus_per_worker: int | None = None
 
     @classmethod
     def build(cls, given: Mapping[str, Any], file: Path | None = None) -> RunConfig:
@@ -76,6 +79,13 @@ class RunConfig:
         if config.threads < 0:
             raise SettingsError(
                 f"threads {config.threads}: allowed are 1 and more; 0 for all cores"
+            )
+        if config.ray is None and (config.gpus_per_worker, config.cpus_per_worker) != (None, None):
+            raise SettingsError("workers are Ray's; add --ray, or leave --..-per-worker out")
+        if (config.gpus_per_worker or 0) < 0 or (config.cpus_per_worker or 1) < 1:
+            raise SettingsError(
+                f"a worker of {config.cpus_per_worker} cores and {config.gpus_per_worker} GPUs: "
+                "allowed are 1 core and more, 0 GPUs and more, such as 0.5"
             )
         if len(set(config.seeds)) != len(config.seeds) or not config.seeds:
             raise SettingsError(f"seeds {list(config.seeds)}: give at least one, each once")

@@ -76,7 +76,7 @@ class Clock:
 
     def _shared(self, detector: Detector, images: ImageSet) -> float:
         """Sum the backbone seconds that these images cost, whichever cell paid for them."""
-        names = {spec.backbone for spec in detector.needs()}
+        names = {spec.backbone for spec in detector.needs() if spec.read}
         geometry = self._context.geometry
         return sum(self._features.seconds(images.keys, geometry, name) for name in names)
 

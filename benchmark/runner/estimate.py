@@ -234,7 +234,8 @@ def _rehearsed(plan: Plan, cell: Cell, category: Category, keys: Keys) -> Estima
     if geometry in loaded.unusable:
         raise loaded.unusable[geometry]
     images = loaded.on(device, geometry)
-    for spec in union(cell.method.new().needs(), plan.features):
+    specs = [spec for spec in cell.method.new().needs() if spec.read]
+    for spec in union(specs, plan.features):
         extract(plan, spec, geometry, {"train": images.train, "test": images.test})
     before = (time.perf_counter() - start) / (len(few.train) + len(few.test)) * count
 

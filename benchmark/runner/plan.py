@@ -159,6 +159,7 @@ class Plan:
 
     Attributes:
         source, dataset: the data set's name, and the data set.
+        began: when it was made, by the clock of the results folder.
     """
 
     config: RunConfig
@@ -172,6 +173,7 @@ class Plan:
     results_dir: Path
     assets_dir: Path | None
     threads: int
+    began: float
 
     @property
     def label(self) -> str:
@@ -181,6 +183,12 @@ class Plan:
         """
         changed = [f"-{name}{value}" for name, value in sorted(self.dataset.settings.items())]
         return self.config.name or "".join([self.source, *changed])
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the data set and protocol among the results."""
+        label = path_component(self.label, "data set")
+        return self.results_dir / label / path_component(self.protocol.label, "protocol")
 
     def cells(self, category: str) -> list[Cell]:
         """List the cells of one category, those of one method side by side."""
@@ -255,9 +263,9 @@ def prepare(
         if shown_name(name) not in known:
             raise DataError(unknown(f"category of {source}", name, categories))
     results_dir = places.expanded(config.results)
-    if note := files.check_writable(results_dir):
-        console.say(note)
-    device = machine.choose_device(config.device)
+    began = files.check_writable(results_dir)
+    # with workers, theirs is another, and the memory of a GPU here is theirs, too
+    device = machine.choose_device("cpu" if config.ray else config.device)
     weights = WeightsFrom(places.weights_dir(config.weights_dir), config.weights)
     plan = Plan(
         config,
@@ -271,6 +279,7 @@ def prepare(
         results_dir,
         places.assets_dir(config.assets_dir),
         config.threads or machine.cores(),
+        began,
     )
     for method in dict.fromkeys(wanted):
         plan.methods.append(_method(plan, registry, method))

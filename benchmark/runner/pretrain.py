@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +29,7 @@ def pretrain(
     weights_dir: str | Path | None = None,
     weights: Literal["auto", "random"] = "auto",
     device: str = "auto",
-    plugins: Sequence[str | Path] = (),
+    plugin: Iterable[str | Path] = (),
     force: bool = False,
 ) -> tuple[Path, bool]:
     """Build an asset; goes on where a killed build stopped.
@@ -41,7 +41,7 @@ def pretrain(
         assets_dir, weights_dir: see :mod:`benchmark.places`.
         weights: ``random`` for backbones that are not pre-trained.
         device: as in ``bench run``.
-        plugins: files with further methods.
+        plugin: files with further methods.
         force: build it again.
 
     Returns:
@@ -51,7 +51,7 @@ def pretrain(
         AssetError: an unknown name, or no place to keep it.
         DataError: no images.
     """
-    known = Registry([Path(p) for p in plugins]).assets()
+    known = Registry([Path(p) for p in plugin]).assets()
     if name not in known:
         raise AssetError(unknown("asset", name, known))
     cls = known[name]

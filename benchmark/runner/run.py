@@ -1,13 +1,16 @@
 """The cells of a run, category by category.
 
 Pixels and features of a category are shared by all its cells and then forgotten. A cell that fails is
-recorded and never costs another; a finished cell is never touched again.
+recorded and never costs another; a finished cell is never touched again. Several processes may run
+the same on one folder: a category is claimed by one of them, and what others hold is gone over again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -28,7 +31,8 @@ from benchmark.detector.context import Checkpoint, Context, Meters
 from benchmark.errors import AssetError, SettingsError, StoreError, WeightsError, in_words, sentence
 from benchmark.features.cache import EXTRACT_BATCH, Place, union
 from benchmark.features.spec import FeatureSpec
-from benchmark.records import store
+from benchmark.records import claims, store
+from benchmark.records.claims import Claim, ClaimLostError
 from benchmark.runner.cell import Inputs, copy_cell, run_cell, write_failure
 from benchmark.runner.plan import Cell, MethodPlan, Plan
 from benchmark.runner.remarks import look_at, remarks
@@ -36,13 +40,17 @@ from benchmark.texts import path_component
 
 CellState = Literal["done", "todo", "failed", "differs"]
 
+POLL_SECONDS = 1.0
+"""How often a process that finds every category claimed looks again."""
+
 
 @dataclass
 class Result:
-    """The outcome of a cell: ``ok`` (in this run), ``kept`` (before), ``failed`` or ``busy``."""
+    """The outcome of a cell: ``ok`` (in this run), ``kept`` (before, or by another run) or
+    ``failed``."""
 
     cell: Cell
-    outcome: Literal["ok", "kept", "failed", "busy"]
+    outcome: Literal["ok", "kept", "failed"]
     record: dict[str, Any] | None = None
     message: str = ""
 
@@ -84,14 +92,54 @@ class LoadedCategory:
 
 def execute(plan: Plan) -> list[Result]:
     """Run every cell that is not done."""
-    torch.set_num_threads(plan.threads)
     plan.console.cells(len(plan.categories) * len(plan.methods) * len(plan.config.seeds))
-    results = [result for name in plan.categories for result in _category(plan, name)]
-    for result in [r for r in results if r.outcome == "busy"]:
-        record = store.read(result.cell.path.record)  # another run may have finished it meanwhile
-        if record is not None and state_of(result.cell, record) == "done":
-            result.outcome, result.record = "kept", record
-    return results
+    return list(results(plan))
+
+
+def results(plan: Plan) -> Iterator[Result]:
+    """Yield the results of all cells in the order in which they end.
+
+    A process begins with the first category that no other one holds; those that others held are gone
+    over again until all are done.
+    """
+    torch.set_num_threads(plan.threads)
+    left = {name: plan.cells(name) for name in plan.categories}
+    known: dict[str, claims.Owner] = {}
+    while left:
+        before = sum(map(len, left.values()))
+        for name in list(left):
+            for result in _unless_claimed(plan, name, left[name]):
+                left[name] = [cell for cell in left[name] if cell is not result.cell]
+                yield result
+            if not left[name]:
+                del left[name]
+        if left and sum(map(len, left.values())) == before:
+            _wait(plan, left, known)
+
+
+def _unless_claimed(plan: Plan, name: str, cells: Sequence[Cell]) -> Iterator[Result]:
+    """Yield the results of a category's cells, or nothing while another process has it."""
+    try:
+        path = claims.place(plan.folder, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with claims.claimed(path) as claim:
+            if claim is not None:
+                yield from _category(plan, name, cells, claim)
+    except ClaimLostError as error:  # what is left of it is gone over again
+        plan.console.say(str(error))
+    except (OSError, StoreError) as error:  # a name that no file can have, a folder gone
+        for cell in cells:
+            yield _failed(plan, cell, error)
+
+
+def _wait(plan: Plan, left: Iterable[str], known: dict[str, claims.Owner]) -> None:
+    """Wait a moment for those who hold what is left; says once whom."""
+    for name in left:
+        owner = claims.Owner.read(claims.place(plan.folder, name))
+        if owner is not None and known.get(name) != owner:
+            known[name] = owner
+            plan.console.say(f"waiting for {name}, on which {owner} works")
+    time.sleep(POLL_SECONDS)
 
 
 def state_of(cell: Cell, record: dict[str, Any] | None) -> CellState:
@@ -103,7 +151,7 @@ def state_of(cell: Cell, record: dict[str, Any] | None) -> CellState:
     if record.get("key") != cell.key:
         return "differs"
     # a finished record without the detector that is wanted: only another fit gives it
-    return "done" if not cell.keep or record["files"].get("detector") else "todo"
+    return "done" if not cell.keep or (record.get("files") or {}).get("detector") else "todo"
 
 
 def hashed(plan: Plan, name: str) -> tuple[Category, Keys]:
@@ -181,7 +229,7 @@ def keep_features(plan: Plan, cells: Sequence[Cell], loaded: LoadedCategory) -> 
 def _places(cell: Cell) -> list[tuple[Place, FeatureSpec]]:
     """List what a cell reads, and where that is kept."""
     geometry = str(cell.method.geometry)
-    specs = cell.method.new().needs()
+    specs = [spec for spec in cell.method.new().needs() if spec.read]
     return [(Place(geometry, spec.backbone, spec.normalise), spec) for spec in specs]
 
 
@@ -192,6 +240,7 @@ def inputs(plan: Plan, cell: Cell, loaded: LoadedCategory) -> Inputs:
         plan.features,
         method.geometry,
         (str(cell.seed), plan.source, cell.category, method.name),
+        tuple(name for name, of in plan.dataset.groups.items() if cell.category in of),
         device=plan.features.device,
         precision=plan.config.precision,
         wants_maps=loaded.category.has_masks or (plan.config.maps and not plan.dataset.small),
@@ -233,10 +282,10 @@ def _decoded(
     return images, errors
 
 
-def _category(plan: Plan, name: str) -> Iterator[Result]:
+def _category(plan: Plan, name: str, wanted: Sequence[Cell], claim: Claim) -> Iterator[Result]:
     """Yield the results of a category's cells, in the order in which they end."""
     cells = []
-    for cell in plan.cells(name):
+    for cell in wanted:
         if cell.method.error:
             yield _failed(plan, cell, cell.method.error)
         else:
@@ -261,16 +310,19 @@ def _category(plan: Plan, name: str) -> Iterator[Result]:
         for cell in todo:
             yield _failed(plan, cell, error)
         return
-    for i in range(len(todo)):
-        result = _run(plan, todo[i:], loaded)
-        if result.record and result.outcome == "ok":
-            loaded.records.append(result.record)
-        yield result
-    plan.features.clear()
+    try:
+        for i in range(len(todo)):
+            result = _run(plan, todo[i:], loaded, claim)
+            if result.record and result.outcome == "ok":
+                loaded.records.append(result.record)
+            yield result
+    finally:
+        plan.features.clear()
 
 
-def _run(plan: Plan, cells: Sequence[Cell], loaded: LoadedCategory) -> Result:
-    """Run the first of the cells left, unless another process has it or has just finished it."""
+def _run(plan: Plan, cells: Sequence[Cell], loaded: LoadedCategory, claim: Claim) -> Result:
+    """Run the first of the cells left. Raises ClaimLostError when another process has taken the
+    category over."""
     cell = cells[0]
     plan.console.start(cell.title)
     geometry = cell.method.geometry
@@ -278,18 +330,15 @@ def _run(plan: Plan, cells: Sequence[Cell], loaded: LoadedCategory) -> Result:
         return _failed(plan, cell, loaded.unusable[geometry])
     given = inputs(plan, cell, loaded)
     try:
-        with cell.path.lock() as mine:
-            if not mine:
-                message = "another run is working on it; run again when that has finished"
-                return _ended(plan, Result(cell, "busy", message=message))
-            if settled := _settled(plan, cell):  # finished by another run since the first look
-                return settled
-            anew = plan.config.force or not cell.method.reusable
-            earlier = [] if anew else store.read_folder(cell.path.folder, cell.category)
-            if not cell.method.draws and (twin := _twin(cell, [*loaded.records, *earlier])):
-                return _ended(plan, Result(cell, "ok", copy_cell(cell, twin, cell.path.folder)))
-            keep_features(plan, cells, loaded)
-            return _ended(plan, Result(cell, "ok", run_cell(cell, given)))
+        cell.path.folder.mkdir(parents=True, exist_ok=True)
+        anew = plan.config.force or not cell.method.reusable
+        earlier = [] if anew else store.read_folder(cell.path.folder, cell.category)
+        if not cell.method.draws and (twin := _twin(cell, [*loaded.records, *earlier])):
+            return _ended(plan, Result(cell, "ok", copy_cell(cell, twin, claim)))
+        keep_features(plan, cells, loaded)
+        return _ended(plan, Result(cell, "ok", run_cell(cell, given, claim)))
+    except ClaimLostError:
+        raise
     except Exception as error:  # whatever a method does, the other cells go on
         return _failed(plan, cell, error, given.context)
 
@@ -300,14 +349,16 @@ def _twin(cell: Cell, records: Sequence[dict[str, Any]]) -> dict[str, Any] | Non
     for record in records:
         key = record.get("key", {})
         same = record.get("status") == "ok" and {**key, "seed": cell.seed} == cell.key
-        if same and (not cell.keep or record["files"].get("detector")):
+        if same and (not cell.keep or (record.get("files") or {}).get("detector")):
             return record
     return None
 
 
 def _settled(plan: Plan, cell: Cell) -> Result | None:
-    """Return the result of a cell that needs no work: done before, or not ours to replace."""
-    if plan.config.force or not cell.method.reusable:
+    """Return the result of a cell that needs no work: done before, not ours to replace, or ended by
+    another process since this run began."""
+    since = _written_since(plan, cell.path.record)
+    if not cell.method.reusable or (plan.config.force and not since):
         return None
     try:
         record = store.read(cell.path.record)
@@ -316,6 +367,9 @@ def _settled(plan: Plan, cell: Cell) -> Result | None:
     state = state_of(cell, record)
     if state == "done":
         return _ended(plan, Result(cell, "kept", record))
+    if state == "failed" and since and record is not None:
+        message = f"{record['error']['message']} (in another process of this run)"
+        return _ended(plan, Result(cell, "failed", message=message))
     if state == "differs":
         assert record is not None
         parts = "; ".join(store.differing(record["key"], cell.key))
@@ -327,6 +381,14 @@ def _settled(plan: Plan, cell: Cell) -> Result | None:
             message += "; where only masks were corrected, bench evaluate measures it again"
         return _ended(plan, Result(cell, "failed", message=message))
     return None
+
+
+def _written_since(plan: Plan, record: Path) -> bool:
+    """Tell whether a record has been written since the run began; by another process, then."""
+    try:
+        return record.stat().st_mtime > plan.began
+    except OSError:
+        return False
 
 
 def _failed(plan: Plan, cell: Cell, error: BaseException, context: Context | None = None) -> Result:
@@ -342,7 +404,7 @@ def _failed(plan: Plan, cell: Cell, error: BaseException, context: Context | Non
 
 def _ended(plan: Plan, result: Result) -> Result:
     """Tell the console how a cell ended."""
-    words = {"ok": "done", "kept": "already done", "failed": "FAILED", "busy": "busy elsewhere"}
+    words = {"ok": "done", "kept": "already done", "failed": "FAILED"}
     text = f"{result.cell.title}: {words[result.outcome]}"
     if result.outcome == "ok" and result.record:
         shown = [("image AUROC", "image_auroc"), ("pixel AUROC", "pixel_auroc"), ("PRO", "pro")]

@@ -6,17 +6,9 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
+from benchmark.metrics.names import SHOWN
 from benchmark.runner.plan import Plan
 from benchmark.runner.run import Result
-
-SHOWN = (
-    ("image AUROC", "image_auroc"),
-    ("image AP", "image_ap"),
-    ("balanced acc.", "image_balanced_accuracy"),
-    ("pixel AUROC", "pixel_auroc"),
-    ("pixel AP", "pixel_ap"),
-    ("PRO", "pro"),
-)
 
 
 def summarise(plan: Plan, results: Sequence[Result]) -> str:
@@ -26,13 +18,13 @@ def summarise(plan: Plan, results: Sequence[Result]) -> str:
     for result in results:
         cell = result.cell
         metrics = (result.record or {}).get("metrics", {})
-        values = [metrics.get(name) for _, name in SHOWN]
+        values = [metrics.get(name) for name in SHOWN]
         rows.append(
             [cell.category, cell.method.name, cell.seed]
             + [("–" if v is None else f"{v:.3f}") for v in values]
             + ["" if result.outcome in ("ok", "kept") else result.outcome]
         )
-    head = ["category", "method", "seed", *(title for title, _ in SHOWN)]
+    head = ["category", "method", "seed", *SHOWN]
     align = ["left", "left", "right", *["right"] * len(SHOWN)]
     if any(row[-1] for row in rows):
         head, align = [*head, "state"], [*align, "left"]
@@ -43,7 +35,7 @@ def summarise(plan: Plan, results: Sequence[Result]) -> str:
         f"{name}: {reason}"
         for result in results
         for name, reason in ((result.record or {}).get("undefined") or {}).items()
-        if any(name == shown for _, shown in SHOWN)
+        if name in SHOWN
     }
     lines += [f"– {note}" for note in sorted(notes)]
     if any(w["source"] == "random" for m in plan.methods for w in m.weights):
@@ -51,7 +43,10 @@ def summarise(plan: Plan, results: Sequence[Result]) -> str:
             "RANDOM WEIGHTS: the backbones are not pre-trained; these numbers say nothing "
             "about the methods' published quality."
         )
-    failed = [r for r in results if r.outcome in ("failed", "busy")]
+    failed = [r for r in results if r.outcome == "failed"]
     lines += [f"{r.outcome}: {r.cell.title}: {r.message}" for r in failed]
-    lines.append(f"records and scores: {plan.results_dir / plan.label / plan.protocol.label}")
+    folder = plan.results_dir / plan.label / plan.protocol.label
+    lines.append(f"records and scores: {folder}")
+    if plan.config.keep and len(failed) < len(results):
+        lines.append(f"new images: bench predict IMAGES --detector {folder} --out DIR")
     return "\n".join(lines)

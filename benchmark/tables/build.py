@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from benchmark.errors import StoreError
@@ -164,7 +164,8 @@ class Builder:
             "run": f"{method.head} here" if view == "both" else method.head,
             "difference": f"{method.head} Δ",
         }[side]
-        line = Line(method, side, words(text, notes if side != "difference" else ()))
+        label = words(text, notes if side != "difference" else ())
+        line = Line(method, side, replace(label, tied=bool(method.name) and side != "published"))
         for slot in self.layout.slots:
             line.texts.append(
                 Text(tuple(Part(self._text(method, slot, m, side)) for m in slot.metrics))

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import BenchError, SettingsError, StoreError
-from benchmark.metrics.names import IMAGE_METRICS, METRICS
+from benchmark.metrics.names import METRICS
+from benchmark.records.exchange import edited
 from benchmark.records.stored import Datasets, Stored
 from benchmark.tables.build import MEASURED
 from benchmark.tables.render import form_of, render
@@ -106,6 +107,8 @@ def measured_again(frame: pd.DataFrame, datasets: Datasets, found: Findings) -> 
     for index, row in frame.iterrows():
         stored = Stored(row)
         where = f"{row['name']} {row['category']} seed {row['seed']}"
+        if stored.exported:
+            found.wrong += [f"record of {where}: {text}" for text in edited(*stored.exported)]
         try:
             values = measured(stored, datasets)
         except StoreError as error:
@@ -116,7 +119,10 @@ def measured_again(frame: pd.DataFrame, datasets: Datasets, found: Findings) -> 
             values = image_values(stored)
         if stored.files.get("maps") is None:
             found.unverified.append(f"{where}, pixel metrics: its maps were not kept")
+        kept = stored.record.get("metrics", {})
         for name, value in values.items():
+            if name not in kept:
+                continue  # a metric that is newer than the record
             old, new = row[name], math.nan if value is None else value
             if (math.isnan(old) and math.isnan(new)) or abs(old - new) <= TOLERANCE:
                 continue
@@ -127,12 +133,10 @@ def measured_again(frame: pd.DataFrame, datasets: Datasets, found: Findings) -> 
 
 def image_values(stored: Stored) -> dict[str, Any]:
     """Compute image metrics from the score file."""
-    from benchmark.metrics import image_metrics, normal_threshold
+    from benchmark.records.measure import of_images
 
-    scores = stored.scores
-    threshold = normal_threshold(scores.held_out)
-    result = image_metrics(scores.scores, scores.labels.astype(bool), threshold=threshold)
-    return {name: getattr(result, name) for name in IMAGE_METRICS}
+    values, _ = of_images(stored.scores, stored.rule)
+    return {name: value for name, value in values.items() if name in METRICS}
 
 
 def measured(stored: Stored, datasets: Datasets) -> dict[str, Any]:
@@ -141,7 +145,7 @@ def measured(stored: Stored, datasets: Datasets) -> dict[str, Any]:
     if stored.files.get("maps") is None:
         return image_values(stored)
     scores, maps = stored.scores, stored.maps
-    path = stored.path.parent / stored.files["maps"]["name"]
+    path = stored.folder / stored.files["maps"]["name"]
     with path.open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != stored.files["maps"]["sha256"]:
             raise StoreError(f"{path}: differs from what its record cites")
@@ -149,5 +153,5 @@ def measured(stored: Stored, datasets: Datasets) -> dict[str, Any]:
     from benchmark.machine import cores
     from benchmark.records.measure import measure
 
-    values, _ = measure(scores, maps, category, stored.geometry, cores())
+    values, _ = measure(scores, maps, category, stored.geometry, cores(), stored.rule)
     return {name: value for name, value in values.items() if name in METRICS}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +12,13 @@ import numpy as np
 
 from benchmark.errors import BenchError, SettingsError, StoreError, unknown
 from benchmark.metrics.names import METRICS
-from benchmark.records.names import extended
+from benchmark.records.exchange import is_results
+from benchmark.records.names import Labels, extended, short_names
 from benchmark.records.select import block_title, category_groups, choose, few_images
 from benchmark.records.stored import Datasets, Stored
 from benchmark.tables import TABLES
 from benchmark.tables.build import OTHER_HARDWARE, Builder
-from benchmark.tables.grid import DASH, Grid, Row, words
+from benchmark.tables.grid import DASH, Grid, Row, Text, words
 from benchmark.tables.layout import Layout, Method, Slot
 from benchmark.tables.live import Value, over_seeds
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 WILCOXON_FROM = 6
 """Below six pairs a two-sided signed-rank test cannot reach 5 %."""
 NOISE_FROM = 3
+HEADS = [[*map(words, ("Category", "Metric", "Published", "Here", "Seeds", "Verdict"))]]
 VERDICTS = (
     "Within 1 point: 0.01 as a fraction. Within noise: inside mean ± 2 standard deviations, from "
     f"{NOISE_FROM} seeds on."
@@ -38,12 +40,13 @@ def side(frame: pd.DataFrame | None, name: str) -> pd.DataFrame:
 
     Args:
         frame: the records that a name is looked for in; None when only folders are named.
-        name: of a method or configuration, or a results folder or a folder below one.
+        name: of a method or configuration, or a results folder, a folder below one, or an exported
+            file.
 
     Raises:
         StoreError: nothing of that name, or several configurations.
     """
-    if Path(name).is_dir():
+    if is_results(name):
         from benchmark.records.frame import load_results
 
         rows = choose(load_results(name))
@@ -89,7 +92,9 @@ def two_runs(
     if metric not in METRICS:
         raise SettingsError(unknown("metric", metric, METRICS))
     shared = _shared(a, b)
-    names = _told_apart(a.iloc[0], b.iloc[0])
+    both = pd.concat([a, b])
+    labels = short_names(both)
+    names = _told_apart(a.iloc[0], b.iloc[0], labels)
     notes: list[str] = []
     rows, differences = [], []
     for category in shared:
@@ -109,12 +114,15 @@ def two_runs(
     if len(differences) > 1:
         row = ("Average", DASH, DASH, _signed(float(np.mean(differences))), DASH)
         rows.append(Row(tuple(map(words, row)), "average"))
-    both = pd.concat([a, b])
     notes += [_wilcoxon(differences), *few_images(both[both["category"].isin(shared)])]
     notes.append(f"Interval: 95 % of {RESAMPLES} resamples of the test images, seeds averaged.")
-    head = [[words("Category"), *map(words, (*names, "A − B", "95 % interval"))]]
+    sides = [
+        replace(words(name), full=full)
+        for name, full in zip(names, _told_apart(a.iloc[0], b.iloc[0]), strict=True)
+    ]
+    head = [[words("Category"), *sides, words("A − B"), words("95 % interval")]]
     title = f"{metric}: {names[0]} against {names[1]}, {block_title(a.iloc[0])}"
-    return Grid(title, head, rows, notes)
+    return Grid(title, head, rows, notes, above=labels.shared, legend=labels.sentences())
 
 
 def _shared(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
@@ -145,13 +153,16 @@ def _shared(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
     return shared
 
 
-def _told_apart(a: pd.Series[Any], b: pd.Series[Any]) -> list[str]:
+def _told_apart(
+    a: pd.Series[Any], b: pd.Series[Any], labels: Labels | None = None
+) -> tuple[str, str]:
     """Give the two sides names, with the data set's name where only that differs."""
+    one, two = (labels.of[row["name"]] if labels else str(row["name"]) for row in (a, b))
     if a["name"] != b["name"]:
-        return [a["name"], b["name"]]
+        return one, two
     if a["dataset"] != b["dataset"]:
-        return [extended(row["name"], row["dataset"]) for row in (a, b)]
-    return [f"{a['name']} (A)", f"{b['name']} (B)"]
+        return extended(one, a["dataset"]), extended(two, b["dataset"])
+    return f"{one} (A)", f"{two} (B)"
 
 
 def _runs(rows: pd.DataFrame) -> list[Stored]:
@@ -196,6 +207,11 @@ class Comparison:
     verdict: str
     why: str = ""
 
+    @property
+    def column(self) -> str:
+        """The table and its column, such as ``rd4ad-2: PaDiM [7]``."""
+        return f"{self.layout.name}: {f'{self.method.head} {self.method.cite}'.strip()}"
+
 
 def comparisons(frame: pd.DataFrame, common: bool = False) -> Iterator[Comparison]:
     """Yield every published number that some record stands for, once for each configuration."""
@@ -216,24 +232,43 @@ def comparisons(frame: pd.DataFrame, common: bool = False) -> Iterator[Compariso
 
 def with_published(frame: pd.DataFrame, common: bool = False) -> Grid:
     """List every published number that some record stands for, with a verdict."""
-    rows = []
-    for found in comparisons(frame, common):
-        labels = (
-            found.layout.name,
-            f"{found.method.head} {found.method.cite}".strip(),
-            found.slot.head,
-            found.method.variant(found.metric),
-            found.rows["name"].iloc[0],
-        )
-        verdict = found.verdict or f"not comparable: {found.why}"
-        rows.append(Row(tuple(map(words, (*labels, found.published, found.here, verdict)))))
+    labels = short_names(frame)
+
+    def heading(found: Comparison) -> Text:
+        row = found.rows.iloc[0]
+        name, protocol = str(row["name"]), f"protocol {row['protocol']}"
+        short = f"{found.column}; run here: {labels.of[name]}, {protocol}"
+        return replace(words(short), full=f"{found.column}; run here: {name}, {protocol}")
+
+    rows = list(verdict_rows(comparisons(frame, common), heading))
     if not rows:
         raise StoreError(
             "no record stands for a published number; bench run --table NAME makes some"
         )
-    heads = ("Table", "Column", "Category", "Metric", "Run", "Published", "Here", "Verdict")
-    notes = [VERDICTS, *few_images(frame)]
-    return Grid("Published and run here", [[*map(words, heads)]], rows, notes, stub=5)
+    return Grid(
+        "Published and run here",
+        HEADS,
+        rows,
+        [VERDICTS, *few_images(frame)],
+        stub=2,
+        above=labels.shared,
+        legend=labels.sentences(),
+    )
+
+
+def verdict_rows(
+    found: Iterable[Comparison], heading: Callable[[Comparison], Text]
+) -> Iterator[Row]:
+    """Write one row per published number, under headings over those that share one."""
+    last = words("")
+    for one in found:
+        if (head := heading(one)) != last:
+            yield Row((head,), "group")
+        last = head
+        texts = (one.slot.head, one.method.variant(one.metric), one.published, one.here)
+        verdict = words(one.verdict) if one.verdict else words("not comparable", [one.why])
+        seeds = str(one.rows["seed"].nunique())
+        yield Row((*map(words, texts), words(seeds), verdict))
 
 
 def _compared(builder: Builder, method: Method, slot: Slot, metric: str) -> Iterator[Comparison]:

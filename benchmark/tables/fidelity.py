@@ -5,25 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from benchmark.tables.compare import VERDICTS, Comparison, comparisons
-from benchmark.tables.grid import DASH, Grid, Row, words
+from benchmark.tables.compare import HEADS, VERDICTS, Comparison, comparisons, verdict_rows
+from benchmark.tables.grid import Grid, Text, words
 
 if TYPE_CHECKING:
     import pandas as pd
 
-HEADS = (
-    "Published in",
-    "Category",
-    "Metric",
-    "Published",
-    "Here",
-    "Seeds",
-    "Backbone",
-    "Schedule",
-    "Protocol",
-    "Device",
-    "Verdict",
-)
 SCHEDULE = ("epochs", "steps")
 
 
@@ -33,32 +20,26 @@ def fidelity(frame: pd.DataFrame) -> list[Grid]:
     Args:
         frame: finished records, each cell once.
     """
-    rows: dict[str, list[Row]] = defaultdict(list)
-    for found in comparisons(frame):
-        rows[str(found.rows["title"].iloc[0] or found.rows["method"].iloc[0])].append(_row(found))
+    found: dict[str, list[Comparison]] = defaultdict(list)
+    for one in comparisons(frame):
+        found[str(one.rows["title"].iloc[0] or one.rows["method"].iloc[0])].append(one)
     return [
-        Grid(title, [[*map(words, HEADS)]], rows[title], [VERDICTS], stub=3)
-        for title in sorted(rows)
+        Grid(title, HEADS, list(verdict_rows(found[title], _heading)), [VERDICTS], stub=2)
+        for title in sorted(found)
     ]
 
 
-def _row(found: Comparison) -> Row:
+def _heading(found: Comparison) -> Text:
+    """Say what is compared: the published column, and how the run was made."""
     row: pd.Series[Any] = found.rows.iloc[0]
     precision = "" if row["precision"] == "float32" else f", {row['precision']}"
-    texts = (
-        f"{found.layout.name}: {f'{found.method.head} {found.method.cite}'.strip()}",
-        found.slot.head,
-        found.method.variant(found.metric),
-        found.published,
-        found.here,
-        str(found.rows["seed"].nunique()),
+    run = [
         _backbone(row),
         _schedule(row),
-        str(row["protocol"]),
+        f"protocol {row['protocol']}",
         f"{row['device']}{precision}",
-    )
-    verdict = words(found.verdict) if found.verdict else words("none", [found.why])
-    return Row((*map(words, texts), verdict))
+    ]
+    return words(f"{found.column}; run here: {', '.join(text for text in run if text)}")
 
 
 def _backbone(row: pd.Series[Any]) -> str:
@@ -66,7 +47,7 @@ def _backbone(row: pd.Series[Any]) -> str:
     part)."""
     named = [str(v) for k, v in row["settings"].items() if k.endswith("backbone")]
     used = [str(w["backbone"]) for w in row["weights"]]
-    return ", ".join(dict.fromkeys(used or named)) or DASH
+    return ", ".join(dict.fromkeys(used or named))
 
 
 def _schedule(row: pd.Series[Any]) -> str:
@@ -78,4 +59,4 @@ def _schedule(row: pd.Series[Any]) -> str:
         if value is not None:
             other = f" (default {'none' if usual is None else usual})" if usual != value else ""
             texts.append(f"{name}={value}{other}")
-    return ", ".join(texts) or DASH
+    return ", ".join(texts)

@@ -26,12 +26,16 @@ class Text:
         notes: texts of its footnotes.
         span: columns it covers (headings only).
         cite: key of a citation, for LaTeX's ``\cite``.
+        full: the text where there is no legend that explains a short one: in CSV.
+        tied: whether its column stays beside the one before it (headings only).
     """
 
     parts: tuple[Part, ...]
     notes: tuple[str, ...] = ()
     span: int = 1
     cite: str = ""
+    full: str = ""
+    tied: bool = False
 
     @property
     def text(self) -> str:
@@ -61,6 +65,8 @@ class Grid:
         rows: the body.
         notes: sentences below the table.
         stub: how many columns at the left hold labels.
+        above: sentences between title and table: what all its columns (or rows) have in common.
+        legend: sentences on what short names stand for; above the notes.
     """
 
     title: str
@@ -68,6 +74,8 @@ class Grid:
     rows: Sequence[Row]
     notes: Sequence[str] = ()
     stub: int = 1
+    above: Sequence[str] = ()
+    legend: Sequence[str] = ()
 
     @property
     def width(self) -> int:

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from benchmark.errors import SettingsError, unknown
-from benchmark.metrics.names import METRICS
+from benchmark.metrics.names import METRICS, SHOWN
+from benchmark.metrics.threshold import DEFAULT
+from benchmark.records.names import LONGEST, Labels, short_names
 from benchmark.records.select import blocks, category_groups, few_images, rankable
-from benchmark.tables.grid import DASH, Grid, Row, Text, words
+from benchmark.tables.grid import DASH, Grid, Part, Row, Text, words
+from benchmark.tables.pipes import fits
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SUMMARY = ("image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "pro")
+    Runs = Mapping[str, pd.DataFrame]
+    """The records of a block by readable name."""
+
 RANDOM = "random weights: the backbone is not pre-trained; says nothing about published quality"
 ONE_BLOCK = (
     "Best within this block only: blocks differ in data set, protocol or measured pixels and are "
@@ -52,14 +60,19 @@ def over_seeds(rows: pd.DataFrame, metric: str, categories: Sequence[str]) -> Va
     Returns:
         NaN when a category has no value: an average of fewer would be another quantity.
     """
-    table = rows.pivot_table(index="seed", columns="category", values=metric, aggfunc="first")
-    if not set(categories) <= set(table.columns):
+    seeds, column = rows["seed"].unique(), {name: i for i, name in enumerate(categories)}
+    table = np.full((len(seeds), len(column)), math.nan)  # by hand: pivoting took most of a summary
+    line = {seed: i for i, seed in enumerate(seeds)}
+    for seed, name, value in zip(rows["seed"], rows["category"], rows[metric], strict=True):
+        if name in column and math.isnan(table[line[seed], column[name]]):
+            table[line[seed], column[name]] = value
+    known = ~np.isnan(table)
+    if not known.any(axis=0).all() or not table.size:
         return Value(math.nan)
-    table = table[list(categories)]
-    complete = table.dropna()
+    complete = table[known.all(axis=1)]
     several = len(complete) > 1 and rows["draws"].all()
     spread = float(complete.mean(axis=1).std(ddof=1)) if several else None
-    return Value(float(table.mean().mean()), spread)
+    return Value(float(np.nanmean(table, axis=0).mean()), spread)
 
 
 def per_category(
@@ -73,114 +86,163 @@ def per_category(
         metrics: names of metrics.
         common: average over the categories that all configurations have, and say so.
     """
-    grids = []
     parts = list(blocks(frame))
-    for metric in map(_metric, metrics):
-        for title, part in parts:
-            names = list(part["name"].unique())
-            groups = category_groups(part)
-            heads = [words("Category"), *(words(n, _notes(part, n)) for n in names)]
-            rows = []
-            for group, members in groups:
-                if group:
-                    rows.append(Row((words(group),), "group"))
-                rows += [_line(part, metric, names, [c], c) for c in members]
-                if group and len(groups) > 1 and len(members) > 1:
-                    rows.append(_average(part, metric, names, members, common, "Average"))
-            every = [c for _, members in groups for c in members]
-            if len(every) > 1:
-                rows.append(
-                    _average(part, metric, names, every, common, f"Average over {len(every)}")
-                )
-            notes = _below(part, len(parts))
-            grids.append(Grid(f"{metric}: {title}", [heads], rows, notes))
-    return grids
+    several = len(parts) > 1
+    return [
+        _of_categories(title, part, metric, common, several)
+        for metric in map(_metric, metrics)
+        for title, part in parts
+    ]
 
 
 def summary(
-    frame: pd.DataFrame, metrics: Sequence[str] = SUMMARY, common: bool = False
+    frame: pd.DataFrame, metrics: Sequence[str] = SHOWN, common: bool = False
 ) -> list[Grid]:
     """Average configurations × metrics over the categories; one block per comparable part."""
     metrics = [_metric(m) for m in metrics]
-    grids = []
     parts = list(blocks(frame))
-    for title, part in parts:
-        every = [c for _, members in category_groups(part) for c in members]
-        names = list(part["name"].unique())
-        notes = []
-        columns: list[list[Value]] = []
-        for metric in metrics:
-            shared = _shared(part, metric, names, every) if common else every
-            values = [over_seeds(part[part["name"] == n], metric, shared) for n in names]
-            columns.append([v if shared else Value(math.nan) for v in values])
-            if shared != every:
-                notes.append(f"{metric}: over the {len(shared)} common categories only.")
-        heads = [words("Method"), *(words(m) for m in metrics)]
-        ranked = rankable(part, every)
-        marked = [_mark(values, ranked) for values in columns]
-        rows = [
-            Row((words(n, _notes(part, n)), *(column[i] for column in marked)))
-            for i, n in enumerate(names)
+    return [_of_averages(title, part, metrics, common, len(parts) > 1) for title, part in parts]
+
+
+def _of_categories(
+    title: str, part: pd.DataFrame, metric: str, common: bool, several: bool
+) -> Grid:
+    runs = _runs(part)
+    groups = category_groups(part)
+    rows = []
+    for group, members in groups:
+        if group:
+            rows.append(Row((words(group),), "group"))
+        rows += [_line(part, metric, runs, [c], c) for c in members]
+        if group and len(groups) > 1 and len(members) > 1:
+            rows.append(_average(part, metric, runs, members, common, "Average"))
+    every = [c for _, members in groups for c in members]
+    if len(every) > 1:
+        rows.append(_average(part, metric, runs, every, common, f"Average over {len(every)}"))
+
+    def made(labels: Labels) -> Grid:
+        heads = [words("Category"), *(_label(labels, n, rows) for n, rows in runs.items())]
+        notes = [*_undefined(part, [metric]), *_below(part, runs, labels, several)]
+        return Grid(f"{metric}: {title}", [heads], rows, notes)
+
+    return _named(part, made)
+
+
+def _of_averages(
+    title: str, part: pd.DataFrame, metrics: Sequence[str], common: bool, several: bool
+) -> Grid:
+    every = [c for _, members in category_groups(part) for c in members]
+    runs = _runs(part)
+    notes = []
+    columns: list[list[Value]] = []
+    for metric in metrics:
+        shared = _shared(metric, runs, every) if common else every
+        values = [over_seeds(rows, metric, shared) for rows in runs.values()]
+        columns.append([v if shared else Value(math.nan) for v in values])
+        if shared != every:
+            notes.append(f"{metric}: over the {len(shared)} common categories only.")
+    ranked = rankable(part, every)
+    marked = [_mark(v, ranked, metric) for v, metric in zip(columns, metrics, strict=True)]
+    missing = any(math.isnan(value.mean) for column in columns for value in column)
+    dashes = f"; {DASH}: not defined for all of them" if missing else ""
+    notes.insert(0, f"Averages over {_count(part, every)}{dashes}.")
+    notes += _undefined(part, metrics)
+
+    def made(labels: Labels) -> Grid:
+        lines = [
+            Row((_label(labels, n, rows), *(column[i] for column in marked)))
+            for i, (n, rows) in enumerate(runs.items())
         ]
-        missing = any(math.isnan(value.mean) for column in columns for value in column)
-        dashes = f"; {DASH}: not defined for all of them" if missing else ""
-        notes.insert(0, f"Averages over {_count(part, every)}{dashes}.")
-        notes += _below(part, len(parts))
-        grids.append(Grid(f"Summary: {title}", [heads], rows, notes))
-    return grids
+        heads = [words("Method"), *map(words, metrics)]
+        return Grid(
+            f"Summary: {title}", [heads], lines, [*notes, *_below(part, runs, labels, several)]
+        )
+
+    return _named(part, made)
 
 
-def _line(
-    part: pd.DataFrame, metric: str, names: Iterable[str], over: Sequence[str], label: str
-) -> Row:
-    values = [over_seeds(part[part["name"] == n], metric, over) for n in names]
-    return Row((words(label), *_mark(values, rankable(part, over))))
+def _runs(part: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Split a block by its readable names, in the order in which they appear."""
+    return {str(name): rows for name, rows in part.groupby("name", sort=False)}
+
+
+def _line(part: pd.DataFrame, metric: str, runs: Runs, over: Sequence[str], label: str) -> Row:
+    values = [over_seeds(rows, metric, over) for rows in runs.values()]
+    return Row((words(label), *_mark(values, rankable(part, over), metric)))
 
 
 def _average(
     part: pd.DataFrame,
     metric: str,
-    names: Sequence[str],
+    runs: Runs,
     members: Sequence[str],
     common: bool,
     label: str,
 ) -> Row:
-    over = _shared(part, metric, names, members) if common else list(members)
+    over = _shared(metric, runs, members) if common else list(members)
     if not over:
-        return Row((words(label, ["no category is common to all"]), *[words(DASH)] * len(names)))
+        return Row((words(label, ["no category is common to all"]), *[words(DASH)] * len(runs)))
     notes = [f"over the common ones only: {', '.join(over)}"] if len(over) < len(members) else []
-    line = _line(part, metric, names, over, label)
+    line = _line(part, metric, runs, over, label)
     return Row((words(label, notes), *line.texts[1:]), "average")
 
 
-def _shared(
-    part: pd.DataFrame, metric: str, names: Iterable[str], members: Sequence[str]
-) -> list[str]:
+def _shared(metric: str, runs: Runs, members: Sequence[str]) -> list[str]:
     """List the categories for which every configuration has a value."""
-    have = [set(part[(part["name"] == n) & part[metric].notna()]["category"]) for n in names]
+    have = [set(rows["category"][rows[metric].notna()]) for rows in runs.values()]
     return [c for c in members if all(c in h for h in have)]
 
 
-def _mark(values: Sequence[Value], ranked: bool) -> list[Text]:
-    best = winners(values) if ranked else [False] * len(values)
+def _mark(values: Sequence[Value], ranked: bool, metric: str) -> list[Text]:
+    best = winners(values, metric) if ranked else [False] * len(values)
     return [words(v.text(), best=b) for v, b in zip(values, best, strict=True)]
 
 
-def winners(values: Sequence[Value], decimals: int = 3) -> list[bool]:
-    """Tell which values are the best as printed, when there are two to compare."""
+def winners(values: Sequence[Value], metric: str, decimals: int = 3) -> list[bool]:
+    """Tell which values of a metric are the best as printed, when there are two to compare."""
     known = [round(v.mean, decimals) for v in values if not math.isnan(v.mean)]
-    best = max(known) if len(known) > 1 else math.nan
+    of_two = min if METRICS[metric].better == "lower" else max
+    best = of_two(known) if len(known) > 1 else math.nan
     return [round(v.mean, decimals) == best for v in values]
 
 
-def _notes(part: pd.DataFrame, name: str) -> list[str]:
-    return [RANDOM] if part[part["name"] == name]["random_weights"].any() else []
+def _label(labels: Labels, name: str, rows: pd.DataFrame) -> Text:
+    """Head the column or row of a configuration, with a footnote where its weights are random."""
+    random = rows["random_weights"].any()
+    return Text((Part(labels.of[name]),), (RANDOM,) if random else (), full=name)
 
 
-def _below(part: pd.DataFrame, parts: int) -> list[str]:
+def _named(part: pd.DataFrame, made: Callable[[Labels], Grid]) -> Grid:
+    """Make a grid with the longest names with which it fits a line; else with short ones."""
+    for longest in (3 * LONGEST, 2 * LONGEST, LONGEST):
+        labels = short_names(part, longest)
+        grid = replace(made(labels), above=labels.shared, legend=labels.sentences())
+        if fits(grid):
+            break
+    return grid
+
+
+def _undefined(part: pd.DataFrame, metrics: Sequence[str]) -> list[str]:
+    """Say why a metric has no value in the whole block, where the records agree on it."""
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for metric in metrics:
+        said = {texts.get(metric) for texts in part["undefined"]}
+        if part[metric].isna().all() and len(said) == 1 and (reason := said.pop()):
+            reasons[reason].append(metric)
+    return [f"No {', '.join(names)}: {reason}." for reason, names in reasons.items()]
+
+
+def _below(part: pd.DataFrame, runs: Runs, labels: Labels, several: bool) -> list[str]:
     """Write the sentences below a block: seeds, images, and that blocks are not ranked."""
-    runs = {name: part[part["name"] == name] for name in part["name"].unique()}
-    return [seeds_text(runs), *few_images(part), *([ONE_BLOCK] if parts > 1 else [])]
+    named = {labels.of[name]: rows for name, rows in runs.items()}
+    rules = sorted(part["threshold_rule"].unique())
+    thresholds = [f"Thresholds on held-out normal images: {', '.join(rules)}."]
+    return [
+        seeds_text(named),
+        *(thresholds if rules != [DEFAULT] else []),
+        *few_images(part),
+        *([ONE_BLOCK] if several else []),
+    ]
 
 
 def seeds_text(runs: Mapping[str, pd.DataFrame]) -> str:

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from benchmark.errors import SettingsError, unknown
 from benchmark.metrics.names import METRICS
+from benchmark.records.names import Labels, short_names
 from benchmark.records.select import few_images, rankable
 from benchmark.settings import coerce_yaml
 from benchmark.tables import TABLES, published
@@ -69,6 +70,7 @@ class Column:
         numbers: (category, metric) -> published number; empty for a run.
         rows: its records; None for a published column.
         notes: footnotes.
+        named: whether the file gives it a name.
     """
 
     head: str
@@ -77,13 +79,16 @@ class Column:
     numbers: Mapping[tuple[str, str], published.Number]
     rows: pd.DataFrame | None
     notes: tuple[str, ...]
+    named: bool = True
 
 
 def read(file: Path) -> Description:
     """Read and check a description. Raises SettingsError, saying what is allowed."""
     values, written = read_yaml(file)
     if not isinstance(values, dict) or not {"columns", "metrics"} <= values.keys():
-        raise SettingsError(f"{file}: needs at least columns: and metrics: (see docs/tables)")
+        raise SettingsError(
+            f"{file}: needs at least columns: and metrics: (see docs/adding-a-table.md)"
+        )
     hints = get_type_hints(Description)
     known = [f.name for f in fields(Description)]
     for name, value in values.items():
@@ -126,18 +131,27 @@ def own_table(
     if wanted.average and len(categories) > 1:
         line = _line(wanted, columns, categories, f"Average over {len(categories)}")
         body.append(Row(line.texts, "average"))
+    unnamed = [c.rows for c in runs if not c.named and c.rows is not None]
+    labels = short_names(pd.concat(unnamed)) if unnamed else Labels({})
+    heads = [c.head if c.named else labels.of[c.head] for c in columns]
     head = [
         [words(""), *(words(column.origin) for column in columns)],
-        [words("Category"), *(Text((Part(c.head),), c.notes, cite=c.cite) for c in columns)],
+        [
+            words("Category"),
+            *(
+                Text((Part(head),), c.notes, cite=c.cite, full=c.head)
+                for head, c in zip(heads, columns, strict=True)
+            ),
+        ],
     ]
     notes = [f"{'/'.join(wanted.metrics)}{' in percent' if wanted.percent else ''}."]
     if runs:
-        found = {c.head: c.rows for c in runs if c.rows is not None}
+        found = {h: c.rows for h, c in zip(heads, columns, strict=True) if c.rows is not None}
         notes.append(f"Run here: {seeds_text(found)}")
         notes += few_images(pd.concat(found.values()))
     if len(_blocks(runs)) > 1:
         notes.append("Runs differ in protocol or measured pixels and are not ranked.")
-    return Grid(wanted.title, head, body, notes)
+    return Grid(wanted.title, head, body, notes, above=labels.shared, legend=labels.sentences())
 
 
 def _shown(wanted: Description, columns: Sequence[Column]) -> tuple[str, ...]:
@@ -243,7 +257,9 @@ def _run(
     row = rows.iloc[0]
     notes = (RANDOM,) if row["random_weights"] else ()
     head = str(given.get("name", row["name"]))
-    return Column(head, f"run here, {row['protocol']}", cite, {}, rows, notes)
+    return Column(
+        head, f"run here, {row['protocol']}", cite, {}, rows, notes, named="name" in given
+    )
 
 
 def _blocks(runs: Sequence[Column]) -> set[tuple[str, str]]:
@@ -261,9 +277,11 @@ def _line(wanted: Description, columns: Sequence[Column], over: Sequence[str], l
     nothing = Value(math.nan)
     best = [
         winners(
-            [v if run else nothing for v, run in zip(column, runs, strict=True)], wanted.decimals
+            [v if run else nothing for v, run in zip(column, runs, strict=True)],
+            metric,
+            wanted.decimals,
         )
-        for column in zip(*values, strict=True)
+        for metric, column in zip(wanted.metrics, zip(*values, strict=True), strict=True)
     ]
     texts = [
         Text(

@@ -1,4 +1,5 @@
-"""Grids as Markdown, LaTeX (booktabs), CSV and HTML. Every text is escaped for its format."""
+"""Grids as LaTeX (booktabs), CSV and HTML, and the choice of format. Every text is escaped for its
+format."""
 
 from __future__ import annotations
 
@@ -8,10 +9,9 @@ import io
 import re
 from collections.abc import Callable, Sequence
 
-from tabulate import tabulate
-
 from benchmark.errors import SettingsError, unknown
 from benchmark.tables.grid import Footnotes, Grid, Text
+from benchmark.tables.pipes import markdown
 
 LATEX = {
     "\\": r"\textbackslash{}",
@@ -55,38 +55,6 @@ def render(grids: Sequence[Grid], form: str) -> str:
     return "\n\n".join(FORMATS[form](grid) for grid in grids)
 
 
-def markdown(grid: Grid) -> str:
-    """Write a pipe table; two heading lines become one, group headings a line in italics."""
-    notes = Footnotes()
-
-    def show(given: Text) -> str:
-        parts = [f"**{_md(p.text)}**" if p.best else _md(p.text) for p in given.parts]
-        mark = notes.marks(given)
-        return "/".join(parts) + (f" [{mark}]" if mark else "")
-
-    head = [show(c) for c in grid.head[-1]]
-    if len(grid.head) > 1:
-        upper = [show(c) if i == 0 else "" for c in grid.head[0] for i in range(c.span)]
-        texts = [_md(c.text) for c in grid.head[0] for _ in range(c.span)]
-        marked = [u if u else t for u, t in zip(upper, texts, strict=True)]
-        head = [f"{u}: {h}" if u else h for u, h in zip(marked, head, strict=True)]
-    rows = []
-    for row in grid.rows:
-        shown = [show(c) for c in row.texts]
-        if row.kind == "group" and not shown[0]:
-            continue
-        if row.kind == "group":
-            shown = [f"*{shown[0]}*"] + [""] * (grid.width - 1)
-        elif row.kind == "average":
-            shown[0] = f"*{shown[0]}*"
-        rows.append(shown)
-    align = ["left"] * grid.stub + ["right"] * (grid.width - grid.stub)
-    table = tabulate(rows, head, "pipe", colalign=align if rows else None, disable_numparse=True)
-    lines = [f"**{_md(grid.title)}**", "", table]
-    below = [f"[{mark}] {_md(text)}" for mark, text in notes] + [_md(n) for n in grid.notes]
-    return "\n".join(lines + [line for note in below for line in ("", note)])
-
-
 def latex(grid: Grid) -> str:
     """Write a table environment for booktabs, shrunk to the line's width where it is wider."""
     notes = Footnotes()
@@ -97,11 +65,13 @@ def latex(grid: Grid) -> str:
         cite = rf"~\cite{{{given.cite}}}" if CITE_KEY.fullmatch(given.cite) else ""
         return "/".join(parts) + cite + (rf"\textsuperscript{{{mark}}}" if mark else "")
 
+    above = [rf"{{\footnotesize {tex(text)}\par\smallskip}}" for text in grid.above]
     lines = [
         r"% needs \usepackage{booktabs,graphicx}",
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{tex(grid.title)}}}",
+        *above,
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{{'l' * grid.stub}{'r' * (grid.width - grid.stub)}}}",
         r"\toprule",
@@ -127,7 +97,8 @@ def latex(grid: Grid) -> str:
             shown[0] = rf"\textit{{{shown[0]}}}"
         lines.append(" & ".join(shown) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}}"]
-    below = [rf"\textsuperscript{{{mark}}} {tex(text)}" for mark, text in notes]
+    below = [tex(text) for text in grid.legend]
+    below += [rf"\textsuperscript{{{mark}}} {tex(text)}" for mark, text in notes]
     below += [tex(note) for note in grid.notes]
     if below:
         lines += [
@@ -142,7 +113,8 @@ def comma_separated(grid: Grid) -> str:
     text."""
 
     def show(given: Text) -> str:
-        return given.text + (f" [{'; '.join(given.notes)}]" if given.notes else "")
+        text = given.full or given.text  # there is no room for a legend
+        return text + (f" [{'; '.join(given.notes)}]" if given.notes else "")
 
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -155,7 +127,7 @@ def comma_separated(grid: Grid) -> str:
     current = ""
     for row in grid.rows:
         if row.kind == "group":
-            current = row.texts[0].text
+            current = row.texts[0].full or row.texts[0].text
             continue
         shown = [show(c) for c in row.texts]
         writer.writerow([current, *shown] if group else shown)
@@ -173,7 +145,8 @@ def web(grid: Grid) -> str:
         mark = notes.marks(given)
         return "/".join(parts) + (f"<sup>{mark}</sup>" if mark else "")
 
-    lines = [f"<table>\n<caption>{html.escape(grid.title)}</caption>", "<thead>"]
+    lines = [f"<p>{html.escape(text)}</p>" for text in grid.above]
+    lines += [f"<table>\n<caption>{html.escape(grid.title)}</caption>", "<thead>"]
     for line in grid.head:
         texts = "".join(
             f'<th scope="col"{f" colspan={c.span}" if c.span > 1 else ""}>{show(c)}</th>'
@@ -194,6 +167,7 @@ def web(grid: Grid) -> str:
         values = "".join(f"<td>{show(c)}</td>" for c in row.texts[grid.stub :])
         lines.append(f'<tr class="{row.kind}">{labels}{values}</tr>')
     lines += ["</tbody>", "</table>"]
+    lines += [f"<p>{html.escape(text)}</p>" for text in grid.legend]
     lines += [f"<p><sup>{mark}</sup> {html.escape(text)}</p>" for mark, text in notes]
     lines += [f"<p>{html.escape(note)}</p>" for note in grid.notes]
     return "\n".join(lines)
@@ -234,11 +208,3 @@ def tex(text: str) -> str:
     'metal\\\\_nut 50 \\\\%'
     """
     return "".join(LATEX.get(c, c) for c in " ".join(text.split()))
-
-
-def _md(text: str) -> str:
-    """Escape a text for a Markdown table: nothing in it can end a column, open a tag or become
-    emphasis."""
-    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    text = re.sub(r"([\\`*|\[\]])", r"\\\1", text)
-    return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\_", text)

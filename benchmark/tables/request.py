@@ -27,11 +27,12 @@ class Request:
 
     Attributes:
         name: a key of :data:`benchmark.tables.TABLES`, or a YAML file.
-        results: folders of records.
+        results: folders of records, or exported files.
         metric: names, for the live tables.
         dataset, protocol, methods: which records; None for all.
         view: of a paper's table: ``published``, ``run`` or ``both``.
         common: average over the categories that all have, instead of a dash.
+        threshold: the rule that sets the thresholds of image metrics; None takes the records'.
         ensemble: of the live tables: also the mean scores over the seeds of every configuration.
     """
 
@@ -44,6 +45,7 @@ class Request:
     view: View = "both"
     common: bool = False
     ensemble: bool = False
+    threshold: str | None = None
 
     @property
     def layout(self) -> Layout | None:
@@ -74,6 +76,7 @@ class Request:
 def records(request: Request, again: Again | None = None) -> pd.DataFrame | None:
     """Load the records that a table may be made from; None where it needs none, or nothing was
     run."""
+    from benchmark.records.decide import at_threshold
     from benchmark.records.frame import load_results
     from benchmark.records.select import choose
 
@@ -81,7 +84,7 @@ def records(request: Request, again: Again | None = None) -> pd.DataFrame | None
     if published and request.view == "published":
         return None
     if published and request.view == "both":
-        folders = [folder for folder in request.results if Path(folder).is_dir()]
+        folders = [folder for folder in request.results if Path(folder).exists()]
         if not (load_results(folders)["status"] == "ok").any():
             return None
     frame = choose(
@@ -91,6 +94,7 @@ def records(request: Request, again: Again | None = None) -> pd.DataFrame | None
         methods=request.methods,
     )
     frame = again(frame) if again else frame
+    frame = at_threshold(frame, request.threshold) if request.threshold else frame
     return with_ensembles(frame) if request.ensemble and not published else frame
 
 
@@ -123,8 +127,9 @@ def grids(request: Request, again: Again | None = None) -> list[Grid]:
         from benchmark.tables.own import own_table
 
         return [own_table(Path(request.name), request.results, again)]
+    from benchmark.metrics.names import SHOWN
     from benchmark.tables.build import build
-    from benchmark.tables.live import SUMMARY, per_category, summary
+    from benchmark.tables.live import per_category, summary
 
     layout = request.layout
     frame = records(request, again)
@@ -141,7 +146,7 @@ def grids(request: Request, again: Again | None = None) -> list[Grid]:
     assert frame is not None
     if request.name == "per-category":
         return per_category(frame, request.metric or ("image_auroc",), request.common)
-    return summary(frame, request.metric or SUMMARY, request.common)
+    return summary(frame, request.metric or SHOWN, request.common)
 
 
 def make(request: Request, form: str = "markdown") -> str:

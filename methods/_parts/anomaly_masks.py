@@ -1,4 +1,4 @@
-"""Synthetic anomalies' shapes: Perlin noise, masks from it, and what is done to images under them.
+"""Synthetic anomalies: Perlin noise, masks from it, what is done under them, the loss of a mask.
 
 A whole batch at a time on any device. Random numbers come from the CPU generator given, few per
 image, so that every device draws the same; the arithmetic per pixel runs where it is asked for.
@@ -106,6 +106,20 @@ def smudged(
         images.device, non_blocking=True
     )
     return torch.lerp(images, colour, masks * (1 - seen))
+
+
+def focal_loss(logits: Tensor, masks: Tensor, *, smooth: float = 1e-5) -> Tensor:
+    """Compute the focal loss with gamma 2 and no class weights, averaged over pixels.
+
+    Args:
+        logits: (B, 2, H, W), normal and anomalous.
+        masks: (B, 1, H, W) of zeros and ones.
+        smooth: labels are that far from 0 and 1, and the logarithm's argument from 0.
+    """
+    anomalous = logits.float().softmax(1)[:, 1:]
+    right = torch.where(masks > 0.5, anomalous, 1 - anomalous)
+    right = (1 - smooth) * right + smooth * (1 - right) + smooth
+    return -((1 - right).square() * right.log()).mean()
 
 
 def _lattice(side: int, cells: Tensor) -> tuple[Tensor, Tensor]:

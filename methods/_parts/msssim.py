@@ -17,7 +17,7 @@ LOCAL_WEIGHTS = (0.0516, 0.3295, 0.3463, 0.2726)
 """The first four of the five, divided by their sum."""
 PIXEL_RANGE = 4.7579
 """From the lowest red to the highest blue value of an image normalised as for ImageNet networks."""
-C1, C2 = ((k * PIXEL_RANGE) ** 2 for k in (0.01, 0.03))
+K1, K2 = 0.01, 0.03
 SIGMA = 1.5
 LEAST = 1e-6
 """Positive similarities are at least this: the gradient of a fractional power has no bound at 0."""
@@ -29,13 +29,15 @@ class MsSsim(nn.Module):
     Args:
         weights: exponent per scale, finest first.
         window: side of the Gaussian window (sigma 1.5); it lies wholly inside the image.
+        span: between the lowest and the highest value that a pixel can have.
     """
 
     taps: Tensor
 
-    def __init__(self, weights: Sequence[float], window: int) -> None:
+    def __init__(self, weights: Sequence[float], window: int, span: float = PIXEL_RANGE) -> None:
         super().__init__()
         self.weights, self.window = tuple(weights), window
+        self.c1, self.c2 = (K1 * span) ** 2, (K2 * span) ** 2
         places = torch.arange(window) - (window - 1) / 2
         bell = torch.exp(-places.square() / (2 * SIGMA**2))
         self.register_buffer("taps", bell / bell.sum(), persistent=False)
@@ -96,8 +98,8 @@ class MsSsim(nn.Module):
         squares = mean_x.square() + mean_y.square()
         covariance = self._blur(x * y) - cross
         variances = self._blur(x.square() + y.square()) - squares
-        luminance = (2 * cross + C1) / (squares + C1)
-        return luminance, (2 * covariance + C2) / (variances + C2)
+        luminance = (2 * cross + self.c1) / (squares + self.c1)
+        return luminance, (2 * covariance + self.c2) / (variances + self.c2)
 
     def _blur(self, x: Tensor) -> Tensor:
         """Gaussian mean at the valid places, one axis after the other, channels apart."""

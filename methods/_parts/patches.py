@@ -38,17 +38,17 @@ def stacked(layers: Sequence[Tensor]) -> Tensor:
     return torch.cat(grown, 1).flatten(2).mT.contiguous()
 
 
-def flattened(layers: Sequence[Tensor], width: int) -> Tensor:
+def flattened(layers: Sequence[Tensor], width: int, middle: int | None = None) -> Tensor:
     """PatchCore's descriptors (B, P, width) of 3 × 3 patches, on the first layer's grid.
 
     The official code unfolds the patches of every layer, interpolates them to the grid, pools each
-    layer's C × 9 numbers, channel by channel, along this axis to ``width``, and the layers' results,
-    one after the other, to ``width`` again. All of it is linear: here the poolings are one
-    convolution per layer, and what is interpolated is their result.
+    layer's C × 9 numbers, channel by channel, along this axis to ``middle`` (``width`` unless told),
+    and the layers' results, one after the other, to ``width``. All of it is linear: here the
+    poolings are one convolution per layer, and what is interpolated is their result.
     """
     size = layers[0].shape[2:]
     out = layers[0].new_zeros(layers[0].shape[0], width, *size)
-    weights = _pooling(tuple(layer.shape[1] for layer in layers), width)
+    weights = _pooling(tuple(layer.shape[1] for layer in layers), width, middle or width)
     for layer, (part, weight) in zip(layers, weights, strict=True):
         pooled = F.conv2d(layer, weight.to(layer.device), padding=1)
         out[:, part] += F.interpolate(pooled, size=size, mode="bilinear", align_corners=False)
@@ -95,13 +95,13 @@ def top_mean(values: Tensor, share: float) -> Tensor:
 
 
 @lru_cache(maxsize=2)
-def _pooling(widths: tuple[int, ...], width: int) -> list[tuple[slice, Tensor]]:
+def _pooling(widths: tuple[int, ...], width: int, middle: int) -> list[tuple[slice, Tensor]]:
     """Compute each layer's convolution in :func:`flattened`: which of the ``width`` numbers it adds
     to, and their weights (n, C, 3, 3)."""
-    again = torch.split(_pooling_matrix(len(widths) * width, width), width, 1)
+    again = torch.split(_pooling_matrix(len(widths) * middle, width), middle, 1)
     out = []
     for second, channels in zip(again, widths, strict=True):
-        weight = (second @ _pooling_matrix(channels * 9, width)).view(width, channels, 3, 3)
+        weight = (second @ _pooling_matrix(channels * 9, middle)).view(width, channels, 3, 3)
         used = weight.flatten(1).any(1).nonzero().flatten()
         part = slice(int(used[0]), int(used[-1]) + 1)
         out.append((part, weight[part]))

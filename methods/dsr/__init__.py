@@ -25,15 +25,17 @@ from benchmark import (
 from benchmark.detector.state import LoadedAsset
 from benchmark.errors import SettingsError
 
-from .._parts.anomaly_masks import perlin_masks, rotated, smudged
+from .._parts.anomaly_masks import focal_loss, perlin_masks, rotated, smudged
+from .._parts.sides import fitting
 from .code_anomalies import neighbour_table, on_grid, replaced
-from .networks import DEPTH, DsrNetworks, MaskNet, focal_loss
+from .networks import DEPTH, DsrNetworks, MaskNet
 from .vqvae import STRIDE_HI, STRIDE_LO, WIDTH, Quantised, VqVae
 from .vqvae_asset import GeneralVqVae
 from .vqvae_colours import set_to_colours
 
 STEP = STRIDE_LO * DEPTH
-"""Sides must be multiples of this, and at least twice it for instance normalisation."""
+LEAST = 2 * STEP
+"""Sides must be multiples of the former, and at least the latter for instance normalisation."""
 POOL = 21
 """Side of the window that a score averages over."""
 WEAKEST = 0.2
@@ -171,7 +173,7 @@ class Dsr(Detector):
         self.check_fitted()
         self._place(context)
         with torch.no_grad():
-            pixels = _fitting(batch.pixels.to(context.device))
+            pixels = fitting(batch.pixels.to(context.device), STEP, LEAST)
             with context.autocast():
                 coded = self.general_.quantise(pixels)
                 seen = self._through(coded.q_lo, coded.q_hi)
@@ -202,7 +204,7 @@ class Dsr(Detector):
             return {"sha256": asset.sha256, **asset.state.values}
         generator = context.generator("colours")
         picks = torch.randint(len(train), (8,), generator=generator).tolist()
-        pixels = _fitting(train.batch(picks).pixels.to(context.device))
+        pixels = fitting(train.batch(picks).pixels.to(context.device), STEP, LEAST)
         set_to_colours(self.general_, pixels, generator)
         return {"origin": "colours"}
 
@@ -343,7 +345,9 @@ class Dsr(Detector):
     ) -> Tensor:
         """Load training images on the device, a share of them turned by up to 90 degrees."""
         batch = train.batch([place % len(train) for place in places])
-        return rotated(_fitting(batch.pixels.to(context.device)), 90.0, generator, share=share)
+        return rotated(
+            fitting(batch.pixels.to(context.device), STEP, LEAST), 90.0, generator, share=share
+        )
 
     def _drawn(self, restored_lo: Tensor, restored_hi: Tensor) -> Tensor:
         """Draw the category's image of restored features, which are quantised again."""
@@ -370,14 +374,6 @@ class Dsr(Detector):
 def _stage(stages: Stages, name: str, context: Context) -> Context:
     """Return the context of one of several trainings: with its part of the cell's checkpoint."""
     return replace(context, checkpoint=stages.part(name))
-
-
-def _fitting(pixels: Tensor) -> Tensor:
-    """Resize images, if need be, to sides that the networks can halve."""
-    height, width = (max(-(-side // STEP), 2) * STEP for side in _size(pixels))
-    if (height, width) == _size(pixels):
-        return pixels
-    return F.interpolate(pixels, size=(height, width), mode="bilinear", align_corners=False)
 
 
 def _size(pixels: Tensor) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""What DSR trains per category, and the loss of its masks."""
+"""What DSR trains per category."""
 
 from __future__ import annotations
 
@@ -108,20 +108,6 @@ class DsrNetworks(nn.Module):
         self.hi = SubspaceRestriction(base, channels)
         self.decoder = ObjectDecoder(base, channels)
         self.detector = MaskNet(6, base, small_weights=True)
-
-
-def focal_loss(logits: Tensor, masks: Tensor, *, smooth: float = 1e-5) -> Tensor:
-    """Compute the focal loss with gamma 2 and no class weights, averaged over pixels.
-
-    Args:
-        logits: (B, 2, H, W), normal and anomalous.
-        masks: (B, 1, H, W) of zeros and ones.
-        smooth: labels are that far from 0 and 1, and the logarithm's argument from 0.
-    """
-    anomalous = logits.float().softmax(1)[:, 1:]
-    right = torch.where(masks > 0.5, anomalous, 1 - anomalous)
-    right = (1 - smooth) * right + smooth * (1 - right) + smooth
-    return -((1 - right).square() * right.log()).mean()
 
 
 def _convs(inside: int, *outside: int) -> list[nn.Module]:

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from benchmark import Asset, Context, Images, State, Training, seeded, split_off
 from benchmark.errors import AssetError
 
+from .._parts.crops import random_crops
 from .vqvae import STRIDE_LO, WIDTH, Quantiser, VqVae, as_rows, straight_through
 from .vqvae_official import find_official, load_official
 
@@ -353,19 +354,6 @@ def reconstruct(
     wall = (torch.cat(pairs, 2).permute(1, 2, 0) * 255).round().byte().cpu().numpy()
     caption = np.full((16, *wall.shape[1:]), 255, np.uint8)
     return sum(ratios) / len(ratios), Image.fromarray(np.concatenate([caption, wall]))
-
-
-def random_crops(pixels: Tensor, side: int, generator: torch.Generator) -> Tensor:
-    """Cut one random window per image: (B, 3, H, W) to (B, 3, side, side)."""
-    height, width = pixels.shape[2:]
-    tops = torch.randint(height - side + 1, (len(pixels),), generator=generator).tolist()
-    lefts = torch.randint(width - side + 1, (len(pixels),), generator=generator).tolist()
-    return torch.stack(
-        [
-            image[:, top : top + side, left : left + side]
-            for image, top, left in zip(pixels, tops, lefts, strict=True)
-        ]
-    )
 
 
 def _picks(rows: Tensor, count: int, generator: torch.Generator) -> Tensor:

@@ -23,11 +23,12 @@ from benchmark import (
 )
 from benchmark.errors import SettingsError
 
+from .._parts.crops import fold
 from .encoder import SIDE, IgdEncoder, padded
 from .gsvdd import descriptor
 from .model import ScaleModel
 from .networks import CHANNELS
-from .scoring import fold, image_weights, judged, map_weights, parts_of_images, weighted_sum
+from .scoring import image_weights, judged, map_weights, parts_of_images, weighted_sum
 from .training import ScaleTraining, Schedule
 from .views import STRIDE, Views, pooled_features, scales_for
 

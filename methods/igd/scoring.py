@@ -11,11 +11,12 @@ from torch.nn import functional as F
 
 from benchmark import Context
 
+from .._parts.crops import cut
 from .._parts.distillation import ImageNetInput
 from .._parts.msssim import PIXEL_RANGE
 from .._parts.neighbours import pieces
 from .model import RHO, ScaleModel, reconstruction
-from .views import CHUNK, STRIDE, cut
+from .views import CHUNK, STRIDE
 
 LUMA = (0.2989, 0.5870, 0.1140)
 
@@ -170,24 +171,3 @@ def parts_of_images(
 def weighted_sum(values: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
     """Sum named tensors of one shape, each times its weight."""
     return torch.stack([weights[name] * value for name, value in values.items()]).sum(0)
-
-
-def fold(maps: Tensor, images: int, size: tuple[int, int], stride: int, *, average: bool) -> Tensor:
-    """Maps of windows laid over each other.
-
-    Args:
-        maps: (images · windows, h, w), windows row by row.
-        images: how many.
-        size: (H, W) of an image.
-        stride: between windows.
-        average: divided by how many windows show a pixel (4 inside, 1 in the corners), or not.
-
-    Returns:
-        (images, H, W).
-    """
-    sides = (maps.shape[1], maps.shape[2])
-    columns = maps.reshape(images, -1, sides[0] * sides[1]).mT
-    total = F.fold(columns, size, sides, stride=stride)[:, 0]
-    if not average:
-        return total
-    return total / F.fold(torch.ones_like(columns[:1]), size, sides, stride=stride)[:, 0]

@@ -15,6 +15,7 @@ from torch import Tensor
 from benchmark import Context, FeatureSpec, Images
 from benchmark.errors import DetectorError
 
+from .._parts.crops import cut
 from .._parts.distillation import ImageNetInput
 from .encoder import SIDE, padded
 from .networks import GLOBAL_STEP
@@ -166,8 +167,3 @@ class Views:
             (padded(batch.pixels) * 255).round().byte() for batch in self.images.batches(CHUNK)
         ]
         return torch.cat(parts).to(self.context.device)
-
-
-def cut(pixels: Tensor, sides: tuple[int, int], stride: int) -> Tensor:
-    """Return a view of all windows: (B, C, H, W) to (B, C, rows, columns, h, w)."""
-    return pixels.unfold(2, sides[0], stride).unfold(3, sides[1], stride)

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from benchmark import (
     Batch,
@@ -40,10 +41,15 @@ class UninformedStudents(Detector):
     the border, which the paper leaves open. ``stride`` above 1 trains and scores every such pixel
     only and interpolates between; the descriptors stay the exact ones.
 
+    ``uninformed_students_one_class`` is the paper's experiment on MNIST and CIFAR-10 (section 5.1):
+    an image is a single patch of the receptive field of 33, for which it is resized, and gets one score
+    and no map. The paper does not say how many of them make a batch.
+
     Args:
         fields: receptive fields p of the ensembles.
         students: per receptive field.
         teacher: ``distilled``, or ``random``: untrained networks, for trying things out.
+        whole: whether an image, resized, is a single patch.
         stride: 1 describes every pixel as in the paper, 2, 4 or 8 fewer.
         epochs, batch, learning_rate, weight_decay: of Adam.
         steps: ends the training earlier than the epochs do.
@@ -54,7 +60,10 @@ class UninformedStudents(Detector):
     citation = "Bergmann et al. 2020"
     paper = Geometry(resize=(256, 256))
     smoke = {"teacher": "random", "fields": (33,), "students": 2, "stride": 4, "steps": 5}
-    presets = {"uninformed_students_single": {"fields": (65,)}}
+    presets = {
+        "uninformed_students_single": {"fields": (65,)},
+        "uninformed_students_one_class": {"fields": (33,), "whole": True, "batch": 64},
+    }
 
     def __init__(
         self,
@@ -62,6 +71,7 @@ class UninformedStudents(Detector):
         fields: tuple[int, ...] = (17, 33, 65),
         students: int = 3,
         teacher: Literal["distilled", "random"] = "distilled",
+        whole: bool = False,
         stride: Literal[1, 2, 4, 8] = 1,
         epochs: int = 100,
         batch: int = 1,
@@ -73,6 +83,7 @@ class UninformedStudents(Detector):
         self.fields = fields
         self.students = students
         self.teacher = teacher
+        self.whole = whole
         self.stride = stride
         self.epochs = epochs
         self.batch = batch
@@ -150,7 +161,10 @@ class UninformedStudents(Detector):
                 ((values - spread[0].to(values)) / spread[1].to(values)).sum(1)
                 for values, spread in zip(self._evidence(batch, context), self.spread_, strict=True)
             ]
-            maps = upsample(torch.stack(parts).mean(0), batch.size)
+            found = torch.stack(parts).mean(0)
+        if self.whole:
+            return Prediction(found.flatten())
+        maps = upsample(found, batch.size)
         return Prediction(maps.flatten(1).amax(1), maps)
 
     def facts(self) -> dict[str, Any]:
@@ -166,8 +180,19 @@ class UninformedStudents(Detector):
         images = self._input(batch.pixels)
         for network in self.teachers_:
             with torch.no_grad(), context.autocast():
-                out = cast(PatchNetwork, network).dense(images, self.stride)
+                out = self._described(network, images)
             yield out.float()
+
+    def _described(self, network: nn.Module, images: Tensor) -> Tensor:
+        """Describe every pixel of normalised images (B, 3, H, W), or each as a single patch: (B, 128,
+        h, w)."""
+        patches = cast(PatchNetwork, network)
+        if not self.whole:
+            return patches.dense(images, self.stride)
+        size = (patches.field, patches.field)
+        images = F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
+        out: Tensor = patches(images)
+        return out[:, :, None, None]
 
     def _descriptors(self, batch: Batch, context: Context) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield per receptive field the teacher's normalised descriptors (B, 1, 128, h, w) and the
@@ -177,8 +202,7 @@ class UninformedStudents(Detector):
         for teacher, (mean, std), networks in zip(raw, self.scale_, self.students_, strict=True):
             with context.autocast():
                 out = [
-                    cast(PatchNetwork, network).dense(images, self.stride)
-                    for network in cast(nn.ModuleList, networks)
+                    self._described(network, images) for network in cast(nn.ModuleList, networks)
                 ]
             shape = (1, -1, 1, 1)
             mean, std = (x.to(teacher, non_blocking=True).view(shape) for x in (mean, std))

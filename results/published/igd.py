@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from benchmark.tables.layout import Layout, Method, Reference, Slot
@@ -29,11 +30,26 @@ HEADS = {"metal_nut": "Metal Nut"}
 CLASSES = 10
 
 
-def _plain(*names: tuple[str, str]) -> tuple[Method, ...]:
-    return tuple(Method(name, name, cite) for name, cite in names)
+def _copied(
+    *names: tuple[str, str], run_here: Mapping[str, Reference] | None = None
+) -> tuple[Method, ...]:
+    """List competitors by name and citation, with the configurations that stand for them here."""
+    found = run_here or {}
+    return tuple(Method(name, name, cite, reference=found.get(name)) for name, cite in names)
 
 
-SINGLE = _plain(
+RUN_HERE = {
+    "DAE": Reference("dae"),
+    "VAE": Reference("vae"),
+    "KDE": Reference("kde_pixels"),
+    "OCSVM": Reference("oc_svm_pixels"),
+    "DSVDD": Reference("deep_svdd"),
+    "MemAE": Reference("memae"),
+    "AE_SSIM": Reference("ssim_ae"),
+}
+HELD_OUT = {name: replace(of, holdout=0.1) for name, of in RUN_HERE.items()}
+"""Where a threshold is wanted."""
+SINGLE = _copied(
     ("DAE", "[24]"),
     ("VAE", "[32]"),
     ("KDE", "[11]"),
@@ -51,8 +67,8 @@ SINGLE = _plain(
     ("λ-VAE_u", "[15]"),
     ("ULSLM", "[79]"),
     ("CAVGA-D_u", "[73]"),
+    run_here=RUN_HERE,
 )
-RUN_HERE = {"KDE": Reference("kde_pixels"), "OCSVM": Reference("oc_svm_pixels")}
 
 
 IGD_1 = Layout(
@@ -61,12 +77,16 @@ IGD_1 = Layout(
     paper="igd",
     table="Table 1",
     methods=(
-        *(
-            replace(e, setting="single", group="Single", reference=RUN_HERE.get(e.name))
-            for e in SINGLE
-        ),
+        *(replace(e, setting="single", group="Single") for e in SINGLE),
         Method("Ours", "Ours", setting="single", group="Single", reference=Reference("igd")),
-        Method("Student-Teacher", "Student-Teacher", "[8]", setting="ensemble", group="Ensemble"),
+        Method(
+            "Student-Teacher",
+            "Student-Teacher",
+            "[8]",
+            setting="ensemble",
+            group="Ensemble",
+            reference=Reference("uninformed_students_one_class"),
+        ),
         Method(
             "Ours",
             "Ours",
@@ -96,7 +116,7 @@ IGD_2 = Layout(
     paper="igd",
     table="Table 2",
     methods=(
-        *_plain(
+        *_copied(
             ("AVID", "[62]"),
             ("AE_SSIM", "[9]"),
             ("DAE", "[24]"),
@@ -105,6 +125,7 @@ IGD_2 = Layout(
             ("LSA", "[1]"),
             ("CAVGA-D_u", "[73]"),
             ("CAVGA-R_u", "[73]"),
+            run_here=HELD_OUT,
         ),
         Method("Ours", "Ours", reference=Reference("igd", holdout=0.1)),
         Method(
@@ -143,8 +164,14 @@ IGD_3 = Layout(
     table="Table 3",
     methods=(
         Method("AnoGAN", "AnoGAN", "[64]"),
-        Method("GANomaly", "GANomaly", "[2]", reference=Reference("ganomaly")),
-        *_plain(("Skip-GANomaly", "[3]"), ("U-Net", "[59]"), ("DAGAN", "[68]")),
+        Method(
+            "GANomaly",
+            "GANomaly",
+            "[2]",
+            reference=Reference("ganomaly"),
+            note="its code reports the best epoch on the test images, here the last one counts",
+        ),
+        *_copied(("Skip-GANomaly", "[3]"), ("U-Net", "[59]"), ("DAGAN", "[68]")),
         Method("Ours", "Ours", reference=Reference("igd")),
     ),
     slots=mvtec_slots(
@@ -164,7 +191,7 @@ IGD_4 = Layout(
     methods=(
         *(
             replace(e, variants=UNTOLD)
-            for e in _plain(
+            for e in _copied(
                 ("DAE", "[24]"),
                 ("AE_SSIM", "[9]"),
                 ("AVID", "[62]"),
@@ -174,6 +201,7 @@ IGD_4 = Layout(
                 ("ADVAE", "[38]"),
                 ("CAVGA-D_u", "[73]"),
                 ("CAVGA-R_u", "[73]"),
+                run_here=RUN_HERE,
             )
         ),
         Method("Ours", "Ours", reference=Reference("igd")),

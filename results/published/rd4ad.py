@@ -40,7 +40,7 @@ RD4AD_2 = Layout(
             "[33]",
             setting="image size 128",
             group="Image size 128",
-            reference=Reference("mkd"),
+            reference=Reference("mkd", {"rescale": True}),
             variants={"pixel_auroc": "pixel_auroc_anomalous"},
             competes=False,
         ),
@@ -58,7 +58,7 @@ RD4AD_2 = Layout(
         _at(256, "SPADE", "SPADE", "[7]", "spade"),
         _at(256, "PaDiM", "PaDiM", "[8]", "padim"),
         _at(256, "RIAD", "RIAD", "[46]", "riad"),
-        _at(256, "CutPaste", "CutPaste", "[23]", "cutpaste"),
+        _at(256, "CutPaste", "CutPaste", "[23]", "cutpaste_patch"),
         Method(
             "Ours",
             "Ours",

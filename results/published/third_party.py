@@ -76,6 +76,7 @@ LAYOUTS = (
         {
             "ResNet-18": {"backbone": "resnet18"},
             "Wide ResNet-50": {"backbone": "wide_resnet50_2"},
+            "EfficientAd-S": {},
             "": {},
         },
         "anomalib measures at 256 px without the papers' crops",
@@ -99,5 +100,11 @@ LAYOUTS = (
         "amazon-science/patchcore-inspection models/*/results.csv",
         {"IM224_WR50_L2-3_P01_D1024-1024_PS-3_AN-1": {}},
     ),
-    _source("efficientad-pdn", "nelson1425/EfficientAD results json", {}),
+    _source("efficientad-pdn", "nelson1425/EfficientAD results json", {"PDN-S": {}}),
+    _source(
+        "simplenet-paper",
+        "SimpleNet paper (best test epoch)",
+        {"": {}},
+        "the paper's epoch was chosen on the test images",
+    ),
 )

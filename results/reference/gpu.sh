@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The trainings that a CPU is too slow for, on one fast GPU: results/reference/gpu.sh mvtec|oneclass [--smoke]
+# The trainings that a CPU is too slow for, on one fast GPU: results/reference/gpu.sh mvtec|oneclass|rebuild
+# [--smoke]
 #
 # Finds data, weights and pre-trained parts in .gpu/ (or DATA, WEIGHTS, ASSETS) and writes records to
 # RESULTS, .gpu/results unless named; with OUT set they are packed as OUT/records.tar after every
@@ -9,7 +10,7 @@
 # everything on a few small images, to try the commands on a CPU; parts that are pre-trained on natural
 # photographs are replaced by untrained ones there.
 set -euo pipefail
-what="${1:?mvtec or oneclass}"
+what="${1:?mvtec, oneclass or rebuild}"
 smoke="${2:-}"
 [ -z "$smoke" ] || [ "$smoke" = --smoke ] || { echo "$smoke: only --smoke can follow" >&2; exit 2; }
 BENCH="${BENCH:-bench}" PYTHON="${PYTHON:-python3}" LIMIT="${LIMIT:-530}"
@@ -127,9 +128,24 @@ igd_oneclass() {
   train fashion_mnist "$garments" 0 igd "$hard" igd.steps=1200 $ENCODER
 }
 
+rebuild_oneclass() { # the papers' whole schedules
+  local classes="0 1 2 3 4 5 6 7 8 9"
+  for dataset in mnist fashion_mnist; do
+    for method in dae vae memae deep_svdd ganomaly; do
+      # shellcheck disable=SC2086
+      $BENCH run --dataset $dataset --data-root "$DATA" --no-maps --results "$RESULTS" \
+        --protocol paper --categories $classes --methods $method \
+        ${smoke:+--set $method.steps=2} || failed=1
+      [ -z "${OUT:-}" ] || tar -cf "$OUT/records.tar" -C "$RESULTS" .
+    done
+    classes="t-shirt trouser pullover dress coat sandal shirt sneaker bag ankle_boot"
+  done
+}
+
 case "$what" in
   mvtec) trained_mvtec ;;
   oneclass) igd_oneclass ;;
-  *) echo "$what: mvtec or oneclass" >&2; exit 2 ;;
+  rebuild) rebuild_oneclass ;;
+  *) echo "$what: mvtec, oneclass or rebuild" >&2; exit 2 ;;
 esac
 exit $failed

@@ -44,6 +44,55 @@ else
   run paper --precision bfloat16 --methods stfpm --set stfpm.epochs=60
 fi
 
+<<<<<<< HEAD
+# distilled, inpainted, told from noise and from pasted parts: each hardly trained and trained for a
+# while, on small images; FULL=1 runs the papers' schedules and sizes instead (for a GPU)
+short() { # side, method, what both runs set, what hardly trains, what trains for a while
+  for length in "$4" "$5"; do
+    run standard --image-size "$1" --methods "$2" --set $3 $length
+  done
+}
+if [ -n "${FULL:-}" ]; then
+  run paper --methods mkd --set mkd.backbone=resnet18 'mkd.layers=[1,2,3,4]' mkd.rescale=true
+  run paper --methods simplenet --set simplenet.backbone=resnet18
+  run paper --methods riad cutpaste cutpaste_patch cutpaste_control
+else
+  run standard --image-size 128 --methods cutpaste_control
+  short 128 mkd "mkd.backbone=resnet18 mkd.layers=[1,2,3,4]" \
+    "mkd.epochs=1 mkd.batch=512" "mkd.epochs=40 mkd.batch=16"
+  short 128 simplenet "simplenet.backbone=resnet18 simplenet.width=384 simplenet.hidden=256" \
+    "simplenet.epochs=1 simplenet.batch=512" "simplenet.epochs=40"
+  short 64 riad "riad.width=16" "riad.epochs=1 riad.batch=512" \
+    "riad.epochs=40 riad.learning_rate=0.001"
+  short 64 cutpaste "cutpaste.batch=16" "cutpaste.steps=1" "cutpaste.steps=400"
+fi
+=======
+# auto-encoders: hardly trained at all, and two lengths far below the papers' 15,600 steps (MemAE's 71,400)
+for steps in 1 40 160; do
+  for method in l2_ae ssim_ae; do
+    run paper --methods $method --set $method.batch=16 $method.learning_rate=0.001 $method.steps=$steps
+  done
+done
+# one class of small images: 300 steps of the papers' 9,400 (DAE, VAE), 42,200 (MemAE), 4,500 and 4,500
+# (Deep SVDD), which FULL=1 runs to the end, in an hour and a half per data set on one core
+rebuild() { # data set, method, its settings
+  "$BENCH" run --dataset "$1" --data-root "$DATA" --protocol paper --no-maps --results "$HERE" \
+    ${CLASSES:+--categories $CLASSES} --methods "$2" ${3:+--set "${@:3}"}
+}
+for dataset in mnist fashion_mnist; do
+  "$BENCH" data $dataset --data-root "$DATA" || continue # said what is missing
+  rebuild $dataset oc_svm_pixels
+  rebuild $dataset kde_pixels
+  for method in dae vae; do
+    rebuild $dataset $method $method.steps=300 $method.learning_rate=0.001
+  done
+  rebuild $dataset memae memae.steps=300 memae.batch=128 memae.learning_rate=0.001
+  rebuild $dataset deep_svdd deep_svdd.steps=300
+  rebuild $dataset ganomaly ganomaly.steps=300
+  [ -z "${FULL:-}" ] || rebuild $dataset deep_svdd
+done
+>>>>>>> rebuild19
+
 # methods with a part pre-trained on natural photographs: IMAGES=folder; ASSETS keeps what is built
 if [ -n "${IMAGES:-}" ]; then
   export BENCH_ASSETS="${ASSETS:-$HOME/.cache/iad-bench/assets}"
@@ -84,4 +133,26 @@ if [ -n "${IMAGES:-}" ]; then
   students="$teacher uninformed_students.stride=4"
   run standard --image-size 64 --methods uninformed_students \
     --set $students 'uninformed_students.fields=[33]' uninformed_students.epochs=2
+  # textures and photographs from the same folder, which records name by ORIGIN and fingerprint
+  origin="${ORIGIN:-photographs}"
+  textures="textures.origin=$origin textures.most=1000"
+  pretrain textures $textures
+  if [ -n "${FULL:-}" ]; then
+    run paper --methods draem --set $textures
+  else
+    short 64 draem "$textures draem.width=16 draem.batch=4 draem.learning_rate=0.001" \
+      "draem.steps=1" "draem.steps=1000"
+  fi
+  pdn="efficientad-teacher.backbone=resnet18"
+  [ -n "${FULL:-}" ] || pdn="$pdn efficientad-teacher.side=128 efficientad-teacher.batch=8 \
+    efficientad-teacher.steps=500 efficientad-teacher.learning_rate=0.001"
+  pretrain efficientad-teacher $pdn
+  photographs="photographs.origin=$origin photographs.most=1000"
+  pretrain photographs $photographs
+  if [ -n "${FULL:-}" ]; then
+    run paper --methods efficient_ad --set $pdn $photographs
+  else
+    short 64 efficient_ad "$pdn $photographs efficient_ad.learning_rate=0.001" \
+      "efficient_ad.steps=1" "efficient_ad.steps=500"
+  fi
 fi

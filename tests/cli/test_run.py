@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import json
+import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,9 @@ import pytest
 from PIL import Image
 
 import benchmark
-from benchmark.records import store
+from benchmark.records import files, store
+from benchmark.records.claims import claimed, place
+from benchmark.runner import run as runner
 
 Bench = Callable[..., tuple[int, str]]
 PLUGIN = Path(__file__).parents[2] / "docs" / "examples" / "mean_colour.py"
@@ -312,18 +316,38 @@ def test_random_weights_are_labelled(run: Bench, tmp_path: Path) -> None:
     assert record["key"]["weights"][0]["source"] == "random"
 
 
-def test_a_cell_that_another_run_holds_is_left_to_it(run: Bench, tmp_path: Path) -> None:
-    run()
-    results = tmp_path / "results"
-    (record,) = results.rglob("nut-seed0.json")
-    record.unlink()
-    with (record.parent / ".nut-seed0.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+def test_a_category_that_another_run_holds_is_left_to_it_and_waited_for(
+    run: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder := tmp_path / "results/runs/folder/standard").mkdir(parents=True)
+    with contextlib.ExitStack() as other:
+        claim = other.enter_context(claimed(place(folder, "nut")))
+        assert claim is not None
+        # the other run ends while this one waits
+        monkeypatch.setattr(runner, "time", SimpleNamespace(sleep=lambda _: other.close()))
         status, out = run()
-        assert status == 1 and "another run is working on it" in out
-        assert "mean_colour pin seed 0: already done" in out
-        assert not record.exists()
-    assert run()[0] == 0 and record.exists()
+    assert status == 0, out
+    lines = [line for line in out.splitlines() if "seed 0:" in line or "waiting" in line]
+    assert "pin seed 0: done" in lines[0] and "nut seed 0: done" in lines[2], out
+    assert f"waiting for nut, on which process {os.getpid()} on" in lines[1]
+    assert not [*(tmp_path / "results").rglob("*.claim*")]
+
+
+def test_forced_cells_are_redone_unless_another_run_has_redone_them_meanwhile(
+    run: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run()
+    (nut,) = tmp_path.rglob("nut-seed0.json")
+    seen = files.check_writable
+
+    def slow(results: Path) -> float:
+        now = seen(results)
+        os.utime(nut, (now + 1, now + 1))
+        return now
+
+    monkeypatch.setattr(files, "check_writable", slow)
+    status, out = run("--force")
+    assert status == 0 and "nut seed 0: already done" in out and "pin seed 0: done" in out
 
 
 def test_two_runs_at_once_end_with_whole_records(toy: Path, tmp_path: Path) -> None:

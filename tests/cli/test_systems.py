@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import io
 import json
 import os
@@ -50,13 +49,14 @@ def records(root: Path) -> dict[str, Any]:
     return {p.parent.name.split("@")[0]: json.loads(p.read_text()) for p in root.rglob("*.json")}
 
 
-def test_a_folder_without_locks_gets_one_warning_and_its_records(
+def test_a_folder_without_hard_links_is_claimed_all_the_same(
     run: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fcntl, "flock", refusing(errno.ENOLCK))
+    monkeypatch.setattr(os, "link", refusing(errno.EPERM))
     status, out = run("--categories", "nut", "pin")
-    assert status == 0 and out.count("must have one writer") == 1
+    assert status == 0, out
     assert len([*(tmp_path / "results").rglob("*-seed0.json")]) == 2
+    assert not [*(tmp_path / "results").rglob("*.claim*")]
 
 
 def test_a_file_system_that_cannot_sync_is_written_all_the_same(

@@ -10,7 +10,6 @@ from benchmark.data.dataset import ArraySource
 from benchmark.datasets.mvtec import MvtecAD
 from benchmark.errors import BenchError, SettingsError
 from benchmark.metrics import image_metrics
-from benchmark.metrics.groups import group_metrics
 from benchmark.records.resample import Draws, image_values
 from benchmark.runner.protocol import Protocol, split
 
@@ -42,7 +41,7 @@ def test_group_metrics_against_plain_ones() -> None:
     rng = np.random.default_rng(0)
     scores, labels = rng.normal(size=50), np.arange(50) % 5 > 2
     labels[:5] = False  # a clip of one kind has no AUROC of its own
-    found = group_metrics(scores, labels, CLIPS)
+    found = image_metrics(scores, labels, groups=CLIPS)
     each = [
         image_metrics(scores[i : i + 5], labels[i : i + 5]).image_auroc for i in range(5, 50, 5)
     ]
@@ -51,10 +50,10 @@ def test_group_metrics_against_plain_ones() -> None:
     expected = image_metrics(top, labels.reshape(10, 5).any(1)).image_auroc
     assert found.group_auroc == expected
     shift = np.repeat(np.arange(10) * 100.0, 5)  # scores are never rescaled per clip, but a clip's
-    moved = group_metrics(scores + shift, labels, CLIPS)  # own AUROC does not see the others
+    moved = image_metrics(scores + shift, labels, groups=CLIPS)  # own AUROC does not see the others
     assert moved.image_auroc_per_group == found.image_auroc_per_group
-    with pytest.raises(BenchError, match="one group per score"):
-        group_metrics(scores, labels, CLIPS[1:])
+    with pytest.raises(BenchError, match="49 groups; one group per score"):
+        image_metrics(scores, labels, groups=CLIPS[1:])
 
 
 def test_bootstrap_draws_whole_groups() -> None:
@@ -70,7 +69,7 @@ def test_bootstrap_draws_whole_groups() -> None:
     repeated = [np.repeat(np.arange(50), row.astype(int)) for row in weights]
     expected = [image_metrics(scores[at], labels[at]).image_auroc for at in repeated]
     np.testing.assert_allclose(values, np.array(expected, float), atol=1e-12)
-    each = group_metrics(scores, labels, CLIPS)
+    each = image_metrics(scores, labels, groups=CLIPS)
     means = image_values(scores, "image_auroc_per_group", draws, None)
     assert abs(means.mean() - each.image_auroc_per_group) < 0.1 and means.std() > 0
 

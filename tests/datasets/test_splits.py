@@ -15,7 +15,7 @@ from benchmark.datasets.mvtec_ad2 import MvtecAD2
 from benchmark.datasets.mvtec_loco import MvtecLoco
 from benchmark.datasets.real_iad import CATEGORIES, RealIad
 from benchmark.errors import DataError
-from benchmark.metrics.groups import group_metrics
+from benchmark.metrics import image_metrics
 from benchmark.plugins.contract import DatasetChecks, checks_of
 from benchmark.records import store
 
@@ -134,6 +134,14 @@ def test_the_official_validation_split_replaces_the_random_hold_out(
     assert scores.held_out_keys == [content_key(s.image) for s in category.validation]
     assert record["metrics"]["image_accuracy"] is not None
     assert "image_auroc_per_group" not in record["metrics"]  # its images are independent
+    spro = [n for n in record["metrics"] if n.startswith("spro") or n.endswith("_logical")]
+    assert len(spro) == 7 and all(0 <= record["metrics"][name] <= 1 for name in spro)
+    each = [record["metrics"][f"image_auroc_{name}"] for name in ("structural", "logical")]
+    assert record["metrics"]["image_auroc_over_types"] == sum(each) / 2
+    assert (
+        "1 records evaluated, 0 of them changed, 0 not"
+        in bench("evaluate", "--results", draw.root.parent / "results", "--data-root", loco)[1]
+    )
     refused = ("--dataset", "mvtec_loco", "--data-root", loco, "--holdout", "0.2")
     status, text = bench("run", "--plugin", PLUGIN, "--methods", "mean_colour", *refused)
     assert status == 1 and "validation split of 3 normal images" in text
@@ -247,7 +255,7 @@ def test_real_iad_scores_parts_under_a_name_of_their_own(
     assert list(scores.groups) == ["OK/S0002", "OK/S0002", "NG/AK/S0001", "NG/AK/S0001"]
     expected = float(max(scores.scores[2:]) > max(scores.scores[:2]))
     assert record["metrics"]["group_auroc"] == expected
-    found = group_metrics(scores.scores, scores.labels, scores.groups)
+    found = image_metrics(scores.scores, scores.labels, groups=scores.groups)
     assert record["metrics"]["image_auroc_per_group"] == found.image_auroc_per_group
 
 

@@ -82,6 +82,17 @@ def test_ped2_stride_thins_the_training_clips_only(ped2: Path) -> None:
         UcsdPed2(ped2, stride=0)
 
 
+def test_ped2_from_frames_to_table(ped2: Path, bench: Data) -> None:
+    method = ("--plugin", PLUGIN, "--methods", "mean_colour", "--image-size", 16)
+    status, text = bench("run", "--dataset", "ucsd_ped2", "--data-root", ped2, *method)
+    assert status == 0, text
+    (path,) = Path("results/runs").rglob("*-seed0.json")
+    metrics = json.loads(path.read_text())["metrics"]
+    shown = ("image_auroc", "image_auroc_per_group", "pixel_auroc", "image_f1")
+    status, text = bench("table", "summary", "--metric", *shown, "--plugin", PLUGIN)
+    assert status == 0 and all(f"{metrics[name]:.3f}" in text for name in shown), text
+
+
 def test_ped2_names_what_is_missing(ped2: Path, data: Data) -> None:
     assert data("ucsd_ped2")[0] == 0
     (ped2 / "Test/Test002_gt/004.bmp").unlink()
@@ -279,6 +290,9 @@ def test_campus_pools_all_frames_and_means_over_clips_under_their_own_names(
         of = np.array(scores.groups) == clip
         each.append(image_metrics(scores.scores[of], scores.labels[of].astype(bool)).image_auroc)
     assert metrics["image_auroc_per_group"] == pytest.approx(np.mean(np.array(each, float)))
+    shown = ("image_auroc", "image_auroc_per_group", "pixel_auroc")
+    status, text = bench("table", "summary", "--metric", *shown, "--plugin", PLUGIN)
+    assert status == 0 and all(f"{metrics[name]:.3f}" in text for name in shown), text
     status, text = bench(
         "run",
         "--dataset",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,10 +35,19 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     root = tmp_path_factory.mktemp("deploy")
     for name in ("nut", "pin"):
         write_category(root / "toy", name, train=12, good=9, bad=8)
-    given = {"data_root": str(root / "toy"), "results": str(root / "runs"), "keep": True}
+    given: dict[str, Any] = {
+        "data_root": str(root / "toy"),
+        "results": str(root / "runs"),
+        "keep": True,
+    }
     ib.run("mean_colour", "folder", plugin=[str(PLUGIN)], **given)
     small = {"padim": {"backbone": "resnet18", "channels": 20, "layers": [1]}}
-    options = {"weights": "random", "image_size": 32, "categories": ["nut"], "set": small}
+    options: dict[str, Any] = {
+        "weights": "random",
+        "image_size": 32,
+        "categories": ["nut"],
+        "set": small,
+    }
     ib.run("padim", "folder", **given, **options)
     return Run(root / "toy", root / "runs")
 

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,8 +54,16 @@ def test_a_record_cites_its_detector_which_holds_what_is_needed(run: Run) -> Non
 def test_a_record_without_its_detector_is_made_again_when_one_is_wanted(
     bench: Bench, run: Run, tmp_path: Path
 ) -> None:
-    given = ("run", "--methods", "mean_colour", "--plugin", PLUGIN, "--dataset", "folder")
-    given = (*given, "--data-root", run.data, "--results", tmp_path, "--categories", "pin")
+    given: list[Any] = [
+        "run",
+        "--methods",
+        "mean_colour",
+        "--plugin",
+        PLUGIN,
+        "--dataset",
+        "folder",
+    ]
+    given += ["--data-root", run.data, "--results", tmp_path, "--categories", "pin"]
     assert bench(*given)[0] == 0
     refused = bench("predict", "x.png", "--detector", tmp_path, "--out", tmp_path / "out")
     assert refused[0] == 2 and "bench run --keep" in refused[1]
@@ -62,6 +71,23 @@ def test_a_record_without_its_detector_is_made_again_when_one_is_wanted(
     assert "already done" in bench(*given, "--keep")[1] and "already done" in bench(*given)[1]
     assert bench(*given, "--force")[0] == 0  # leaves no detector that nobody cites
     assert not list(tmp_path.rglob("*.detector.*"))
+
+
+def test_seeds_that_share_a_fit_share_its_detector(run: Run, tmp_path: Path) -> None:
+    plugin = tmp_path / "still.py"
+    text = PLUGIN.read_text().replace('    title = "Mean', '    draws = False\n    title = "Mean')
+    plugin.write_text(text)
+    shutil.copytree(run.data / "nut", tmp_path / "data" / "nut.v2")
+    results = str(tmp_path / "runs")
+    given: dict[str, Any] = {
+        "plugin": [str(plugin)],
+        "data_root": str(tmp_path / "data"),
+        "results": results,
+    }
+    assert ib.run("still", "folder", seeds=[0, 1], keep=True, **given).ok
+    for seed in (0, 1, None):
+        found = kept_files.find("still", [results], seed=seed)
+        assert found.seed == (seed or 0) and found.record.exists() and found.state().tensors
 
 
 def test_several_candidates_are_listed(run: Run) -> None:

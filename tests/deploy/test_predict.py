@@ -88,13 +88,14 @@ def test_only_what_is_new_or_has_changed_is_judged(
 ) -> None:
     (photos / "05-broken.png").unlink()
     out = photos / "verdicts"  # inside of the folder: its pictures are no photographs
-    assert ib.predict(detector, photos, out).judged == 20
-    assert ib.predict(detector, photos, out).judged == 0
+    options: dict[str, Any] = {"pictures": False}
+    assert ib.predict(detector, photos, out, **options).judged == 20
+    assert ib.predict(detector, photos, out, **options).judged == 0
     os.utime(photos / "00.png", (1, 1))
-    assert ib.predict(detector, photos, out).judged == 1
-    assert ib.predict(detector, photos, out, force=True).judged == 20
+    assert ib.predict(detector, photos, out, **options).judged == 1
+    assert ib.predict(detector, photos, out, force=True, **options).judged == 20
     with pytest.raises(StoreError, match="maps"):
-        ib.predict(detector, photos, out, maps="npy")
+        ib.predict(detector, photos, out, maps="npy", **options)
 
 
 def test_an_image_that_the_detector_fails_on_costs_only_itself(

@@ -9,7 +9,13 @@ import pytest
 import torch
 from scipy import ndimage
 
-from benchmark.methods._parts.anomaly_masks import perlin_masks, perlin_noise, rotated, smudged
+from benchmark.methods._parts.anomaly_masks import (
+    focal_loss,
+    perlin_masks,
+    perlin_noise,
+    rotated,
+    smudged,
+)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -116,3 +122,22 @@ def test_a_smudge_is_one_colour_under_the_mask_and_nothing_beside_it() -> None:
     seen = 0.8 * torch.rand(5, 1, 1, 1, generator=draws)
     wanted = masks * ((1 - seen) * colours + seen * images)
     torch.testing.assert_close(out * masks, wanted)
+
+
+def test_focal_loss_is_the_published_formula() -> None:
+    logits, masks = torch.randn(2, 2, 5, 5), (torch.rand(2, 1, 5, 5) > 0.5).float()
+    total = 0.0
+    for b, y, x in np.ndindex(2, 5, 5):
+        share = logits[b, :, y, x].double().exp()
+        share = share / share.sum()
+        label = int(masks[b, 0, y, x])
+        hot = [1e-5, 1e-5]
+        hot[label] = 1 - 1e-5
+        right = float(hot[0] * share[0] + hot[1] * share[1]) + 1e-5
+        total -= (1 - right) ** 2 * float(np.log(right))
+    assert float(focal_loss(logits, masks)) == pytest.approx(total / 50, rel=1e-5)
+    sure = torch.tensor([[[[60.0]], [[-60.0]]]])
+    assert float(focal_loss(sure, torch.zeros(1, 1, 1, 1))) == pytest.approx(0, abs=1e-6)
+    wrong = sure.clone().requires_grad_()
+    focal_loss(wrong, torch.ones(1, 1, 1, 1)).backward()
+    assert wrong.grad is not None and bool(wrong.grad.isfinite().all())

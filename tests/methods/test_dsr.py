@@ -24,7 +24,6 @@ from benchmark.methods.dsr.networks import (
     MaskNet,
     ObjectDecoder,
     SubspaceRestriction,
-    focal_loss,
 )
 from benchmark.methods.dsr.vqvae_asset import GeneralVqVae
 from benchmark.runner.estimate import Rehearsal
@@ -110,25 +109,6 @@ def test_mask_net_uses_its_skips() -> None:
     x = torch.rand(1, 3, 16, 16)
     assert torch.equal(net(x), net(x + torch.rand_like(x)))
     assert MaskNet(3, 4).merge[2][0].in_channels == 8
-
-
-def test_focal_loss_is_the_published_formula() -> None:
-    logits, masks = torch.randn(2, 2, 5, 5), (torch.rand(2, 1, 5, 5) > 0.5).float()
-    total = 0.0
-    for b, y, x in np.ndindex(2, 5, 5):
-        share = logits[b, :, y, x].double().exp()
-        share = share / share.sum()
-        label = int(masks[b, 0, y, x])
-        hot = [1e-5, 1e-5]
-        hot[label] = 1 - 1e-5
-        right = float(hot[0] * share[0] + hot[1] * share[1]) + 1e-5
-        total -= (1 - right) ** 2 * float(np.log(right))
-    assert float(focal_loss(logits, masks)) == pytest.approx(total / 50, rel=1e-5)
-    sure = torch.tensor([[[[60.0]], [[-60.0]]]])
-    assert float(focal_loss(sure, torch.zeros(1, 1, 1, 1))) == pytest.approx(0, abs=1e-6)
-    wrong = sure.clone().requires_grad_()
-    focal_loss(wrong, torch.ones(1, 1, 1, 1)).backward()
-    assert wrong.grad is not None and bool(wrong.grad.isfinite().all())
 
 
 def loss_of(detector: Dsr, masks: Tensor, seed: int = 0) -> Tensor:

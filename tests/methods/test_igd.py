@@ -18,6 +18,7 @@ from benchmark.detector import training as _training
 from benchmark.detector.context import Checkpoint
 from benchmark.errors import AssetError, DetectorError, SettingsError
 from benchmark.features.weights import WeightsFrom
+from benchmark.methods._parts.crops import cut, fold
 from benchmark.methods.igd import Igd
 from benchmark.methods.igd.encoder import IgdEncoder, distance, padded, windows
 from benchmark.methods.igd.gsvdd import Gsvdd, PublishedGsvdd, SoftBoundary, descriptor, pushed
@@ -29,9 +30,9 @@ from benchmark.methods.igd.model import (
     reconstruction,
 )
 from benchmark.methods.igd.networks import Critic, Decoder, ImageNorm, PatchEncoder
-from benchmark.methods.igd.scoring import fold, image_weights, map_weights
+from benchmark.methods.igd.scoring import image_weights, map_weights
 from benchmark.methods.igd.training import ScaleTraining, Schedule
-from benchmark.methods.igd.views import Views, cut
+from benchmark.methods.igd.views import Views
 from benchmark.runner.estimate import Rehearsal
 
 from ..helpers import KilledAfter, noise, save_after_every_step

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from benchmark import Context, Geometry, State
 from benchmark.data.loading import ImageSet
@@ -323,3 +324,25 @@ def test_divergence_is_an_error_with_a_remedy() -> None:
 def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match="uninformed_students: "):
         UninformedStudents(**wrong)
+
+
+def test_a_whole_image_is_one_patch_with_one_score() -> None:
+    detector = UninformedStudents(
+        teacher="random", fields=(33,), students=2, whole=True, batch=4, epochs=1
+    ).fit(images(5), context())
+    batch = images(2, seed=1).batch([0, 1])
+    pixels = (batch.pixels - torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)) / torch.tensor(
+        [0.229, 0.224, 0.225]
+    ).view(3, 1, 1)
+    patches = F.interpolate(pixels, (33, 33), mode="bilinear", antialias=True)
+    with torch.no_grad():
+        mean, std = detector.scale_[0]
+        teacher = (detector.teachers_[0](patches) - mean) / std
+        students = torch.stack([s(patches) for s in cast(Any, detector.students_[0])])
+    error = (students.mean(0) - teacher).square().sum(1)
+    variance = students.var(0, correction=0).sum(1)
+    middle, spread = detector.spread_[0, :, :, 0, 0]
+    want = (error - middle[0]) / spread[0] + (variance - middle[1]) / spread[1]
+    found = detector.predict(batch, context())
+    assert found.maps is None
+    torch.testing.assert_close(found.scores, want, rtol=1e-3, atol=1e-3)

@@ -1,6 +1,5 @@
 """Image-level metrics against scikit-learn, thresholds against their definition."""
 
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,8 @@ from benchmark.metrics import (
     image_metrics_by_type,
     normal_threshold,
 )
+
+from ..helpers import flat
 
 
 @pytest.mark.parametrize("decimals", [9, 1, 0], ids=["distinct", "ties", "heavy ties"])
@@ -70,11 +71,11 @@ def test_without_a_threshold_no_accuracy() -> None:
 
 @pytest.mark.parametrize("label", [0, 1])
 def test_undefined_with_one_class(label: int) -> None:
-    found = asdict(image_metrics([0.1, 0.9], [label, label], threshold=0.5))
+    found = flat(image_metrics([0.1, 0.9], [label, label], threshold=0.5))
     defined = {k: v for k, v in found.items() if v is not None}
     assert found["image_accuracy"] == 0.5
     assert not {k for k in defined if k.startswith("image_")} - {"image_accuracy"}
-    assert asdict(image_metrics([], []))["image_auroc"] is None
+    assert flat(image_metrics([], []))["image_auroc"] is None
     assert image_metrics([], [], threshold=0.5).image_accuracy is None
 
 

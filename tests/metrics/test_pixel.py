@@ -1,6 +1,5 @@
 """Pixel metrics against implementations that try every threshold, and in all degenerate cases."""
 
-from dataclasses import asdict
 from itertools import pairwise
 from typing import Any
 
@@ -11,6 +10,8 @@ from scipy.ndimage import label
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from benchmark.metrics import MetricInputError, PixelMetrics, curves, pixel_metrics
+
+from ..helpers import flat
 
 POOLED = ("pixel_auroc", "pixel_ap", "pro", "pixel_f1_max", "pixel_iou_max")
 VARIANTS = ("pixel_auroc_per_image", "pixel_auroc_anomalous", "pro_per_image")
@@ -103,7 +104,7 @@ def example(
 
 def close(first: PixelMetrics, second: PixelMetrics, tolerance: float = 1e-12) -> bool:
     """Equal in every number."""
-    one, two = asdict(first), asdict(second)
+    one, two = flat(first), flat(second)
     for name in one:
         if one[name] is None or two[name] is None:
             assert one[name] is two[name], name
@@ -193,7 +194,7 @@ def test_constant_maps(counting: str) -> None:
 
 def test_perfect_and_worst_maps(counting: str) -> None:
     _, masks = example(2)
-    found = asdict(pixel_metrics(masks.astype(np.float32), masks))
+    found = flat(pixel_metrics(masks.astype(np.float32), masks))
     # The per-image axis has no rate between 0 and 1 here.
     assert [found[name] for name in POOLED + VARIANTS] == pytest.approx([1.0] * 7 + [None])
     worst = pixel_metrics(-masks.astype(np.float32), masks)
@@ -204,7 +205,7 @@ def test_perfect_and_worst_maps(counting: str) -> None:
 
 @pytest.mark.parametrize("marked", [False, True], ids=["all normal", "all anomalous"])
 def test_undefined_without_both_classes(marked: bool) -> None:
-    found = asdict(pixel_metrics(np.random.rand(2, 4, 4), np.full((2, 4, 4), marked)))
+    found = flat(pixel_metrics(np.random.rand(2, 4, 4), np.full((2, 4, 4), marked)))
     assert {name: found[name] for name in POOLED + VARIANTS} == dict.fromkeys(POOLED + VARIANTS)
     assert found["normal_pixels"] == (0 if marked else 32)
     assert found["anomalous_pixels"] == (32 if marked else 0)
@@ -243,10 +244,10 @@ def test_counts() -> None:
 def test_variants_and_curves_only_on_request() -> None:
     maps, masks = example()
     lean = pixel_metrics(maps, masks, variants=False)
-    assert [asdict(lean)[name] for name in VARIANTS] == [None] * 3
+    assert [flat(lean)[name] for name in VARIANTS] == [None] * 3
     assert lean.curves is None
     full = pixel_metrics(maps, masks, curves=True)
-    assert [asdict(lean)[name] for name in POOLED] == [asdict(full)[name] for name in POOLED]
+    assert [flat(lean)[name] for name in POOLED] == [flat(full)[name] for name in POOLED]
     assert full.curves is not None
 
 

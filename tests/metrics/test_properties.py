@@ -1,6 +1,5 @@
 """What must hold for any scores and any masks."""
 
-from dataclasses import asdict
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +11,8 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from benchmark.metrics import PixelMeter, PixelMetrics, image_metrics, pixel_metrics
+
+from ..helpers import flat
 
 FRACTIONS = (
     "pixel_auroc",
@@ -42,7 +43,7 @@ def samples(draw: Any) -> Sample:
 
 
 def same(one: PixelMetrics, two: PixelMetrics, tolerance: float = 1e-12) -> None:
-    first, second = asdict(one), asdict(two)
+    first, second = flat(one), flat(two)
     assert {k for k in FRACTIONS if first[k] is None} == {k for k in FRACTIONS if second[k] is None}
     for name, value in first.items():
         if value is not None:
@@ -84,7 +85,7 @@ def test_splitting_into_batches_changes_nothing(counting: str, sample: Sample, d
 @given(samples(), st.floats(0.001, 1.0))
 def test_values_stay_in_their_bounds(counting: str, sample: Sample, limit: float) -> None:
     maps, masks = sample
-    found = asdict(pixel_metrics(maps, masks, fpr_limit=limit))
+    found = flat(pixel_metrics(maps, masks, fpr_limit=limit))
     for name in FRACTIONS:
         assert found[name] is None or -1e-12 <= found[name] <= 1 + 1e-12, name
     if found["pixel_auroc"] is not None:
@@ -116,7 +117,7 @@ def test_curves_have_the_areas_of_the_metrics(counting: str, sample: Sample) -> 
 def test_image_metrics_see_only_the_order(pairs: list[tuple[int, bool]]) -> None:
     scores = np.array([score for score, _ in pairs], dtype=np.float64)
     labels = np.array([label for _, label in pairs], dtype=bool)
-    found = asdict(image_metrics(scores, labels))
-    assert asdict(image_metrics(np.exp(scores), labels)) == found
-    assert asdict(image_metrics(scores[::-1], labels[::-1])) == found
+    found = flat(image_metrics(scores, labels))
+    assert flat(image_metrics(np.exp(scores), labels)) == found
+    assert flat(image_metrics(scores[::-1], labels[::-1])) == found
     assert all(value is None or 0 <= value for value in found.values())

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from benchmark import State
+from benchmark.errors import MissingPackageError
 from benchmark.plugins.contract import DatasetChecks, DetectorChecks, Obvious, checks_of
 from benchmark.plugins.registry import Registry
 
@@ -32,6 +33,10 @@ CASES = [
 @functools.lru_cache(maxsize=1)  # the checks of a method stand side by side
 def detector_checks(name: str) -> DetectorChecks:
     cls, preset = REGISTRY.method(name)
+    try:
+        cls(**preset).needs()
+    except MissingPackageError as error:
+        pytest.skip(str(error))
     return DetectorChecks(cls, preset)
 
 

@@ -97,11 +97,3 @@ def test_other_names_stay_inside_and_apart(name: str) -> None:
     from urllib.parse import unquote
 
     assert unquote(safe) == name
-
-
-def test_a_second_holder_of_a_lock_is_turned_away(tmp_path: Path) -> None:
-    path = cell(tmp_path)
-    with path.lock() as first, path.lock() as second:
-        assert first and not second
-    with path.lock() as again:
-        assert again

@@ -93,6 +93,31 @@ def ours(**options: Any) -> Callable[[Maps, Masks], Runner]:
     return prepare
 
 
+def with_spro(maps: Maps, masks: Masks) -> Runner:
+    """All metrics of a cell whose defects are annotated one by one: here one per image."""
+    from benchmark.data.masks import AnnotatedDefect
+    from benchmark.metrics import pixel_metrics
+
+    types = ["structural_anomalies", "logical_anomalies"] * len(maps)
+    defects = [[AnnotatedDefect(k, int(k.sum()) // 2 + 1, "")] if k.any() else [] for k in masks]
+    options: Any = {"types": types[: len(maps)], "defects": defects}
+    return lambda: pixel_metrics(maps, masks, threads=1, threshold=1.0, **options)
+
+
+def aupimo_alone(maps: Maps, masks: Masks) -> Runner:
+    from benchmark.metrics.aupimo import aupimo_of_images, contributions
+
+    marked = masks.any((1, 2))
+    good = list(maps[~marked].reshape((~marked).sum(), -1))
+    scores = [one[mask] for one, mask in zip(maps[marked], masks[marked], strict=True)]
+    pixels = [len(one) for one in scores]
+
+    def run() -> Any:
+        return aupimo_of_images(contributions({maps[0].size: good}, len(good)), scores, pixels)
+
+    return run
+
+
 def without_kernel(maps: Maps, masks: Masks) -> Runner:
     from benchmark.metrics import ranking
 
@@ -178,6 +203,9 @@ ROWS: dict[str, Callable[[Maps, Masks], Runner]] = {
     "ours, overwrite": ours(variants=False, threads=1, overwrite=True),
     "ours, two threads": ours(variants=False, threads=2),
     "ours, with variants": ours(variants=True, threads=1),
+    "ours, all metrics of a cell": ours(variants=True, threads=1, threshold=1.0),
+    "ours, and sPRO": with_spro,
+    "ours, AUPIMO alone": aupimo_alone,
     "ours, streamed, 64 MB": streamed,
     "ours without numba": without_kernel,
     "ours without numba, overwrite": without_kernel_in_place,

@@ -72,6 +72,7 @@ def record(results: Path) -> Record:
         draws: bool | None = None,
         images: tuple[int, int] | None = None,
         described: bool = True,
+        undefined: Mapping[str, str] | None = None,
         into: Path | None = None,
     ) -> Path:
         given = {**SPADE, **(settings or {})} if method == "spade" else dict(settings or {})
@@ -116,6 +117,7 @@ def record(results: Path) -> Record:
                 "settings": given,
                 **({"method": described_as} if described else {}),
                 "provenance": counted | dict(provenance or {}),
+                "undefined": dict(undefined or {}),
                 "metrics": {**dict.fromkeys(METRICS, value), **(metrics or {})},
                 "cost": {"latency_batch_1_seconds": 0.5, "stored_bytes": 2e6, **(cost or {})},
                 "environment": {"device": "a processor"},

@@ -17,7 +17,14 @@ from benchmark import Category
 from benchmark.errors import SettingsError, StoreError
 from benchmark.metrics import image_metrics, pixel_metrics
 from benchmark.published._mvtec import ALL
-from benchmark.records.resample import Draws, Histograms, histograms, image_values, pixel_values
+from benchmark.records.resample import (
+    Draws,
+    Histograms,
+    Shares,
+    histograms,
+    image_values,
+    pixel_values,
+)
 from benchmark.records.stored import Datasets, Stored
 from benchmark.tables.compare import side, two_runs
 
@@ -133,10 +140,10 @@ def test_a_resample_of_histograms_is_a_resample_of_images(
 
 def test_a_region_counts_as_often_as_its_image_was_drawn() -> None:
     random = np.random.default_rng(0)
-    normal, regions = random.random((3, 50)), random.random((3, 50))
+    normal, regions = random.integers(1, 1000, (3, 50)), random.random((3, 50))
     regions /= regions.sum(1, keepdims=True)
     owner = np.array([0, 0, 1])  # two regions in one image, none in the last
-    found = Histograms(normal, np.ones((3, 50)), regions, owner, {})
+    found = Histograms(normal, np.ones((3, 50)), Shares(regions, owner), {})
     weights = np.array([[3.0, 1.0, 2.0]])
     fpr = np.cumsum(3 * normal[0] + normal[1] + 2 * normal[2])
     overlap = np.cumsum(3 * regions[0] + 3 * regions[1] + regions[2]) / 7
@@ -156,7 +163,8 @@ def test_images_are_told_by_their_ids_not_by_their_order(
         row=scored.row,
         geometry=scored.geometry,
         maps=scored.maps[::-1],
-        scores=SimpleNamespace(ids=scored.scores.ids[::-1]),
+        scores=SimpleNamespace(ids=scored.scores.ids[::-1], held_out=np.empty(0)),
+        rule="max",
     )
     turned_images: Any = SimpleNamespace(
         scored=lambda *_: Category("nut", category.train, category.test[::-1])
@@ -213,14 +221,15 @@ def test_verdicts_against_published(
     for seed, value in enumerate(values):
         record("bottle", value, seed=seed)
     status, said = bench("compare", "--published", "--results", results, "--format", "csv")
-    line = next(row for row in said.splitlines() if row.startswith("spade-3,SPADE,Bottle"))
-    assert status == 0 and line.endswith(verdict) and ",95.5," in line
+    start = '"spade-3: SPADE; run here: SPADE, protocol paper",Bottle,pro,95.5,'
+    line = next(row for row in said.splitlines() if row.startswith(start))
+    assert status == 0 and line.endswith(f",{len(values)},{verdict}")
 
 
 def test_a_record_that_differs_gets_no_verdict(record: Record, results: Path, bench: Bench) -> None:
     record("bottle", 0.955, weights="random")
     _, said = bench("compare", "--published", "--results", results)
-    assert "not comparable: random weights" in said
+    assert "not comparable [a]" in said and "[a] random weights" in said
     assert "equal" not in said
 
 
@@ -233,11 +242,13 @@ def test_every_configuration_is_held_against_the_papers(
             "bottle", 0.9, method="rd4ad", settings=settings, defaults={**settings, "epochs": 200}
         )
     status, said = bench("compare", "--published", "--results", results, "--format", "csv")
-    rows = [row for row in said.splitlines() if row.startswith("rd4ad-2,Ours,Bottle,pixel_auroc,")]
+    rows = [
+        row for row in said.splitlines() if ",Bottle,pixel_auroc," in row and "-2: Ours;" in row
+    ]
     assert status == 0 and len(rows) == 4, said  # two sizes, two configurations
     for epochs in (20, 40):
         (row,) = [r for r in rows if f"epochs={epochs} instead" in r and "128 px" not in r]
-        assert f"rd4ad (epochs={epochs})" in row and ",98.7,90.0," in row
+        assert f"run here: rd4ad (epochs={epochs})," in row and ",98.7,90.0,1," in row
 
 
 def test_third_party_numbers_are_compared_too(record: Record, results: Path, bench: Bench) -> None:
@@ -246,10 +257,11 @@ def test_third_party_numbers_are_compared_too(record: Record, results: Path, ben
     default = {"backbone": "wide_resnet50_2"}
     record("pill", method="padim", settings=settings, defaults=default, metrics=metrics)
     _, said = bench("compare", "--published", "--results", results, "--format", "csv")
-    place = "padim-xiahaifeng,padim ResNet18-Rd100,pill"
-    assert f"{place},image_auroc,padim (resnet18),0.869,0.862,within 1 point" in said
-    assert f"{place},pixel_auroc,padim (resnet18),0.946,0.952,within 1 point" in said
-    assert "anomalib,padim ResNet-18,pill,image_auroc,padim (resnet18),0.863,0.862,not comp" in said
+    run = 'run here: padim (resnet18), protocol paper",pill'
+    place = f'"padim-xiahaifeng: padim ResNet18-Rd100; {run}'
+    assert f"{place},image_auroc,0.869,0.862,1,within 1 point" in said
+    assert f"{place},pixel_auroc,0.946,0.952,1,within 1 point" in said
+    assert f'"anomalib: padim ResNet-18; {run},image_auroc,0.863,0.862,1,not comp' in said
 
 
 def test_runs_on_two_copies_of_a_data_set_are_compared(
@@ -275,9 +287,10 @@ def test_runs_on_different_images_are_refused_without_going_in_circles(
 
 
 def test_an_unknown_pixel_metric_is_an_error_not_f1() -> None:
-    found = Histograms(np.ones((2, 4)), np.ones((2, 4)), np.ones((1, 4)), np.array([0]), {})
-    with pytest.raises(SettingsError, match="unknown pixel metric with an interval 'pixel_f1'"):
-        pixel_values(found, "pixel_f1", np.ones((1, 2)))
+    shares = Shares(np.ones((1, 4)), np.array([0]))
+    found = Histograms(np.ones((2, 4)), np.ones((2, 4)), shares, {})
+    with pytest.raises(SettingsError, match="unknown pixel metric with an interval 'pixel_f2'"):
+        pixel_values(found, "pixel_f2", np.ones((1, 2)))
 
 
 def test_the_pixel_f1_on_resamples_is_the_metric_itself(scored: Stored, toy: Path) -> None:

@@ -10,7 +10,6 @@ import pytest
 
 import benchmark
 from benchmark.metrics import image_metrics
-from benchmark.metrics.names import IMAGE_METRICS
 from benchmark.records import store
 from benchmark.records.ensemble import ensembles
 from benchmark.records.stored import Datasets
@@ -32,7 +31,7 @@ def seeds(record: Record, toy: Path) -> Path:
     for seed, scores in enumerate(SCORES):
         labels = np.repeat([0, 1], 4)
         found = image_metrics(np.array(scores, float), labels)
-        metrics = {name: getattr(found, name) for name in IMAGE_METRICS}
+        metrics = dict(found.values)
         path = record("nut", None, seed=seed, metrics=metrics, **TOY)
         keep_scores(path, toy, scores, maps=False)
     return path.parents[3]

@@ -143,7 +143,7 @@ def test_an_older_record_shows_all_its_settings_and_gets_no_verdict(
         "squared=False)"
     )
     said = bench("compare", "--published", "--results", results)[1]
-    assert "not comparable: the record does not keep the method's defaults" in said
+    assert "[a] the record does not keep the method's defaults" in said
 
 
 def test_configurations_whose_defaults_differ_do_not_share_a_name(
