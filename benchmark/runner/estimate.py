@@ -24,7 +24,8 @@ from benchmark.runner import cost
 from benchmark.runner.cell import fit
 from benchmark.runner.plan import Cell, Plan
 from benchmark.runner.remarks import look_at, remarks
-from benchmark.runner.run import extract, hashed, inputs, load, state_of
+from benchmark.runner.run import hashed, inputs, load, state_of
+from benchmark.runner.shared import extract
 
 T = TypeVar("T")
 

@@ -8,34 +8,30 @@ the same on one folder: a category is claimed by one of them, and what others ho
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
-from benchmark import machine
 from benchmark.data.dataset import Category
 from benchmark.data.geometry import Geometry
 from benchmark.data.loading import (
-    DEVICE_SHARE,
     Decoded,
-    ImageSet,
     Keys,
     decode_category,
     hash_category,
 )
-from benchmark.data.survey import Survey, with_threshold
+from benchmark.data.survey import with_threshold
 from benchmark.detector.context import Checkpoint, Context, Meters
 from benchmark.errors import AssetError, SettingsError, StoreError, WeightsError, in_words, sentence
-from benchmark.features.cache import EXTRACT_BATCH, Place, union
-from benchmark.features.spec import FeatureSpec
 from benchmark.records import claims, store
 from benchmark.records.claims import Claim, ClaimLostError
 from benchmark.runner.cell import Inputs, copy_cell, run_cell, write_failure
 from benchmark.runner.plan import Cell, MethodPlan, Plan
 from benchmark.runner.remarks import look_at, remarks
+from benchmark.runner.shared import LoadedCategory, keep_features
 from benchmark.texts import path_component
 
 CellState = Literal["done", "todo", "failed", "differs"]
@@ -53,41 +49,6 @@ class Result:
     outcome: Literal["ok", "kept", "failed"]
     record: dict[str, Any] | None = None
     message: str = ""
-
-
-@dataclass
-class LoadedCategory:
-    """A category in memory, as its cells share it.
-
-    Attributes:
-        category, keys: its samples and their hashes.
-        images: its pixels, per geometry.
-        unusable: the geometries in which it cannot be had, and why.
-        train, held_out: positions in the normal images.
-        found: what its files gave away.
-        kept: the backbones and geometries whose features were put into the cache.
-        records: what its cells have finished in this run.
-    """
-
-    category: Category
-    keys: Keys
-    images: dict[Geometry, Decoded]
-    unusable: dict[Geometry, Exception]
-    train: list[int]
-    held_out: list[int]
-    found: Survey
-    kept: set[Place] = field(default_factory=set)
-    records: list[dict[str, Any]] = field(default_factory=list)
-    _near: tuple[Geometry, Decoded] | None = None
-
-    def on(self, device: torch.device, geometry: Geometry) -> Decoded:
-        """Return the images of a geometry with their batches on a device; one geometry at a time
-        has its pixels there."""
-        if self._near is None or self._near[0] != geometry:
-            self._near = None
-            room = int(DEVICE_SHARE * machine.device_memory(device))
-            self._near = geometry, self.images[geometry].on(device, room)
-        return self._near[1]
 
 
 def execute(plan: Plan) -> list[Result]:
@@ -170,67 +131,6 @@ def load(
     images, unusable = _decoded(plan, category, keys, list(wanted))
     train, held_out = plan.protocol.divide(category, type(plan.dataset), plan.source, category.name)
     return LoadedCategory(category, keys, images, unusable, train, held_out, found)
-
-
-def extract(
-    plan: Plan, spec: FeatureSpec, geometry: Geometry, parts: Mapping[str, ImageSet | None]
-) -> None:
-    """Pass images, given by title, once through a backbone, and keep what these layers say.
-
-    A backbone that fails costs only the methods that read it.
-    """
-    for title, part in parts.items():
-        if part is None:
-            continue
-        steps = -(-len(part) // EXTRACT_BATCH)
-        batches = plan.console.track(
-            part.batches(EXTRACT_BATCH), f"{spec.backbone} features, {title}", steps
-        )
-        layers = [str(layer) for layer in spec.layers]
-        try:
-            plan.features.extract(
-                batches,
-                geometry,
-                spec.backbone,
-                layers,
-                flips=spec.flips,
-                normalise=spec.normalise,
-            )
-        except Exception:  # its readers compute the features again, and meet the error
-            break
-
-
-def keep_features(plan: Plan, cells: Sequence[Cell], loaded: LoadedCategory) -> None:
-    """Keep what the first of these cells reads and any of them will read again, forget the rest.
-
-    Features that several fits read are kept of all images, those that one fit rereads of its
-    training images; all others are computed when they are read.
-    """
-    fits = {(id(c.method), c.seed if c.method.draws else None): c for c in cells}
-    readings: dict[Place, list[FeatureSpec]] = {}
-    for cell in fits.values():
-        for place, spec in _places(cell):
-            readings.setdefault(place, []).append(spec)
-    plan.features.forget(but=readings)
-    geometry = cells[0].method.geometry
-    for place in dict.fromkeys(place for place, _ in _places(cells[0])):
-        (spec,) = union(readings[place], plan.features)
-        images = loaded.on(plan.features.device, geometry)
-        parts: dict[str, ImageSet | None] = {}
-        if len(readings[place]) > 1:
-            parts = {"train": images.train, "test": images.test, "unlabelled": images.unlabelled}
-        elif spec.rereads:
-            parts = {"train": images.train.subset(loaded.train)}
-        if place not in loaded.kept:
-            extract(plan, spec, geometry, parts)
-        loaded.kept.add(place)
-
-
-def _places(cell: Cell) -> list[tuple[Place, FeatureSpec]]:
-    """List what a cell reads, and where that is kept."""
-    geometry = str(cell.method.geometry)
-    specs = [spec for spec in cell.method.new().needs() if spec.read]
-    return [(Place(geometry, spec.backbone, spec.normalise), spec) for spec in specs]
 
 
 def inputs(plan: Plan, cell: Cell, loaded: LoadedCategory) -> Inputs:
