@@ -149,6 +149,16 @@ def _labels(
     return labels
 
 
+def backbone_precision(weights: Sequence[Mapping[str, Any]]) -> str:
+    """Return the precision in which a record's backbones computed, from its key's ``weights``;
+    older records, which do not say, are float32.
+
+    >>> backbone_precision([{"backbone": "resnet18", "precision": "bfloat16"}])
+    'bfloat16'
+    """
+    return next((str(w["precision"]) for w in weights if "precision" in w), "float32")
+
+
 def changed_settings(row: Mapping[str, Any] | pd.Series[Any]) -> dict[str, Any]:
     """Return the settings that differ from the record's own defaults; all of them where it keeps
     none."""

@@ -122,7 +122,7 @@ def timed(name: str, job: Job, given: argparse.Namespace, *, kept: bool) -> Step
     images = noise(given.images, given.side).on(device, room)
     rounds = 2 + 2 * given.steps * job.batch // given.images
     longer = {"steps": None} if name == "uninformed_students" else {}
-    cls = Registry().method(name.partition("_local")[0])[0]
+    cls: Any = Registry().method(name.partition("_local")[0])[0]
     detector = cls(**job.settings, epochs=max(rounds, 4), **longer)
     machine.reset_peak_memory(device)
     try:
