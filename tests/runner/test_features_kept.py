@@ -59,7 +59,12 @@ def test_features_are_kept_where_they_are_read_again(
         original(self, tag, row)
 
     monkeypatch.setattr(FrozenFeatures, "_put", spy)
-    given = {"methods": methods, "dataset": "folder", "data_root": str(data), "seeds": seeds}
+    given: dict[str, Any] = {
+        "methods": methods,
+        "dataset": "folder",
+        "data_root": str(data),
+        "seeds": seeds,
+    }
     given |= {"weights": "random", "results": str(tmp_path), "set": {m: TINY[m] for m in methods}}
     plan = prepare(RunConfig.build(given), Registry(), PlainConsole())
     results = execute(plan)
