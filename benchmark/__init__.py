@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from benchmark.api.deploy import prove as prove
     from benchmark.api.parts import available as available
     from benchmark.api.parts import check as check
+    from benchmark.api.parts import shortcuts as shortcuts
     from benchmark.api.parts import verify as verify
     from benchmark.api.running import Results as Results
     from benchmark.api.running import dry_run as dry_run
@@ -105,6 +106,7 @@ _HOME = {
     "split_off": "detector.training",
     "table": "api.views",
     "upsample": "detector.maps",
+    "shortcuts": "api.parts",
     "verify": "api.parts",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import hashlib
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -83,3 +84,10 @@ def path_component(name: str, what: str) -> str:
         raise StoreError(f"{what} {name!r} cannot name a folder; rename it")
     safe = "".join(c if c.isalnum() else quote(c, safe=" -_.") for c in name)
     return f"%2E{safe[1:]}" if safe.startswith(".") else safe
+
+
+def seed_of(*parts: str) -> int:
+    """Take 64 bits from the SHA-256 of the parts; adding a purpose never shifts another's
+    numbers."""
+    text = "\x1f".join(parts).encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from benchmark import places
+from benchmark import machine, places
 from benchmark.errors import BenchError, DataError, SettingsError, unknown
 from benchmark.plugins.registry import Registry, name_of
 
@@ -95,6 +95,39 @@ def verify(
     windows = {} if cls.small else _windows(registry)
     with open_console() as console:
         return look(dataset, console.fraction("checking"), windows, mask_threshold)
+
+
+def shortcuts(
+    dataset: str | Dataset,
+    *,
+    data_root: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    plugin: Plugins = (),
+) -> dict[str, dict[str, float]]:
+    """Measure how well scores that look at no defect tell good from defective test images.
+
+    Args:
+        dataset, data_root, settings, plugin: as in :func:`verify`.
+
+    Returns:
+        Per category by name (brightness, contrast, sharpness, colours, size of the file) the image
+        AUROC in the better direction.
+
+    Raises:
+        DataError: it is not there, or an image cannot be read.
+    """
+    from benchmark.console import open_console
+    from benchmark.data.shortcuts import of_samples
+
+    if isinstance(dataset, str):
+        registry = Registry([Path(p) for p in plugin])
+        dataset = registry.open_dataset(dataset, data_root, settings)
+    names = dataset.categories()
+    with open_console() as console:
+        return {
+            name: of_samples(dataset.category(name).test, machine.cores())
+            for name in console.track(names, "shortcuts", len(names))
+        }
 
 
 def check(

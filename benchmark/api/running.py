@@ -88,8 +88,9 @@ def run(
         config: a YAML file with the same options; what is given here counts more.
         options: as on the command line with ``_`` for ``-``: categories, seeds, protocol, holdout,
             image_size, device, precision, data_root, weights_dir, weights, assets_dir, results,
-            set (``{"padim": {"backbone": "resnet18"}}``), plugin, name, force, maps, keep, threads, ray
-            (``local``, ``auto`` or an address), gpus_per_worker, cpus_per_worker.
+            set (``{"padim": {"backbone": "resnet18"}}``), plugin, name, force, maps, keep, shots,
+            contaminate, corrupt (each adds variants of the protocol), threads, ray (``local``,
+            ``auto`` or an address), gpus_per_worker, cpus_per_worker.
 
     Returns:
         The cells of all data sets, in the order in which they ended.
@@ -100,15 +101,16 @@ def run(
     out = Results(Path())
     texts = []
     with open_console() as console:
-        for plan in _plans(console, methods, dataset, table, config, options):
+        for first in _plans(console, methods, dataset, table, config, options):
             from benchmark.runner.cluster import execute as on_cluster
             from benchmark.runner.run import execute
             from benchmark.runner.summary import summarise
 
-            results = on_cluster(plan) if plan.config.ray else execute(plan)
-            out.folder = plan.results_dir
-            out.cells += results
-            texts.append(summarise(plan, results))
+            for plan in first.variants():
+                results = on_cluster(plan) if plan.config.ray else execute(plan)
+                out.folder = plan.results_dir
+                out.cells += results
+                texts.append(summarise(plan, results))
     out.text = "\n".join(texts)
     return out
 
@@ -130,7 +132,8 @@ def dry_run(
         Whether nothing stands in the way.
     """
     with open_console() as console:
-        plans = list(_plans(console, methods, dataset, table, config, options))
+        first = list(_plans(console, methods, dataset, table, config, options))
+    plans = [plan for one in first for plan in one.variants()]
     from benchmark.runner.estimate import dry_run as estimate
 
     statuses = [estimate(plan) for plan in plans]  # each prints, even after a problem

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Form = Literal["markdown", "latex", "csv", "html"]
 Folder = str | PathLike[str]
 """A folder of records, or the :class:`Results` of a run, which stand for theirs."""
-KINDS = ("gallery", "histograms", "curves", "cost", "defects")
+KINDS = ("gallery", "histograms", "curves", "cost", "defects", "ranks", "stress")
 """Kinds of pictures."""
 
 
@@ -184,9 +184,10 @@ def plot(
 
     Args:
         what: ``gallery`` (worst misses and false alarms first), ``histograms`` of scores,
-            ``curves``, ``cost`` against quality, or ``defects`` (recall by type of defect).
+            ``curves``, ``cost`` against quality, ``defects`` (recall by type of defect), ``ranks``
+            over categories, or ``stress`` (quality against shots, contamination, corruptions).
         results, dataset, protocol, methods, categories: which records.
-        metric: for ``cost``.
+        metric: for ``cost``, ``ranks`` and ``stress``.
         count: for ``gallery``: images of each kind.
         out: the folder; None is ``pictures`` in the first results folder.
         form: of the files.
@@ -216,6 +217,8 @@ def plot(
     from benchmark.plots.curves import curves
     from benchmark.plots.gallery import gallery
     from benchmark.plots.histograms import histograms
+    from benchmark.plots.ranks import ranks
+    from benchmark.plots.stress import stress
 
     if what == "gallery":
         written = gallery(frame, folder, datasets, count=count, form=form, say=say)
@@ -226,7 +229,8 @@ def plot(
     elif what == "defects":
         written = defects(frame, folder, form=form, say=say)
     else:
-        written = cost(frame, folder, metric=metric, form=form, say=say)
+        draw = {"cost": cost, "ranks": ranks, "stress": stress}[what]
+        written = draw(frame, folder, metric=metric, form=form, say=say)
     if datasets.refused:
         count = len(datasets.refused)
         _warn([f"{count} records were made from other images or masks than there are now"])

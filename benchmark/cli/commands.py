@@ -123,6 +123,12 @@ def data(given: Namespace) -> int:
     names = ("data_root", "download", "write", "mask_threshold", "plugin")
     found = ib.verify(given.name, settings=settings, **_options(given, *names))
     print(found.text())
+    if given.shortcuts:
+        from benchmark.data.shortcuts import text
+
+        places = _options(given, "data_root", "plugin")
+        measured = ib.shortcuts(given.name, settings=settings, **places)
+        print(f"\n{text(measured)}")
     return 0 if found.ok else 1
 
 

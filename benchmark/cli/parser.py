@@ -213,6 +213,30 @@ def _run(p: argparse.ArgumentParser) -> None:
         help="of frozen backbones (default: float32)",
     )
     p.add_argument(
+        "--shots",
+        action=Several,
+        nargs="+",
+        type=int,
+        metavar="K",
+        help="also with the first K training images of an order that is the same for all",
+    )
+    p.add_argument(
+        "--contaminate",
+        action=Several,
+        nargs="+",
+        type=float,
+        metavar="R",
+        help="also with a share of the defective test images among the training images",
+    )
+    p.add_argument(
+        "--corrupt",
+        action=Several,
+        nargs="+",
+        metavar="KIND[:N|:N-M]",
+        help="also let the kept detectors judge corrupted test images: brightness, contrast, blur, "
+        "noise, jpeg, shift, rotate, shadow; strengths 1 to 5",
+    )
+    p.add_argument(
         "--keep",
         action="store_true",
         default=None,
@@ -321,7 +345,7 @@ def _compare(p: argparse.ArgumentParser) -> None:
 def _plot(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "what",
-        choices=["gallery", "histograms", "curves", "cost", "defects"],
+        choices=["gallery", "histograms", "curves", "cost", "defects", "ranks", "stress"],
         help="gallery: worst misses and false alarms first; defects: recall by defect type",
     )
     p.add_argument("--metric", default="image_auroc", metavar="NAME", help="for cost")
@@ -423,6 +447,11 @@ def _data(p: argparse.ArgumentParser) -> None:
         "--write", action="store_true", help="write a folder.yaml that says how it is read now"
     )
     p.add_argument("--mask-threshold", type=int, metavar="N", help="as in bench run")
+    p.add_argument(
+        "--shortcuts",
+        action="store_true",
+        help="also how well brightness, sharpness, colour or file size alone tell the labels apart",
+    )
     p.add_argument("--plugin", action=Several, nargs="+", default=[], metavar="FILE.py")
 
 

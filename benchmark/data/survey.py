@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from benchmark.data.dataset import Category, Sample
+from benchmark.data.dataset import Category, ImageSource, Sample
 from benchmark.data.geometry import Geometry
 from benchmark.data.images import FileSource, MaskValuesError, in_parallel
 from benchmark.data.loading import Keys
 from benchmark.data.looks import Header, header, highest
+from benchmark.data.stress import CorruptedSource
 from benchmark.errors import DataError
 
 WARNINGS: Mapping[str, str] = {
@@ -161,12 +162,14 @@ def with_threshold(category: Category, threshold: int | None) -> Category:
     if threshold is None:
         return category
 
-    def changed(sample: Sample) -> Sample:
-        if not isinstance(sample.mask, FileSource):
-            return sample
-        return replace(sample, mask=replace(sample.mask, threshold=threshold))
+    def changed(mask: ImageSource | None) -> ImageSource | None:
+        if isinstance(mask, CorruptedSource):
+            inner = changed(mask.source)
+            assert inner is not None
+            return replace(mask, source=inner)
+        return replace(mask, threshold=threshold) if isinstance(mask, FileSource) else mask
 
-    return replace(category, test=[changed(sample) for sample in category.test])
+    return replace(category, test=[replace(s, mask=changed(s.mask)) for s in category.test])
 
 
 def _look(sample: Sample, geometries: Sequence[Geometry]) -> _Seen:

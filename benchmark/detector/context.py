@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from benchmark.features.backbones import Backbone, Precision
 from benchmark.features.cache import FrozenFeatures
 from benchmark.features.spec import FeatureSpec
 from benchmark.features.weights import WeightsFrom
+from benchmark.texts import seed_of
 
 T = TypeVar("T")
 
@@ -199,10 +199,3 @@ class Context:
         if self.precision == "bfloat16":
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
-
-
-def seed_of(*parts: str) -> int:
-    """Take 64 bits from the SHA-256 of the parts; adding a purpose never shifts another's
-    numbers."""
-    text = "\x1f".join(parts).encode()
-    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big")

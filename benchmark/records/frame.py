@@ -27,6 +27,7 @@ COST = (
     "peak_gpu_bytes",
     "wall_seconds",
 )
+STRESS = ("shots", "contaminate", "corrupt")
 COLUMNS = (
     "dataset",
     "source",
@@ -46,6 +47,7 @@ COLUMNS = (
     "image_size",
     "keep_aspect",
     "mask_threshold",
+    "stress",
     "settings",
     "title",
     "citation",
@@ -132,6 +134,7 @@ def _row(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "image_size": key["protocol"]["image_size"],
         "keep_aspect": key["protocol"].get("keep_aspect", False),
         "mask_threshold": key.get("mask_threshold"),
+        "stress": {k: key["protocol"][k] for k in STRESS if k in key["protocol"]},
         "settings": record.get("settings", key["settings"]),
         "title": method.get("title"),
         "citation": method.get("citation"),

@@ -25,6 +25,7 @@ from benchmark.metrics.names import METRICS
 from benchmark.metrics.regions import label_regions
 from benchmark.metrics.scored import ScoredImages
 from benchmark.metrics.tally import GOOD
+from benchmark.records.store import Scores
 from benchmark.records.stored import Datasets, Stored
 
 Array = npt.NDArray[Any]
@@ -169,6 +170,12 @@ def interval(
         raise StoreError(f"{metric} is undefined on some resamples")
     low, high = np.quantile(difference, (0.025, 0.975))
     return float(low), float(high)
+
+
+def aligned(scores: Scores) -> tuple[Array, Array]:
+    """Return scores and labels of the test images in the order of their ids, both (N,)."""
+    order = np.argsort(scores.ids)
+    return np.asarray(scores.scores)[order], np.asarray(scores.labels, bool)[order]
 
 
 def _labels(ids: Sequence[str], labels: Array) -> Array:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from benchmark.data.dataset import Category, Dataset
 from benchmark.data.geometry import Geometry
+from benchmark.data.stress import Stress
 from benchmark.data.survey import with_threshold
 from benchmark.errors import OtherDataError, StoreError
 from benchmark.machine import cores
@@ -185,26 +186,35 @@ class Datasets:
         self._root = str(data_root) if data_root else None
         self._registry = Registry([Path(p) for p in plugins])
         self._datasets: dict[tuple[str, str], Dataset] = {}
-        self._known: dict[tuple[str, str, str], Content] = {}
+        self._known: dict[tuple[str, str, str, Stress], Content] = {}
         self.refused: list[str] = []
 
     def of(self, row: Mapping[str, Any] | pd.Series[Any]) -> Content:
         """Return the category of a record, from its row or its key, hashed once. Raises
         DataError."""
-        return self.content(row["source"], row["category"], row.get("source_settings"))
+        stress = Stress.from_json(row["stress"] if "stress" in row else row["protocol"])
+        return self.content(row["source"], row["category"], row.get("source_settings"), stress)
 
-    def content(self, source: str, name: str, settings: Mapping[str, Any] | None = None) -> Content:
-        """Return a category, hashed once. Raises DataError, saying where it was looked for."""
+    def content(
+        self,
+        source: str,
+        name: str,
+        settings: Mapping[str, Any] | None = None,
+        stress: Stress | None = None,
+    ) -> Content:
+        """Return a category, made harder if asked, hashed once. Raises DataError, saying where it
+        was looked for."""
         which = (source, repr(sorted((settings or {}).items())))
-        if (*which, name) not in self._known:
+        stress = stress or Stress()
+        if (*which, name, stress) not in self._known:
             from benchmark.data.loading import hash_category
 
             if which not in self._datasets:
                 opened = self._registry.open_dataset(source, self._root, settings)
                 self._datasets[which] = opened
-            category = self._datasets[which].category(name)
-            self._known[*which, name] = Content(category, hash_category(category, cores()))
-        return self._known[*which, name]
+            category = stress.altered(self._datasets[which].category(name), source)
+            self._known[*which, name, stress] = Content(category, hash_category(category, cores()))
+        return self._known[*which, name, stress]
 
     def scored(self, stored: Stored) -> Category:
         """Return the category that a record was made from.

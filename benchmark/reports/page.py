@@ -295,6 +295,8 @@ def command(rows: pd.DataFrame) -> str:
         parts.append("--keep-aspect")
     if row["mask_threshold"] is not None and not math.isnan(row["mask_threshold"]):
         parts += ["--mask-threshold", str(int(row["mask_threshold"]))]
+    for option, value in row["stress"].items():
+        parts += [f"--{option}", str(value)]
     if "holdout" in str(row["protocol"]):
         parts += ["--holdout", f"{row['holdout']:g}"]
     if row["precision"] != "float32":

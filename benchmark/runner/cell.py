@@ -18,7 +18,7 @@ from benchmark import machine
 from benchmark.data.dataset import Category
 from benchmark.data.loading import PREDICT_BATCH, Decoded, ImageSet
 from benchmark.detector.base import Detector
-from benchmark.detector.context import Context, Meters, seed_of
+from benchmark.detector.context import Context, Meters
 from benchmark.detector.scored import Scored, scored
 from benchmark.errors import BenchError, DetectorError, StoreError
 from benchmark.features.cache import FrozenFeatures
@@ -28,6 +28,7 @@ from benchmark.records.files import link
 from benchmark.records.measure import HeldOutPixels, measure
 from benchmark.runner import cost, keep
 from benchmark.runner.plan import Cell
+from benchmark.texts import seed_of
 
 Array = npt.NDArray[Any]
 
@@ -84,8 +85,8 @@ def run_cell(cell: Cell, given: Inputs, claim: Claim) -> dict[str, Any]:
     """
     clock = cost.Clock(given.features, given.context)
     cell.path.sweep(keep=_standing(cell))
-    detector = fit(cell, given, clock)
-    facts, state = detector.facts(), None
+    detector, before = restored(cell) if cell.fitted else (fit(cell, given, clock), {})
+    facts, state = before.get("facts") or detector.facts(), None
     if cell.keep:
         detector, state = keep.stored_and_restored(cell, detector)
     files, peaks = score(cell, detector, given, clock)
@@ -104,7 +105,9 @@ def run_cell(cell: Cell, given: Inputs, claim: Claim) -> dict[str, Any]:
         "provenance": {**cell.method.provenance, "images": given.counts, "files": given.found},
         "metrics": metrics,
         "undefined": undefined,
-        "cost": clock.finished(detector, given.images, given.train) | {"metric_seconds": seconds},
+        "cost": clock.finished(detector, given.images, given.train)
+        | {"metric_seconds": seconds}
+        | before.get("cost", {}),
         "curves": _thin(given.context.meters),
         "environment": _environment(given.context),
         "files": files,
@@ -125,6 +128,29 @@ def fit(cell: Cell, given: Inputs, clock: cost.Clock) -> Detector:
     with clock.fitting():
         detector.fit(given.images.train.subset(given.train), given.context)
     return detector
+
+
+def restored(cell: Cell) -> tuple[Detector, dict[str, Any]]:
+    """Read the detector that the clean cell kept.
+
+    Returns:
+        The detector, and what its record says of the fit: ``facts``, and ``cost``'s fit seconds.
+
+    Raises:
+        StoreError: there is none.
+    """
+    assert cell.fitted is not None
+    record = store.read(cell.fitted.record) or {}
+    cited = (record.get("files") or {}).get("detector")
+    if not cited:
+        raise StoreError(
+            f"{cell.fitted.record}: there is no kept detector that could judge the corrupted images "
+            "(its cell has failed, or is being run elsewhere); run the same command again"
+        )
+    found = kept.read(cell.fitted.folder / cited["name"], cited["sha256"])
+    facts = {**record["facts"], "fitted_in": {"protocol": cell.fitted.protocol, **cited}}
+    seconds = {"fit_seconds": record["cost"]["fit_seconds"]}
+    return cell.method.new().load_state(found.state()), {"facts": facts, "cost": seconds}
 
 
 def score(

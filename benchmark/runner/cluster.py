@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from benchmark import places
 from benchmark.console import PlainConsole
+from benchmark.data.stress import Stress
 from benchmark.errors import SettingsError, sentence
 from benchmark.plugins.registry import Registry
 from benchmark.runner.config import RunConfig
@@ -59,7 +60,8 @@ def execute(plan: Plan) -> list[Result]:
         task = ray.remote(work).options(num_cpus=cpus, num_gpus=gpus, max_retries=0)
         text = json.dumps(_sent(plan.config, cpus, "cuda" if gpus else "cpu"), sort_keys=True)
         left = {name: dict(enumerate(plan.cells(name))) for name in plan.categories}
-        tasks = {task.remote(text, plan.source, name, plan.began): name for name in left}
+        stress = plan.protocol.stress.as_json()
+        tasks = {task.remote(text, plan.source, n, plan.began, stress): n for n in left}
         plan.console.cells(sum(map(len, left.values())))
         ended = []
         while tasks:
@@ -86,20 +88,25 @@ def execute(plan: Plan) -> list[Result]:
         return sorted(ended, key=lambda result: plan.categories.index(result.cell.category))
 
 
-def work(text: str, source: str, category: str, began: float) -> Iterator[Told]:
+def work(
+    text: str, source: str, category: str, began: float, stress: Mapping[str, Any]
+) -> Iterator[Told]:
     """Run a category in a worker.
 
     Args:
         text: the run's options as JSON.
         source, category: which data set and category.
         began: when the run did.
+        stress: what makes the category harder.
 
     Yields:
         Per cell what the run shows of it.
     """
     plan, console = _plan(text, source)
+    protocol = replace(plan.protocol, stress=Stress.from_json(stress))
+    plan = replace(plan, categories=[category], began=began, protocol=protocol)
     order = {(id(m), s): (m, s) for m in plan.methods for s in plan.config.seeds}
-    for result in results(replace(plan, categories=[category], began=began)):
+    for result in results(plan):
         lines, console.lines = console.lines, []
         record = result.record and {name: result.record[name] for name in SHOWN}
         place = list(order).index((id(result.cell.method), result.cell.seed))

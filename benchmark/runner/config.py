@@ -40,6 +40,9 @@ class RunConfig:
     force: bool = False
     maps: bool = True
     keep: bool = False
+    shots: tuple[int, ...] = ()
+    contaminate: tuple[float, ...] = ()
+    corrupt: tuple[str, ...] = ()
     threads: int = 0
     ray: str | None = None
     gpus_per_worker: float | None = None

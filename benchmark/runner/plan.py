@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,6 +12,7 @@ from benchmark import settings as settings_of
 from benchmark.console import PlainConsole
 from benchmark.data.dataset import Dataset
 from benchmark.data.geometry import Geometry
+from benchmark.data.stress import Stress, corruptions
 from benchmark.detector.asset import Asset
 from benchmark.detector.base import Detector
 from benchmark.errors import (
@@ -139,6 +140,8 @@ class Cell:
         key: what its record must equal to count as this cell's; ``data`` is filled in when the
             category has been hashed.
         keep: whether the fitted detector is to be kept.
+        fitted: the cell whose kept detector judges this one's corrupted images; None where the cell
+            fits its own.
     """
 
     method: MethodPlan
@@ -147,10 +150,13 @@ class Cell:
     path: store.CellPath
     key: dict[str, Any]
     keep: bool = False
+    fitted: store.CellPath | None = None
 
     @property
     def title(self) -> str:
-        return f"{self.method.name} {self.category} seed {self.seed}"
+        harder = self.key["protocol"].keys() & {"shots", "contaminate", "corrupt"}
+        words = "".join(f", {name} {self.key['protocol'][name]}" for name in sorted(harder))
+        return f"{self.method.name} {self.category} seed {self.seed}{words}"
 
 
 @dataclass
@@ -184,6 +190,26 @@ class Plan:
         changed = [f"-{name}{value}" for name, value in sorted(self.dataset.settings.items())]
         return self.config.name or "".join([self.source, *changed])
 
+    def variants(self) -> list[Plan]:
+        """List the run itself, and again for each way in which it is to be made harder.
+
+        The detectors are kept where test images are to be corrupted: those judge the corrupted ones.
+
+        Raises:
+            SettingsError: shots, a share or a corruption that is not allowed.
+        """
+        config = self.config
+        ways = [
+            *(Stress(shots=count) for count in config.shots),
+            *(Stress(contaminate=share) for share in config.contaminate),
+            *(Stress(corrupt=text) for text in corruptions(config.corrupt)),
+        ]
+        harder = [replace(self, protocol=replace(self.protocol, stress=way)) for way in ways]
+        return [
+            replace(self, config=replace(config, keep=config.keep or bool(config.corrupt))),
+            *harder,
+        ]
+
     @property
     def folder(self) -> Path:
         """The folder of the data set and protocol among the results."""
@@ -199,15 +225,12 @@ class Plan:
         ]
 
     def _cell(self, method: MethodPlan, category: str, seed: int) -> Cell:
-        path = store.CellPath(
-            self.results_dir,
-            self.label,
-            self.protocol.label,
-            method.name,
-            method.identity(),
-            category,
-            seed,
-        )
+        def path(protocol: Protocol) -> store.CellPath:
+            where = (self.results_dir, self.label, protocol.label, method.name)
+            return store.CellPath(*where, method.identity(), category, seed)
+
+        corrupt = bool(self.protocol.stress.corrupt)
+        fitted = path(replace(self.protocol, stress=Stress())) if corrupt else None
         key = {
             "dataset": self.label,
             "source": self.source,
@@ -227,7 +250,8 @@ class Plan:
             key["mask_threshold"] = self.config.mask_threshold
         if self.dataset.settings:
             key["source_settings"] = settings_of.as_json(self.dataset.settings)
-        return Cell(method, category, seed, path, key, self.config.keep)
+        keep = self.config.keep and not corrupt
+        return Cell(method, category, seed, path(self.protocol), key, keep, fitted)
 
 
 def prepare(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
 from benchmark.data.dataset import Category, Dataset
 from benchmark.data.geometry import Geometry
-from benchmark.detector.context import seed_of
+from benchmark.data.stress import Stress
 from benchmark.errors import SettingsError
+from benchmark.texts import seed_of
 
 STANDARD_HOLDOUT = 0.1
 
@@ -30,12 +31,14 @@ class Protocol:
             text ``HEIGHTxWIDTH`` too. A variant of the protocol with records of its own.
         keep_aspect: ``image_size``, or the data set's size, is that of the shorter side, and the
             other one follows from the image. A variant, of ``standard`` alone.
+        stress: what makes the categories harder; each a variant.
     """
 
     name: Literal["standard", "paper"] = "standard"
     holdout: float | None = None
     image_size: int | str | None = None
     keep_aspect: bool = False
+    stress: Stress = field(default_factory=Stress)
 
     def __post_init__(self) -> None:
         if self.name not in ("standard", "paper"):
@@ -66,7 +69,8 @@ class Protocol:
         """
         size = f"-{self.image_size}px" if self.image_size else ""
         size += "-aspect" if self.keep_aspect else ""
-        return self.name + size + (f"-holdout{self.holdout:g}" if self.holdout is not None else "")
+        held = f"-holdout{self.holdout:g}" if self.holdout is not None else ""
+        return self.name + size + held + self.stress.label
 
     def geometry(self, dataset: type[Dataset], paper: Geometry) -> Geometry:
         """Choose the geometry of a method (``paper`` is its published one) on a data set."""
@@ -84,7 +88,8 @@ class Protocol:
         sides = sides_of(self.image_size)
         size = "x".join(map(str, sides)) if len(sides) == 2 else sides[0] if sides else None
         out = {"name": self.name, "holdout": self.fraction(dataset), "image_size": size}
-        return {**out, "keep_aspect": True} if self.keep_aspect else out
+        aspect = {"keep_aspect": True} if self.keep_aspect else {}
+        return {**out, **aspect, **self.stress.as_json()}
 
     def fraction(self, dataset: type[Dataset]) -> float:
         """Return the fraction of normal training images that is held out."""
@@ -98,21 +103,26 @@ class Protocol:
         """Divide a category's normal images: positions to train on, and positions held out.
 
         A validation split is what is held out where there is one; else a random fraction of the
-        groups, or of the images where they have none.
+        groups, or of the images where they have none. Shots are chosen from what is left; defective
+        images that a contaminated category has among its training images are never held out.
 
         Raises:
             SettingsError: a fraction is asked for, but there is a validation split.
         """
         count = len(category.train)
         if not category.validation:
-            units = [s.group or s.id for s in category.train]
-            return split(units, self.fraction(dataset), *purpose)
+            normal = [s for s in category.train if not s.label]  # defective ones stand behind them
+            units = [s.group or s.id for s in normal]
+            train, held = split(units, self.fraction(dataset), *purpose)
+            train = self.stress.chosen(category.train, train, *purpose)
+            return [*train, *range(len(normal), count)], held
         if self.holdout:
             raise SettingsError(
                 f"category {category.name!r} has a validation split of {len(category.validation)} "
                 "normal images, which sets thresholds; leave --holdout out"
             )
-        return list(range(count)), list(range(count, len(category.normal)))
+        train = self.stress.chosen(category.train, range(count), *purpose)
+        return train, list(range(count, len(category.normal)))
 
 
 def sides_of(size: int | str | None) -> tuple[int, ...]:

@@ -17,12 +17,7 @@ import torch
 
 from benchmark.data.dataset import Category
 from benchmark.data.geometry import Geometry
-from benchmark.data.loading import (
-    Decoded,
-    Keys,
-    decode_category,
-    hash_category,
-)
+from benchmark.data.loading import Decoded, Keys, decode_category, hash_category
 from benchmark.data.survey import with_threshold
 from benchmark.detector.context import Checkpoint, Context, Meters
 from benchmark.errors import AssetError, SettingsError, StoreError, WeightsError, in_words, sentence
@@ -119,6 +114,7 @@ def hashed(plan: Plan, name: str) -> tuple[Category, Keys]:
     """List and hash a category's samples. Raises DataError."""
     path_component(name, "category")
     category = with_threshold(plan.dataset.category(name), plan.config.mask_threshold)
+    category = plan.protocol.stress.altered(category, plan.source)
     return category, hash_category(category, plan.threads)
 
 
@@ -161,7 +157,7 @@ def inputs(plan: Plan, cell: Cell, loaded: LoadedCategory) -> Inputs:
         plan.threads,
         plan.dataset.official.get(cell.category),
         loaded.keys.masks or None,
-        loaded.found.as_json(method.geometry),
+        {**loaded.found.as_json(method.geometry), "shortcuts": loaded.shortcuts(method.geometry)},
     )
 
 

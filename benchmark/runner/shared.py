@@ -12,6 +12,7 @@ from benchmark import machine
 from benchmark.data.dataset import Category
 from benchmark.data.geometry import Geometry
 from benchmark.data.loading import DEVICE_SHARE, Decoded, ImageSet, Keys
+from benchmark.data.shortcuts import of_pixels
 from benchmark.data.survey import Survey
 from benchmark.features.cache import EXTRACT_BATCH, Place, union
 from benchmark.features.spec import FeatureSpec
@@ -41,7 +42,16 @@ class LoadedCategory:
     found: Survey
     kept: set[Place] = field(default_factory=set)
     records: list[dict[str, Any]] = field(default_factory=list)
+    _shortcuts: dict[Geometry, dict[str, float]] = field(default_factory=dict)
     _near: tuple[Geometry, Decoded] | None = None
+
+    def shortcuts(self, geometry: Geometry) -> dict[str, float]:
+        """Return what trivial scores reach on the test images, measured once."""
+        if geometry not in self._shortcuts:
+            tests = self.images[geometry].test
+            labels = [sample.label for sample in self.category.test]
+            self._shortcuts[geometry] = of_pixels(tests.pixels[tests.indices], labels)
+        return self._shortcuts[geometry]
 
     def on(self, device: torch.device, geometry: Geometry) -> Decoded:
         """Return the images of a geometry with their batches on a device; one geometry at a time
@@ -102,6 +112,8 @@ def keep_features(plan: Plan, cells: Sequence[Cell], loaded: LoadedCategory) -> 
             parts = {"train": images.train, "test": images.test, "unlabelled": images.unlabelled}
         elif spec.rereads:
             parts = {"train": images.train.subset(loaded.train)}
+        if plan.protocol.stress.corrupt:  # nothing is fitted
+            parts.pop("train", None)
         if place not in loaded.kept:
             extract(plan, spec, geometry, parts)
         loaded.kept.add(place)

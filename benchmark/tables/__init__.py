@@ -50,6 +50,9 @@ def _tables() -> dict[str, Layout | Live]:
     found: list[Layout | Live] = [
         Live("per-category", "categories × methods for one metric, mean ± std over seeds"),
         Live("summary", "methods × metrics, averaged over categories, mean ± std over seeds"),
+        Live("ranks", "methods ranked over categories, and which of them these tell apart"),
+        Live("sensitivity", "what the order of methods hangs on: seed, category, metric"),
+        Live("stress", "what falls by how much with few, dirty or corrupted images"),
         Live("bibliography", "the papers as BibTeX, for the citations of a table of yours"),
     ]
     for module in pkgutil.iter_modules(folder.__path__):

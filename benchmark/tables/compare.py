@@ -100,19 +100,20 @@ def two_runs(
     for category in shared:
         one, two = (over_seeds(f, metric, [category]) for f in (a, b))
         difference = one.mean - two.mean
-        between = DASH
+        between = chance = DASH
         if not math.isnan(difference):
             differences.append(difference)
             mine, theirs = (_runs(f[f["category"] == category]) for f in (a, b))
             try:
                 low, high = interval(mine, theirs, metric, datasets)
                 between = f"{_signed(low)} … {_signed(high)}"
+                chance = _delong(mine, theirs) if metric == "image_auroc" else DASH
             except BenchError as error:
                 notes.append(f"{category}: no interval, {str(error).splitlines()[0]}")
-        shown = (one.text(), two.text(), _signed(difference), between)
+        shown = (one.text(), two.text(), _signed(difference), between, chance)
         rows.append(Row((words(category), *map(words, shown))))
     if len(differences) > 1:
-        row = ("Average", DASH, DASH, _signed(float(np.mean(differences))), DASH)
+        row = ("Average", DASH, DASH, _signed(float(np.mean(differences))), DASH, DASH)
         rows.append(Row(tuple(map(words, row)), "average"))
     notes += [_wilcoxon(differences), *few_images(both[both["category"].isin(shared)])]
     notes.append(f"Interval: 95 % of {RESAMPLES} resamples of the test images, seeds averaged.")
@@ -120,7 +121,10 @@ def two_runs(
         replace(words(name), full=full)
         for name, full in zip(names, _told_apart(a.iloc[0], b.iloc[0]), strict=True)
     ]
-    head = [[words("Category"), *sides, words("A − B"), words("95 % interval")]]
+    heads = [words("A − B"), words("95 % interval"), words("DeLong p")]
+    head = [[words("Category"), *sides, *heads]]
+    if metric != "image_auroc":  # the test is for AUROCs of images
+        head, rows = [head[0][:-1]], [replace(row, texts=row.texts[:-1]) for row in rows]
     title = f"{metric}: {names[0]} against {names[1]}, {block_title(a.iloc[0])}"
     return Grid(title, head, rows, notes, above=labels.shared, legend=labels.sentences())
 
@@ -167,6 +171,22 @@ def _told_apart(
 
 def _runs(rows: pd.DataFrame) -> list[Stored]:
     return [Stored(row) for _, row in rows.sort_values("seed").iterrows()]
+
+
+def _delong(a: Sequence[Stored], b: Sequence[Stored]) -> str:
+    """Write the p of DeLong's test, the AUROC of each side averaged over its seeds; none where
+    images come in groups, since those of one resemble each other and the test takes them as
+    independent."""
+    from benchmark.records.resample import aligned
+    from benchmark.statistics.delong import delong
+
+    units = a[0].scores.units
+    if len(set(units)) < len(units):
+        return DASH
+    labels = aligned(a[0].scores)[1]
+    one, two = (np.stack([aligned(run.scores)[0] for run in side]) for side in (a, b))
+    p = delong(one, two, labels).p
+    return DASH if math.isnan(p) else f"{p:.3g}"
 
 
 def _wilcoxon(differences: Sequence[float]) -> str:

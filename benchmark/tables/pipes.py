@@ -94,9 +94,13 @@ class _Lines:
     @cached_property
     def widths(self) -> list[int]:
         """Letters of every column; a group's long heading may stand out of its own."""
-        rows = zip(self.rows, self.heading, strict=True)
-        body = [row for row, is_group in rows if not is_group or len(row[0]) <= HEADING]
-        return [max(LEAST, *map(len, column)) for column in zip(self.head, *body, strict=True)]
+        body = [row for row, is_group in zip(self.rows, self.heading, strict=True) if not is_group]
+        widths = [max(LEAST, *map(len, column)) for column in zip(self.head, *body, strict=True)]
+        headings = [
+            len(row[0]) for row, is_group in zip(self.rows, self.heading, strict=True) if is_group
+        ]
+        widths[0] = max([widths[0], *(letters for letters in headings if letters <= HEADING)])
+        return widths
 
     def width(self, columns: Sequence[int]) -> int:
         return sum(self.widths[i] + 3 for i in columns) + 1

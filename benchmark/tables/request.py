@@ -63,7 +63,7 @@ class Request:
             return None
         if self.metric:
             raise SettingsError(
-                f"table {self.name} has its own metrics; --metric is for per-category and summary"
+                f"table {self.name} has its own metrics; --metric is for the tables of your own runs"
             )
         return table
 
@@ -144,6 +144,15 @@ def grids(request: Request, again: Again | None = None) -> list[Grid]:
             grid = replace(grid, notes=(*grid.notes, line))
         return [grid]
     assert frame is not None
+    if request.name == "stress":
+        from benchmark.tables.stress import stress
+
+        return stress(frame, request.metric or ("image_auroc",))
+    if request.name in ("ranks", "sensitivity"):
+        from benchmark.tables import ranking
+
+        rank = ranking.ranks if request.name == "ranks" else ranking.sensitivity
+        return rank(frame, request.metric or ("image_auroc",), request.common)
     if request.name == "per-category":
         return per_category(frame, request.metric or ("image_auroc",), request.common)
     return summary(frame, request.metric or SHOWN, request.common)

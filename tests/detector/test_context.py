@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from benchmark import Context
-from benchmark.detector.context import Checkpoint, seed_of
+from benchmark.detector.context import Checkpoint
 from benchmark.errors import StoreError
+from benchmark.texts import seed_of
 
 
 def test_seeds_of_purposes_do_not_touch_each_other() -> None:

@@ -40,8 +40,8 @@ class OneWorker:
         return [{"Alive": True, "Resources": {"CPU": 2.0}}]
 
     def remote(self, work: Callable[..., Iterator[Any]]) -> Any:
-        def call(text: str, source: str, category: str, began: float) -> Iterator[Any]:
-            for number, told in enumerate(work(text, source, category, began)):
+        def call(text: str, source: str, category: str, began: float, stress: Any) -> Iterator[Any]:
+            for number, told in enumerate(work(text, source, category, began, stress)):
                 yield LostError("gone") if number and category == self.lose else told
 
         def options(**given: Any) -> Any:

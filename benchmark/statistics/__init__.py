@@ -1,0 +1,1 @@
+"""What a difference is worth: ranks over categories, tests on the same images, power."""
