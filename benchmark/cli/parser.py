@@ -202,7 +202,16 @@ def _run(p: argparse.ArgumentParser) -> None:
         default=None,
         help="list cells, what is done, and how long the rest will take",
     )
-    p.add_argument("--precision", choices=["float32", "bfloat16"], help="default: float32")
+    p.add_argument(
+        "--precision",
+        choices=["float32", "bfloat16"],
+        help="of what is trained (mixed precision; default: float32)",
+    )
+    p.add_argument(
+        "--backbone-precision",
+        choices=["float32", "bfloat16"],
+        help="of frozen backbones (default: float32)",
+    )
     p.add_argument(
         "--shots",
         action=Several,
