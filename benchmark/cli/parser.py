@@ -325,7 +325,14 @@ def _table(p: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="re-derive every cell from the score files; FILE: a saved table, in any format",
     )
-    p.add_argument("--data-root", metavar="DIR", help="for --check of pixel metrics")
+    p.add_argument(
+        "--intervals",
+        action="store_true",
+        help="of per-category and summary: what the choice of test images explains, in every cell",
+    )
+    p.add_argument(
+        "--data-root", metavar="DIR", help="for --check and --intervals of pixel metrics"
+    )
     _records(p)
 
 
