@@ -156,6 +156,11 @@ class Training:
                 kept[k] = torch.where(lower, v, kept[k])
         self._offers.append((self.done + 1, self.epoch, found))
 
+    def best_epoch(self) -> int | None:
+        """Return the epoch of the lowest value offered so far. Waits for the device."""
+        self._look()
+        return self.best.get("epoch")
+
     def take_best(self) -> None:
         """Put the remembered weights back; without any, the last ones stay."""
         if self.best:

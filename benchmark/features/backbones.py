@@ -197,6 +197,12 @@ class Backbone:
         self.model.to(self.device, self._dtype).to(memory_format=torch.channels_last)
         return None
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Load the network's own tensors, of which none is folded into another, for a method that
+        trains them further."""
+        found: dict[str, Tensor] = load(self.name, self._weights).model.state_dict()
+        return found
+
     @torch.no_grad()
     def _on_a_small_image(self, layers: Sequence[str]) -> list[Tensor]:
         """Return these layers' outputs for noise, of the size of training images where needed."""

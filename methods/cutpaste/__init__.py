@@ -125,7 +125,7 @@ class Cutpaste(Detector):
         with seeded(context, "encoder"):
             self.build()
         if self.pretrained:
-            weights = context.backbone(self.backbone).model.state_dict()
+            weights = context.backbone(self.backbone).tensors()
             own = self.encoder_.model.state_dict().keys()
             self.encoder_.model.load_state_dict({k: v for k, v in weights.items() if k in own})
         self.encoder_.to(context.device)

@@ -121,8 +121,10 @@ class Riad(Detector):
             remedy=f"lower the learning rate: --set riad.learning_rate={self.learning_rate / 4:g}",
         )
         for indices in training:
-            if training.best and training.epoch - training.best["epoch"] > self.patience:
-                break
+            if training.done % training.per_epoch == 0:
+                best = training.best_epoch()
+                if best is not None and training.epoch - best > self.patience:
+                    break
             late = training.done >= int(LATE * training.steps)
             for group in training.optimiser.param_groups:
                 group["lr"] = self.learning_rate * (LATE_RATE if late else 1)

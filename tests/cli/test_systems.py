@@ -39,7 +39,7 @@ def run(bench: Bench, toy: Path) -> Bench:
 
 
 def refusing(number: int) -> Callable[..., None]:
-    def call(*_: object) -> None:
+    def call(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
 
     return call
@@ -283,7 +283,7 @@ def test_a_method_that_cannot_be_set_up_costs_only_itself(
 def test_a_backbone_that_fails_costs_only_its_method(
     run: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def call(*_: object) -> None:
+    def call(*_: object, **__: object) -> None:
         raise RuntimeError("no such size")
 
     monkeypatch.setattr(Backbone, "__call__", call)
