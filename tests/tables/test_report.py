@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import benchmark
-from benchmark.reports.page import command
+from benchmark.reports.runs import command
 
 from .browser import Browser
 from .conftest import TOY, Record, keep_scores
