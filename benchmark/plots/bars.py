@@ -29,6 +29,7 @@ from benchmark.tables.live import over_seeds
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 FALSE_ALARMS = 0.01
 
@@ -88,15 +89,7 @@ def cost(
                 names.append(f"{i + 1}  {labels.of[name]}, {stored / 1e6:.0f} MB")
             legend_below(made, handles, names, 2)
             low, high = (found(point[1] for point in points) for found in (min, max))
-            if high > 3 * low:
-                axes.set_xscale("log")  # nine labels per decade would cover each other
-                axes.xaxis.set_major_locator(
-                    LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,))
-                )
-                axes.xaxis.set_minor_locator(NullLocator())
-            else:  # within a decade a logarithmic axis has one round number or none
-                axes.xaxis.set_major_locator(MaxNLocator(6))
-            axes.xaxis.set_major_formatter("{x:g}")  # seconds as people write them
+            time_axis(axes, low, high)
             axes.margins(x=0.15, y=0.2)
             axes.set_xlabel(f"seconds per image, one at a time, on {device}", fontsize=8)
             axes.set_ylabel(
@@ -112,6 +105,17 @@ def cost(
             name = picture_over(same.iloc[0], f"cost {metric} {device}")
             written.append(save(made, folder_of(out, same.iloc[0]) / f"{name}.{form}"))
     return written
+
+
+def time_axis(axes: Axes, low: float, high: float) -> None:
+    """Choose a scale and ticks for seconds from ``low`` to ``high`` that do not cover each other."""
+    if high > 3 * low:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+        axes.xaxis.set_minor_locator(NullLocator())
+    else:  # within a decade a logarithmic axis has one round number or none
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_formatter("{x:g}")  # as people write them, not as powers of ten
 
 
 def defects(

@@ -183,7 +183,7 @@ def _image(axes: Axes, stored: Stored, sample: Sample) -> float:
     pixels = sample.image.pixels()
     height, width = pixels.shape[:2]
     high, wide = geometry.resized(height, width)
-    aspect = (height / high) / (width / wide)
+    aspect = float((height / high) / (width / wide))
     axes.imshow(geometry.image(pixels), aspect=aspect)
     return aspect
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,10 +103,10 @@ def hard(
         labels = short_names(part)
         every = list(cases(part, say))
         groups = [
-            (f"missed by all methods ({{}} of {title})", [c for c in every if not c.found]),
-            ("found by one method alone ({})", [c for c in every if c.found]),
+            ("missed by all methods: {}", [c for c in every if not c.found]),
+            ("found by one method alone: {}", [c for c in every if c.found]),
         ]
-        groups = [(text.format(len(found)), found) for text, found in groups if found]
+        groups = [(text.format(_count(found)), found) for text, found in groups if found]
         if not groups:
             say(f"{title}: no image that all methods miss or that only one finds")
             continue
@@ -129,7 +129,7 @@ def _group(
     text: str,
     found: Sequence[Case],
     rows: int,
-    labels: dict[str, str],
+    labels: Mapping[str, str],
     datasets: Datasets,
     say: Callable[[str], None],
 ) -> bool:
@@ -154,6 +154,12 @@ def _group(
         axes.set_title(f"{case.category}: {name}{who}", loc="left", fontsize=6)
         drawn = True
     return drawn
+
+
+def _count(found: Sequence[Case]) -> str:
+    shown = min(len(found), ROWS * COLUMNS)
+    text = f"{len(found)} image{'s' if len(found) > 1 else ''}"
+    return text if shown == len(found) else f"{text}, {shown} of them here"
 
 
 def _mixed(found: Sequence[Case]) -> list[Case]:

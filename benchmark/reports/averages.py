@@ -46,11 +46,12 @@ def averages(
     """
     seeds = sorted(part["seed"].unique())
     table = np.full((len(metrics), len(names), len(categories), len(seeds)), np.nan)
-    places = [
+    places: list[Any] = [
         part[column].map({value: i for i, value in enumerate(order)}).to_numpy()
         for column, order in (("name", names), ("category", categories), ("seed", seeds))
     ]
-    table[:, *places] = part[list(metrics)].to_numpy(float).T
+    name, category, seed = places
+    table[:, name, category, seed] = part[list(metrics)].to_numpy(float).T
     draws = part.groupby("name")["draws"].all().reindex(list(names)).to_numpy(bool)
     per_seed = table.mean(axis=2)  # (M, N, S): NaN for a seed that a category lacks
     with warnings.catch_warnings():  # of means over nothing, which are NaN as they should be

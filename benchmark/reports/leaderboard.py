@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -149,7 +149,7 @@ def block(title: str, part: pd.DataFrame) -> Block:
         )
     )
     trivial = _trivial(part, every)
-    runs = {labels.of[n]: rows for n, rows in part.groupby("name", sort=False)}
+    runs = {labels.of[str(n)]: rows for n, rows in part.groupby("name", sort=False)}
     notes = [
         *said,
         seeds_text(runs),
@@ -261,10 +261,8 @@ def _read(
     ]
     if not beaten:
         return []
-    return [
-        "Scores that look at no defect do as well as the best method in "
-        f"{', '.join(beaten)}: there, {RANKED} says little about finding defects."
-    ]
+    text = "Scores that look at no defect do as well as the best method in "
+    return [f"{text}{', '.join(beaten)}: there, {RANKED} says little about finding defects."]
 
 
 def _images(part: pd.DataFrame, every: Sequence[str]) -> Any:
@@ -279,7 +277,8 @@ def _costs(
     table = part.assign(device=part["device"].fillna("unknown device"))
     table = table.groupby(["name", "device"], sort=False)[[column for column, *_ in COSTS]].mean()
     costs = []
-    for (name, device), row in table.iterrows():
+    for place, row in table.iterrows():
+        name, device = cast(tuple[str, str], place)
         numbers = [
             _number(float(row[column]) * factor, decimals) for column, _, factor, decimals in COSTS
         ]
@@ -288,7 +287,7 @@ def _costs(
     for device in dict.fromkeys(d for _, d, _ in costs):
         here = table.xs(device, level="device").reindex(list(names))
         seconds = here["latency_batch_1_seconds"].to_numpy(float)
-        if np.isnan(seconds).all():
+        if np.isfinite(seconds).sum() < 2:
             continue
         signs = [1 if METRICS[m].better == "higher" else -1 for m in metrics]
         devices.append(
@@ -297,7 +296,8 @@ def _costs(
                 "ms": rounded(seconds * 1e3, 3),
                 "stored": rounded(here["stored_bytes"].to_numpy(float) * 1e-6, 1),
                 "frontiers": [
-                    frontier(seconds, k * row) for k, row in zip(signs, means, strict=True)
+                    frontier(seconds.tolist(), (k * row).tolist())
+                    for k, row in zip(signs, means, strict=True)
                 ],
             }
         )

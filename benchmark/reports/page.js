@@ -162,6 +162,7 @@ function axis(colours, name, given = {}) {
 }
 const tip = (colours) => ({backgroundColor: colours.paper, borderColor: colours.line, textStyle: {color: colours.ink}, confine: true});
 const plain = (text) => text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);  // tooltips are HTML
+const signed = (x) => (x > 0 ? "+" : "") + x.toFixed(3).replace("-", "−");
 const short = (x) => (x === null ? "–" : x.toFixed(3));
 
 /** Quality against latency: the frontier, and grey what is dominated. */
@@ -172,28 +173,28 @@ function speed(block, device, metric) {
     const point = (i) => ({name: block.methods[i].label, value: [here.ms[i], block.means[m][i]], n: i});
     const there = block.methods.map((_, i) => i).filter((i) => here.ms[i] !== null && block.means[m][i] !== null && !off(block.methods[i]));
     const times = there.map((i) => here.ms[i]);
-    const [first, last] = [Math.min(...times), Math.max(...times)], log = last > 3 * first;
+    const [first, last] = [Math.min(...times), Math.max(...times)], log = last > 10 * first;
+    const pad = 0.15 * (last - first) || 0.5 * first;
     const scaled = log ? Math.log : (x) => x;
-    const label = (i, k) => {  // away from the edges, and neighbours on different sides
+    const label = (i, position) => {  // the frontier rises to the right: above it its names are free
       const along = (scaled(here.ms[i]) - scaled(first)) / (scaled(last) - scaled(first) || 1);
-      const position = along < 0.2 ? "right" : along > 0.8 ? "left" : k % 2 ? "bottom" : "top";
-      return {show: true, formatter: "{b}", color: colours.ink, position, distance: 7};
+      const align = along < 0.3 ? "left" : along > 0.7 ? "right" : "center";
+      return {show: true, formatter: "{b}", color: colours.ink, position, align, distance: 6};
     };
-    const best = front.map((i, k) => ({...point(i), label: label(i, k)}));
+    const best = front.map((i) => ({...point(i), label: label(i, "top")}));
     const dominated = there.filter((i) => !front.includes(i));
-    const room = log ? [first / 1.4, last * 1.4] : [Math.max(0, first - 0.2 * (last - first)), last + 0.2 * (last - first)];
+    const room = log ? [first / 1.4, last * 1.4] : [first - pad, last + pad];
     return {
-      title: {text: "Quality against latency", textStyle: {fontSize: 13, color: colours.ink}},
-      grid: {left: 52, right: 22, top: 38, bottom: 44},
+      grid: {left: 48, right: 22, top: 12, bottom: 44},
       tooltip: {...tip(colours), formatter: (p) => `${plain(p.name)}<br>${metric} ${short(p.value[1])}<br>${p.value[0].toPrecision(3)} ms per image${here.stored[p.data.n] === null ? "" : `<br>${here.stored[p.data.n]} MB stored`}`},
       xAxis: axis(colours, "ms per image, one at a time", {
         type: log ? "log" : "value", min: room[0], max: room[1],
-        axisLabel: {color: colours.dim, hideOverlap: true, showMinLabel: !log, showMaxLabel: !log, formatter: (x) => String(Number(x.toPrecision(2)))}}),
-      yAxis: axis(colours, "", {type: "value", scale: true, axisLabel: {color: colours.dim, formatter: (x) => String(Number(x.toFixed(3)))}, name: metric, nameLocation: "end", nameGap: 6, nameTextStyle: {color: colours.dim, align: "left", padding: [0, 0, 0, -40]}}),
+        axisLabel: {color: colours.dim, hideOverlap: true, showMinLabel: false, showMaxLabel: false, formatter: (x) => String(Number(x.toPrecision(6)))}}),
+      yAxis: axis(colours, "", {type: "value", scale: true, boundaryGap: ["8%", "14%"], axisLabel: {color: colours.dim, formatter: (x) => String(Number(x.toFixed(3)))}}),
       series: [
         {type: "line", name: "frontier", step: "end", symbol: "none", data: best.map((p) => p.value), lineStyle: {color: colours.link, width: 1.5}, silent: true},
         {type: "scatter", name: "dominated", symbolSize: 9, itemStyle: {color: colours.grey}, 
-          data: dominated.map((i, k) => ({...point(i), label: {...label(i, k + 1), show: there.length < 8, color: colours.dim}}))},
+          data: dominated.map((i) => ({...point(i), label: {...label(i, "bottom"), show: there.length < 8, color: colours.dim}}))},
         {type: "scatter", name: "on the frontier", symbolSize: 12, itemStyle: {color: colours.link}, data: best},
       ],
     };
@@ -239,7 +240,11 @@ function heat(block, box, metric) {
   const wide = made("div", "", {class: "wide", tabindex: 0, role: "region", "aria-label": `${metric} by category, ${block.title}`});
   wide.append(table);
   box.append(wide);
-  if (trivial) box.append(made("p", "* a score that looks at no defect, such as the image's brightness, does as well.", {class: "below"}));
+  const won = order.map((n) => [block.methods[n].label, all(`td[data-n="${n}"] b`, body).length]).filter(([, k]) => k);
+  won.sort((a, b) => b[1] - a[1]);
+  const others = won.length > 5 ? `, ${won.length - 5} others in fewer` : "";
+  if (won.length) box.append(made("p", `Best in: ${won.slice(0, 5).map(([name, k]) => `${name} ${k}`).join(", ")}${others}, of ${block.categories.length}; ties count for all.`, {class: "below"}));
+  if (table.querySelector("abbr")) box.append(made("p", "* a score that looks at no defect, such as the image's brightness, does as well.", {class: "below"}));
   equip(box);
 }
 
@@ -259,7 +264,7 @@ function compare(block, section, pair, metric) {
   const both = rows.filter((r) => r.gap !== null), wins = (k) => both.filter((r) => k * sign * r.gap >= 0.0005).length;
   const mean = both.length ? both.reduce((sum, r) => sum + r.gap, 0) / both.length : null;
   place.append(made("h3", `${a} − ${b}: ${metric}`),
-    made("p", `${a} is better in ${wins(1)}, ${b} in ${wins(-1)} of ${both.length} categories; mean difference ${short(mean)}.`));
+    made("p", `${a} is better in ${wins(1)}, ${b} in ${wins(-1)} of ${both.length} categories; mean difference ${mean === null ? "–" : signed(mean)}.`));
   const layout = made("div", "", {class: "pair"}), picture = made("div", "", {class: "chart", role: "img", "aria-label": `difference per category, ${a} minus ${b}; the table beside it holds the numbers`});
   const box = made("div", "", {class: "box"}), wide = made("div", "", {class: "wide", tabindex: 0, role: "region", "aria-label": `${a} and ${b} by category`});
   const table = made("table"), head = table.createTHead().insertRow(), body = table.createTBody();
@@ -272,7 +277,7 @@ function compare(block, section, pair, metric) {
       const value = i ? r.y : r.x, sd = block.spreads?.[m][n][r.c] ?? null;
       row.append(made("td", short(value) + (sd === null ? "" : ` ± ${short(sd)}`), {"data-value": value ?? ""}));
     });
-    row.append(made("td", r.gap === null ? "–" : (r.gap > 0 ? "+" : "") + r.gap.toFixed(3), {"data-value": r.gap ?? ""}));
+    row.append(made("td", r.gap === null ? "–" : signed(r.gap), {"data-value": r.gap ?? ""}));
   }
   wide.append(table);
   box.append(wide);
@@ -283,7 +288,7 @@ function compare(block, section, pair, metric) {
   picture.style.height = `${Math.max(160, 60 + 20 * shown.length)}px`;
   chart(picture, (colours) => ({
     grid: {left: 8, right: 16, top: 8, bottom: 44, containLabel: true},
-    tooltip: {...tip(colours), formatter: (p) => `${plain(p.name)}: ${p.value > 0 ? "+" : ""}${short(p.value)}`},
+    tooltip: {...tip(colours), formatter: (p) => `${plain(p.name)}: ${signed(p.value)}`},
     xAxis: axis(colours, `difference of ${metric}`, {type: "value"}),
     yAxis: axis(colours, "", {type: "category", data: shown.map((r) => r.category), axisLabel: {color: colours.dim, interval: 0}, splitLine: {show: false}, axisTick: {show: false}}),
     series: [{type: "bar", data: shown.map((r) => ({value: r.gap, itemStyle: {color: sign * r.gap >= 0 ? colours.link : colours.other}}))}],
@@ -304,6 +309,7 @@ function redraw(section) {
     const there = block.metrics.includes(metric);
     element.parentElement.hidden = !there;
     element.setAttribute("aria-label", `${metric} against latency; the tables hold the numbers`);
+    element.previousElementSibling.textContent = `Quality against latency: ${metric}`;
     if (there) chart(element, speed(block, Number(element.dataset.device), metric));
   }
 }
@@ -347,7 +353,7 @@ all("details.run").forEach((run) => run.addEventListener("toggle", () => {
     tooltip: {...tip(colours), formatter: (p) => `${plain(p.seriesName)}: ${short(p.value[1])} at ${short(p.value[0])} false positives`},
     xAxis: axis(colours, "false positive rate", {type: "value", min: 0, max: 1}),
     yAxis: axis(colours, "true positive rate", {type: "value", min: 0, max: 1, nameGap: 32}),
-    series: Object.entries(curves).map(([name, points]) => ({name, type: "line", data: points, symbolSize: 4, lineStyle: {width: 1.5}})),
+    series: Object.entries(curves).map(([name, points]) => ({name, type: "line", data: points, showSymbol: false, lineStyle: {width: 1.5}})),
   }));
 }));
 

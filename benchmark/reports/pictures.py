@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.errors import StoreError
 from benchmark.records.stored import Datasets
 
 if TYPE_CHECKING:
@@ -46,35 +47,37 @@ def pictures(frame: pd.DataFrame, datasets: Datasets) -> list[Kind]:
         frame: records chosen by :func:`benchmark.records.select.choose`.
         datasets: where the data sets are.
     """
-    from benchmark.plots.bars import cost, defects
+    from benchmark.plots.bars import defects
     from benchmark.plots.curves import curves
     from benchmark.plots.gallery import gallery
     from benchmark.plots.hard import hard
     from benchmark.plots.histograms import histograms
+    from benchmark.plots.ranks import ranks
+    from benchmark.plots.stress import stress
 
-    said: list[str] = []
-    out = []
+    def drawn(title: str, draw: Callable[[Path, Callable[[str], None]], list[Path]]) -> Kind:
+        said: list[str] = []
+        try:
+            files = draw(Path(folder), said.append)
+        except StoreError as error:  # nothing of this kind in these records
+            files, said = [], [str(error)]
+        width = WIDTHS.get(title, OTHER_WIDTH)
+        made = [Picture(" / ".join((*p.parts[-3:-1], p.stem)), _address(p, width)) for p in files]
+        return Kind(title, made, list(dict.fromkeys(said)))
+
+    count = GALLERY_ROWS
     with tempfile.TemporaryDirectory() as folder:
-        kinds: tuple[tuple[str, Callable[[Path], list[Path]]], ...] = (
-            ("Hard images", lambda d: hard(frame, d, datasets, say=said.append)),
-            (
-                "Galleries",
-                lambda d: gallery(frame, d, datasets, count=GALLERY_ROWS, say=said.append),
-            ),
-            ("Curves", lambda d: curves(frame, d, datasets, say=said.append)),
-            ("Score histograms", lambda d: histograms(frame, d, say=said.append)),
-            ("Recall by defect type", lambda d: defects(frame, d, say=said.append)),
-            ("Cost against quality", lambda d: cost(frame, d, say=said.append)),
-        )
-        for title, draw in kinds:
-            said.clear()
-            width = WIDTHS.get(title, OTHER_WIDTH)
-            made = [
-                Picture(" / ".join((*path.parts[-3:-1], path.stem)), _address(path, width))
-                for path in draw(Path(folder))
-            ]
-            out.append(Kind(title, made, list(dict.fromkeys(said))))
-    return out
+        kinds = [
+            drawn("Hard images", lambda d, say: hard(frame, d, datasets, say=say)),
+            drawn("Galleries", lambda d, say: gallery(frame, d, datasets, count=count, say=say)),
+            drawn("Curves", lambda d, say: curves(frame, d, datasets, say=say)),
+            drawn("Score histograms", lambda d, say: histograms(frame, d, say=say)),
+            drawn("Recall by defect type", lambda d, say: defects(frame, d, say=say)),
+            drawn("Ranks", lambda d, say: ranks(frame, d, say=say)),
+        ]
+        if any(frame["stress"]):
+            kinds.append(drawn("Stress", lambda d, say: stress(frame, d, say=say)))
+    return kinds
 
 
 def _address(path: Path, width: int) -> str:
