@@ -106,15 +106,23 @@ def in_words(error: BaseException) -> BaseException:
         )
     if isinstance(error, FileNotFoundError) and "temporary directory" in text:
         return StoreError(f"{text}; set TMPDIR to a folder that can be written")
-    lacking = isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError | OSError) and any(w in text.lower() for w in _NO_MEMORY)
-    )
-    if lacking or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+    if is_lack_of_memory(error):
         return BenchError(
             f"out of memory ({text.splitlines()[0] if text else 'no detail'}); use a smaller "
             "--image-size or backbone, or fewer channels"
         )
     return error
+
+
+def is_lack_of_memory(error: BaseException) -> bool:
+    """Tell whether an error of any library means that memory could not be had."""
+    if isinstance(error, BenchError):
+        return isinstance(error.__cause__, MemoryError)
+    said = isinstance(error, RuntimeError | OSError) and any(
+        words in str(error).lower() for words in _NO_MEMORY
+    )
+    lacking = isinstance(error, MemoryError) or said
+    return lacking or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
 
 
 def sentence(error: BaseException) -> str:

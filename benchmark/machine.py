@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -66,6 +67,56 @@ def memory() -> int:
     except (OSError, ValueError):
         whole = 1 << 63
     return min(whole, _memory_limit())
+
+
+def device_memory(device: torch.device) -> int:
+    """Return the bytes of a GPU's own memory; 0 for a processor, whose memory is :func:`memory`."""
+    if device.type != "cuda":
+        return 0
+    import torch
+
+    return int(torch.cuda.get_device_properties(device).total_memory)
+
+
+def wait(device: torch.device) -> None:
+    """Wait until a GPU has done all that it was given; a processor has."""
+    if device.type == "cuda":
+        import torch
+
+        torch.cuda.synchronize(device)
+
+
+def requested_memory() -> int | None:
+    """Return the bytes that this process has asked the system for, written to or not; None where
+    the system does not tell."""
+    try:
+        status = Path("/proc/self/status").read_text().splitlines()
+        line = next(line for line in status if line.startswith("VmData"))
+    except (OSError, StopIteration):
+        return None
+    return int(line.split()[1]) * 1024
+
+
+@contextmanager
+def at_most(further: int) -> Iterator[None]:
+    """Let what runs inside ask for so many bytes more than the process has; beyond them it meets an
+    error instead of taking the machine's memory. Without effect where the system has no such
+    limit."""
+    have = requested_memory()
+    if have is None:
+        yield
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    wanted = have + further
+    if soft != resource.RLIM_INFINITY:
+        wanted = min(wanted, soft)
+    resource.setrlimit(resource.RLIMIT_DATA, (wanted, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 def process_space() -> str:

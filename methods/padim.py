@@ -107,9 +107,9 @@ class Padim(Detector):
         steps = context.progress.track(train.batches(16), "statistics", -(-len(train) // 16))
         batches = (self._drawn(batch, context) for batch in steps)
         if self.solver_ == "cholesky":
-            self._fit_cholesky(batches, len(train))
+            self._fit_cholesky(batches, len(train), context)
         else:
-            self._fit_woodbury(batches, len(train))
+            self._fit_woodbury(batches, len(train), context)
         return self
 
     def predict(self, batch: Batch, context: Context) -> Prediction:
@@ -135,7 +135,7 @@ class Padim(Detector):
             start += layer.shape[1]
         return torch.cat(out, 1).flatten(2).permute(2, 0, 1).contiguous()
 
-    def _fit_cholesky(self, batches: Iterable[Tensor], count: int) -> None:
+    def _fit_cholesky(self, batches: Iterable[Tensor], count: int, context: Context) -> None:
         """Sum moments in one pass, then turn them into whitening matrices in the same memory."""
         shift = total = moment = torch.empty(0)
         for i, x in enumerate(batches):
@@ -149,7 +149,7 @@ class Padim(Detector):
         mean = total / count
         self.mean_ = (shift + mean).squeeze(1)  # (P, d)
         eye = torch.eye(moment.shape[2], dtype=torch.float64, device=mean.device)
-        for part in _chunks(len(moment), moment.shape[2]):
+        for part in self._tracked(len(moment), moment.shape[2], context):
             centre = mean[part].double()
             spread = moment[part].double() - count * (centre.mT @ centre)
             factor = torch.linalg.cholesky(spread / max(count - 1, 1) + self.regulariser * eye)
@@ -161,7 +161,7 @@ class Padim(Detector):
         x = x - self.mean_[part, None].to(x.device)
         return (self.whitener_[part].to(x.device) @ x.mT).square().sum(1)
 
-    def _fit_woodbury(self, batches: Iterable[Tensor], count: int) -> None:
+    def _fit_woodbury(self, batches: Iterable[Tensor], count: int, context: Context) -> None:
         """Keep the centred features A: the inverse of S = r I + A'A/(N-1) needs no other factor
         than one of N × N."""
         bank = torch.empty(0)
@@ -175,13 +175,18 @@ class Padim(Detector):
         self.bank_ = bank.sub_(self.mean_[:, None])  # (P, N, d)
         self.gram_whitener_ = torch.empty(len(bank), count, count, dtype=torch.float64)
         eye = self.regulariser * max(count - 1, 1) * torch.eye(count, dtype=torch.float64)
-        for part in _chunks(len(bank), max(bank.shape[1:])):
+        for part in self._tracked(len(bank), max(bank.shape[1:]), context):
             a = self.bank_[part].double()
             factor = torch.linalg.cholesky(a @ a.mT + eye.to(a.device))
             one = torch.eye(count, dtype=torch.float64, device=a.device)
             # inverted once, as in _fit_cholesky
             inverse = torch.linalg.solve_triangular(factor, one, upper=False)
             self.gram_whitener_[part] = inverse.cpu()
+
+    @staticmethod
+    def _tracked(count: int, side: int, context: Context) -> Iterator[slice]:
+        parts = list(_chunks(count, side))
+        return context.progress.track(parts, "factors", len(parts))
 
     def _woodbury(self, x: Tensor, part: slice) -> Tensor:
         x = (x - self.mean_[part, None].to(x.device)).double()  # float64: the difference cancels
@@ -191,6 +196,7 @@ class Padim(Detector):
 
 
 def _chunks(count: int, side: int) -> Iterator[slice]:
-    """Yield positions a few at a time: matrices of this side in float64 stay within 32 MB."""
-    size = max(1, (32 << 20) // (8 * side**2))
+    """Yield positions a few at a time: matrices of this side in float64 stay within 8 MB, of which
+    a solution needs several."""
+    size = max(1, (8 << 20) // (8 * side**2))
     return (slice(start, start + size) for start in range(0, count, size))

@@ -94,7 +94,7 @@ class Patchcore(Detector):
             )
 
     def needs(self) -> Sequence[FeatureSpec]:
-        return [FeatureSpec(self.backbone, self.layers)]
+        return [FeatureSpec(self.backbone, self.layers, rereads=True)]
 
     def fit(self, train: Images, context: Context) -> Self:
         if self.coreset is None:

@@ -106,6 +106,8 @@ class Spade(Detector):
         descriptors, pyramid = self._read(batch, context)
         squared, neighbours = self._retrieve(descriptors)
         scores = (squared if self.squared else squared.sqrt()).mean(1)
+        if not context.wants_maps:
+            return Prediction(scores)
         maps = torch.zeros(descriptors.shape[0], *batch.size, device=descriptors.device)
         for level, centre, gallery in zip(pyramid, self.centres_, self.galleries_, strict=True):
             queries = level.flatten(2).mT - centre.to(level.device)

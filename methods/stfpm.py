@@ -86,7 +86,7 @@ class Stfpm(Detector):
             )
 
     def needs(self) -> Sequence[FeatureSpec]:
-        return [FeatureSpec(self.backbone, self.layers)]
+        return [FeatureSpec(self.backbone, self.layers, rereads=True)]
 
     def build(self) -> None:
         student = _Student(self.backbone, self.layers)
@@ -151,13 +151,13 @@ class Stfpm(Detector):
         return product
 
     @torch.no_grad()
-    def _error(self, train: Images, held: list[int], context: Context) -> float:
+    def _error(self, train: Images, held: list[int], context: Context) -> Tensor:
         """Average the maps of the held-out normal images."""
         self.student_.eval()
         parts = [held[i : i + self.batch] for i in range(0, len(held), self.batch)]
-        total = sum(self._map(train.batch(part), context).mean((1, 2)).sum() for part in parts)
+        sums = [self._map(train.batch(part), context).mean((1, 2)).sum() for part in parts]
         self.student_.train()
-        return float(total) / len(held)
+        return torch.stack(sums).sum() / len(held)
 
 
 class _Student(nn.Module):

@@ -46,6 +46,11 @@ def save_after_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def flat(found: Any) -> dict[str, Any]:
-    """All numbers of ImageMetrics or PixelMetrics by name."""
+    """All numbers of ImageMetrics or PixelMetrics by name; those of single images numbered."""
     fields = dict(vars(found))
-    return {**fields.pop("values"), **fields}
+    each = {
+        f"{name} of image {i}": None if np.isnan(value) else float(value)
+        for name, values in fields.pop("of_images", {}).items()
+        for i, value in enumerate(values)
+    }
+    return {**fields.pop("values"), **fields, **each}

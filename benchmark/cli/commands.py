@@ -48,8 +48,9 @@ def table(given: Namespace) -> int:
     if given.check is None:
         print(ib.table(form=given.format, **options))
         return 0
-    places = {"data_root": given.data_root, "plugin": given.plugin}
-    found = ib.check_table(saved=given.check or None, **places, **options)
+    if given.intervals:
+        raise SettingsError("--check derives numbers again, not --intervals; leave one of them out")
+    found = ib.check_table(saved=given.check or None, **options)
     print(found.text())
     return 0 if found.ok else 1
 

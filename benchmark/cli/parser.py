@@ -202,7 +202,16 @@ def _run(p: argparse.ArgumentParser) -> None:
         default=None,
         help="list cells, what is done, and how long the rest will take",
     )
-    p.add_argument("--precision", choices=["float32", "bfloat16"], help="default: float32")
+    p.add_argument(
+        "--precision",
+        choices=["float32", "bfloat16"],
+        help="of what is trained (mixed precision; default: float32)",
+    )
+    p.add_argument(
+        "--backbone-precision",
+        choices=["float32", "bfloat16"],
+        help="of frozen backbones (default: float32)",
+    )
     p.add_argument(
         "--shots",
         action=Several,
@@ -316,7 +325,14 @@ def _table(p: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="re-derive every cell from the score files; FILE: a saved table, in any format",
     )
-    p.add_argument("--data-root", metavar="DIR", help="for --check of pixel metrics")
+    p.add_argument(
+        "--intervals",
+        action="store_true",
+        help="of per-category and summary: what the choice of test images explains, in every cell",
+    )
+    p.add_argument(
+        "--data-root", metavar="DIR", help="for --check and --intervals of pixel metrics"
+    )
     _records(p)
 
 

@@ -31,6 +31,8 @@ from benchmark.machine import memory
 Array = npt.NDArray[Any]
 
 PREDICT_BATCH = 16
+DEVICE_SHARE = 1 / 8
+"""Of a GPU's memory, for the pixels of the geometry that is worked on."""
 MEMORY_BYTES = 1 << 30
 """Pixels of one category and geometry above this, or above an eighth of the memory that the process
 may use, live in a temporary file."""
@@ -43,14 +45,21 @@ class ImageSet:
         pixels: uint8 RGB (N, H, W, 3) of a whole split.
         keys: N content hashes.
         indices: the part of the split that this set shows.
+        device: that batches are on.
     """
 
     def __init__(
-        self, pixels: Array, keys: Sequence[str], indices: Sequence[int] | None = None
+        self,
+        pixels: Array,
+        keys: Sequence[str],
+        indices: Sequence[int] | None = None,
+        device: torch.device | None = None,
     ) -> None:
         self.pixels = pixels
         self.all_keys = keys
         self.indices = list(range(len(keys)) if indices is None else indices)
+        self.device = device or torch.device("cpu")
+        self._near: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -69,11 +78,32 @@ class ImageSet:
 
     def subset(self, indices: Sequence[int]) -> ImageSet:
         """Return a view of some images; positions count within this set."""
-        return ImageSet(self.pixels, self.all_keys, [self.indices[i] for i in indices])
+        places = [self.indices[i] for i in indices]
+        part = ImageSet(self.pixels, self.all_keys, places, self.device)
+        part._near = self._near
+        return part
+
+    def on(self, device: torch.device, room: int) -> ImageSet:
+        """Return the same images with batches on a device, gathered there if all pixels fit ``room``
+        bytes of its memory, else sent there batch by batch, as bytes."""
+        moved = ImageSet(self.pixels, self.all_keys, self.indices, device)
+        if self.pixels.nbytes <= room:
+            moved._near = torch.from_numpy(self.pixels).to(device)
+        return moved
+
+    @property
+    def near_bytes(self) -> int:
+        """Bytes of pixels that are held on the device."""
+        return self._near.nbytes if self._near is not None else 0
 
     def batch(self, indices: Sequence[int]) -> Batch:
         places = [self.indices[i] for i in indices]
-        raw = torch.from_numpy(self.pixels[places])
+        if self._near is not None:
+            raw = self._near[torch.tensor(places).to(self.device, non_blocking=True)]
+        else:
+            raw = torch.from_numpy(self.pixels[places])
+            if self.device.type == "cuda":  # page-locked memory is copied from without waiting
+                raw = raw.pin_memory().to(self.device, non_blocking=True)
         pixels = raw.permute(0, 3, 1, 2).contiguous().float().div_(255)
         return Batch(pixels, tuple(self.all_keys[i] for i in places))
 
@@ -119,6 +149,15 @@ class Decoded:
     train: ImageSet
     test: ImageSet
     unlabelled: ImageSet | None = None
+
+    def on(self, device: torch.device, room: int) -> Decoded:
+        """Return the same with batches on a device whose memory has ``room`` bytes for pixels."""
+        train = self.train.on(device, room)
+        room -= train.near_bytes
+        test = self.test.on(device, room)
+        room -= test.near_bytes
+        unlabelled = self.unlabelled.on(device, room) if self.unlabelled else None
+        return Decoded(train, test, unlabelled)
 
 
 def hash_category(category: Category, threads: int) -> Keys:

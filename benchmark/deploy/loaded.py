@@ -17,6 +17,7 @@ from benchmark.detector.base import Detector
 from benchmark.detector.context import Context
 from benchmark.detector.scored import scored
 from benchmark.errors import StoreError, WeightsError
+from benchmark.features.backbones import Precision
 from benchmark.features.cache import FrozenFeatures, union
 from benchmark.features.weights import WeightsFrom
 from benchmark.plugins.registry import Registry
@@ -113,7 +114,8 @@ def load(
     place = machine.choose_device(device)
     random = any(entry["source"] == "random" for entry in key["weights"])
     weights = WeightsFrom(places.weights_dir(weights_dir), "random" if random else "auto")
-    features = FrozenFeatures(weights, place)
+    precision: Precision = next((entry["precision"] for entry in key["weights"]), "float32")
+    features = FrozenFeatures(weights, place, precision=precision, keep=False)
     _check_weights(kept, detector, features)
     detector.load_state(kept.state())
     context = Context(

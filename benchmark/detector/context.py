@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -17,14 +17,13 @@ from benchmark.data.batch import Batch
 from benchmark.data.geometry import Geometry
 from benchmark.detector.state import LoadedAsset
 from benchmark.errors import StoreError
-from benchmark.features.backbones import Backbone
+from benchmark.features.backbones import Backbone, Precision
 from benchmark.features.cache import FrozenFeatures
 from benchmark.features.spec import FeatureSpec
 from benchmark.features.weights import WeightsFrom
 from benchmark.texts import seed_of
 
 T = TypeVar("T")
-Precision = Literal["float32", "bfloat16"]
 
 
 class Progress(Protocol):
@@ -106,7 +105,10 @@ class Context:
         purpose: the material of all seeds: seed, data set, category, method.
         groups: of the data set that the category belongs to, such as Textures (MVTec AD).
         device, precision: where and how to compute.
+        wants_maps: whether anybody will look at maps; where not, a method whose scores do not come
+            from its maps may return none.
         probe: whether features are computed anew and not kept (latency measurements).
+        rehearsal: in a dry run, how many of a batch's images a training step shall take.
         progress, checkpoint, meters: see their classes.
         assets_dir, asset_settings: where :meth:`asset` looks, and per asset the settings that
             differ from its defaults.
@@ -118,7 +120,9 @@ class Context:
     groups: tuple[str, ...] = ()
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     precision: Precision = "float32"
+    wants_maps: bool = True
     probe: bool = False
+    rehearsal: Callable[[int], int] | None = None
     progress: Progress = field(default_factory=Quiet)
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     meters: Meters = field(default_factory=Meters)

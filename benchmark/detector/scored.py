@@ -34,7 +34,7 @@ def scored(detector: Detector, batch: Batch, context: Context, owner: str) -> Sc
     with torch.no_grad():
         prediction = detector.predict(batch, context)
     prediction = check_prediction(prediction, batch, owner)
-    maps = prediction.maps
+    maps = prediction.maps if context.wants_maps else None
     return Scored(
         prediction.scores.detach().double().cpu().numpy(),
         {name: p.detach().double().cpu().numpy() for name, p in prediction.parts.items()},

@@ -81,7 +81,10 @@ class Training:
         self.span = min(self.per_epoch, -(-self.steps // CURVE_POINTS))
         self._losses: dict[str, list[float]] = {}  # of the curve's next point
         self._epoch: list[float] = []
-        self._pending: list[dict[str, Tensor]] = []
+        # what waits on the device to be looked at: losses by step; errors by step and epoch
+        self._pending: list[tuple[int, dict[str, Tensor]]] = []
+        self._offers: list[tuple[int, int, Tensor]] = []
+        self._least: Tensor | None = None
         self._shown = title
         saved = context.checkpoint.load()
         if saved is not None and saved.get("format") == FORMAT:
@@ -105,14 +108,14 @@ class Training:
             if epoch != ordered:
                 order = self.context.rng(f"{self.title}, epoch {epoch}").permutation(self.images)
                 ordered = epoch
-            self.epoch_ends = place == self.per_epoch - 1 or step == self.steps - 1
-            yield order[place * self.batch : (place + 1) * self.batch].tolist()
+            self.epoch_ends = self._ends(step)
+            indices = order[place * self.batch : (place + 1) * self.batch].tolist()
+            if self.context.rehearsal is not None:
+                indices = indices[: self.context.rehearsal(len(indices))]
+            yield indices
             self.done = step + 1
-            if self.epoch_ends or (place + 1) % self.span == 0:
-                self._add_point()
-            if self.epoch_ends:
-                self.epoch_losses.append(float(np.mean(self._epoch)))
-                self._epoch = []
+            if len(self._pending) >= LOOK_EVERY:
+                self._look()
             if time.monotonic() - saved_at >= pause:
                 start = time.monotonic()
                 self._save()
@@ -133,23 +136,34 @@ class Training:
     def note(self, **losses: Tensor) -> None:
         """Record the losses of a step that was taken elsewhere, one of them called ``loss``; the
         same names at every step. Raises as :meth:`learn` does."""
-        self._pending.append({name: value.detach() for name, value in losses.items()})
-        if len(self._pending) >= LOOK_EVERY:
-            self.done += 1  # so that the error names the step just taken
-            self._look()
-            self.done -= 1
+        self._pending.append((self.done, {k: value.detach() for k, value in losses.items()}))
 
-    def offer(self, value: float) -> None:
-        """Remember the weights if ``value`` (on held-out normal images) is the lowest so far."""
-        self.context.meters.add(f"{self.curves}validation", self.done + 1, value)
-        if not self.best or value < self.best["value"]:
-            weights = {k: v.detach().cpu().clone() for k, v in self.module.state_dict().items()}
-            self.best = {"value": value, "epoch": self.epoch, "weights": weights}
+    def offer(self, value: Tensor | float) -> None:
+        """Remember the weights if ``value`` (on held-out normal images) is the lowest so far.
+
+        A tensor (of no dimensions) is compared on its device, without waiting for it.
+        """
+        place = self.context.device
+        found = torch.as_tensor(value, dtype=torch.float32, device=place).detach()
+        weights = {k: v.detach() for k, v in self.module.state_dict().items()}
+        if self._least is None:
+            self._least = found.clone()
+            self.best["weights"] = {k: v.clone() for k, v in weights.items()}
+        else:
+            lower, kept = found < self._least, self.best["weights"]
+            self._least = torch.where(lower, found, self._least)
+            for k, v in weights.items():
+                kept[k] = torch.where(lower, v, kept[k])
+        self._offers.append((self.done + 1, self.epoch, found))
 
     def take_best(self) -> None:
         """Put the remembered weights back; without any, the last ones stay."""
         if self.best:
             self.module.load_state_dict(self.best["weights"])
+
+    def _ends(self, step: int) -> bool:
+        """Tell whether an epoch ends with this step."""
+        return step % self.per_epoch == self.per_epoch - 1 or step == self.steps - 1
 
     def facts(self) -> dict[str, Any]:
         """Return what was actually run, as JSON."""
@@ -164,32 +178,39 @@ class Training:
         return facts
 
     def _look(self) -> None:
-        """Fetch the losses since the last look."""
-        if not self._pending:
-            return
-        names = list(self._pending[0])
-        stacked = torch.stack([torch.stack(list(row.values())) for row in self._pending])
-        rows = stacked.float().tolist()
-        first = self.done - len(rows)
-        self._pending = []
-        for i, row in enumerate(rows):
-            for name, loss in zip(names, row, strict=True):
-                if not np.isfinite(loss):
-                    step = first + i
-                    raise DetectorError(
-                        f"{self.title}: training diverged, the {_loss(name)} is {loss} at step "
-                        f"{step + 1} of {self.steps} (epoch {step // self.per_epoch + 1} of "
-                        f"{self.epochs}); {self.remedy}"
-                    )
-                self._losses.setdefault(name, []).append(loss)
-                if name == "loss":
-                    self._epoch.append(loss)
+        """Fetch losses and errors since the last look: the one place that waits for the device."""
+        pending, self._pending = self._pending, []
+        offers, self._offers = self._offers, []
+        if pending:
+            names = list(pending[0][1])
+            stacked = torch.stack([torch.stack(list(row.values())) for _, row in pending])
+            for (step, _), row in zip(pending, stacked.float().tolist(), strict=True):
+                self._add(step, dict(zip(names, row, strict=True)))
+        if offers:
+            errors = torch.stack([value for *_, value in offers]).tolist()
+            for (step, epoch, _), value in zip(offers, errors, strict=True):
+                self.context.meters.add(f"{self.curves}validation", step, value)
+                if "value" not in self.best or value < self.best["value"]:
+                    self.best |= {"value": value, "epoch": epoch}
 
-    def _add_point(self) -> None:
-        self._look()
-        for name, values in self._losses.items():
-            self.context.meters.add(f"{self.curves}{name}", self.done, float(np.mean(values)))
-        self._losses = {}
+    def _add(self, step: int, losses: dict[str, float]) -> None:
+        """Add a step's losses to the curves."""
+        for name, loss in losses.items():
+            if not np.isfinite(loss):
+                raise DetectorError(
+                    f"{self.title}: training diverged, the {_loss(name)} is {loss} at step "
+                    f"{step + 1} of {self.steps} (epoch {step // self.per_epoch + 1} of "
+                    f"{self.epochs}); {self.remedy}"
+                )
+            self._losses.setdefault(name, []).append(loss)
+        self._epoch.append(losses["loss"])
+        if self._ends(step) or (step % self.per_epoch + 1) % self.span == 0:
+            for name, values in self._losses.items():
+                self.context.meters.add(f"{self.curves}{name}", step + 1, float(np.mean(values)))
+            self._losses = {}
+        if self._ends(step):
+            self.epoch_losses.append(float(np.mean(self._epoch)))
+            self._epoch = []
 
     def _save(self) -> None:
         self._look()
@@ -212,6 +233,11 @@ class Training:
         for optimiser, state in zip(self.optimisers, saved["optimisers"], strict=True):
             optimiser.load_state_dict(state)
         self.done, self.best = saved["done"], saved["best"]
+        if self.best:
+            places = self.module.state_dict()
+            kept = self.best["weights"]
+            self.best["weights"] = {k: v.to(places[k].device) for k, v in kept.items()}
+            self._least = torch.tensor(self.best["value"], device=self.context.device)
         self._losses, self._epoch = saved["losses"], saved["epoch"]
         self.epoch_losses = saved["epoch_losses"]
         self.context.meters.curves.update(saved["curves"])

@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
 from benchmark.errors import SettingsError, WeightsError
+from benchmark.features.folding import fold
 from benchmark.features.networks import (
     DESCRIPTORS,
     input_of,
@@ -27,16 +28,32 @@ from benchmark.features.networks import (
 from benchmark.features.spec import CLS, POOLED
 from benchmark.features.weights import WeightsFrom, load
 
+Precision = Literal["float32", "bfloat16"]
+
 
 class _Reached(Exception):
     """All layers asked for have been computed; the rest of the network is not needed."""
 
 
+class _Tensor(NamedTuple):
+    """What is remembered of a tensor before its network is made ready."""
+
+    digest: str
+    nbytes: int
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> Self:
+        hasher = hashlib.sha256(f"{tuple(tensor.shape)}{tensor.dtype}".encode())
+        hasher.update(tensor.detach().reshape(-1).view(torch.uint8).numpy().data)
+        return cls(hasher.hexdigest(), tensor.nbytes)
+
+
 class Backbone:
-    """One frozen network in eval mode on a device.
+    """One frozen network in eval mode on a device, its batch normalisations folded away.
 
     Attributes:
         name: the model's name.
+        precision: in which it computes.
         source: ``random``, ``hub``, the file's or the package's name, for records.
         loaded: the names of the tensors that the weights held; None when all were initialised.
         published: whether these are the ImageNet weights that papers use: a hub's, or a known file.
@@ -44,21 +61,21 @@ class Backbone:
         version: raised whenever the features of the same weights and images change.
     """
 
-    version = "2"
+    version = "3"
 
-    def __init__(self, name: str, weights: WeightsFrom, device: torch.device) -> None:
+    def __init__(
+        self,
+        name: str,
+        weights: WeightsFrom,
+        device: torch.device,
+        precision: Precision = "float32",
+    ) -> None:
         self.name = name
         self.device = device
-        found = load(name, weights)
-        self.model: Any = found.model
-        self.source, self.loaded, self.published = found.source, found.held, found.published
-        self._where = found.where
-        self.mean, self.std, self._own_size = input_of(name)
-        self.model.eval().requires_grad_(False).to(device)
-        # the layout that convolutions run fastest in, on processors too
-        self.model.to(memory_format=torch.channels_last)
-        self._stages = stages_of(self.model) if hasattr(self.model, "forward_intermediates") else []
-        self._transformer = is_transformer(self.model)
+        self.precision = precision
+        self._dtype = getattr(torch, precision)
+        self._weights = weights
+        self._load(folded=True)
         self._mean = torch.tensor(self.mean, device=device).view(1, 3, 1, 1)
         self._std = torch.tensor(self.std, device=device).view(1, 3, 1, 1)
 
@@ -79,7 +96,10 @@ class Backbone:
                 f"backbone {self.name}: it has no class token for {CLS!r}; {POOLED!r} describes "
                 "the whole image in every network"
             )
-        return layer_names(self.model, self.name, layers)
+        names = layer_names(self.model, self.name, layers)
+        if not self._folded.isdisjoint(names):  # its own output is asked for, not the normalised
+            self._load(folded=False)
+        return names
 
     def __call__(
         self,
@@ -105,10 +125,11 @@ class Backbone:
             WeightsError: a module gives no feature map.
         """
         with torch.set_grad_enabled(gradients), self._sized(pixels):
-            x = pixels.to(self.device)
+            x = pixels.to(self.device, non_blocking=True)
             if normalise:
                 x = (x - self._mean) / self._std
-            found = self._run(x.contiguous(memory_format=torch.channels_last), layers)
+            x = x.to(self._dtype, memory_format=torch.channels_last)
+            found = self._run(x, layers)
             return [found[name].float().contiguous() for name in layers]
 
     def sha256(self, layers: Sequence[str]) -> str:
@@ -117,9 +138,9 @@ class Backbone:
         Raises:
             WeightsError: some of those tensors are absent from the weights; names them.
         """
-        tensors = self._used(layers)
+        used = self._used(layers)
         if self.loaded is not None:
-            missing = [name for name in tensors if name not in self.loaded]
+            missing = [name for name in used if name not in self.loaded]
             if missing:
                 raise WeightsError(
                     f"weights of {self.name} from {self._where}: {len(missing)} tensors needed for "
@@ -128,9 +149,8 @@ class Backbone:
                     "complete file"
                 )
         hasher = hashlib.sha256()
-        for name, tensor in sorted(tensors.items()):
-            hasher.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-            hasher.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        for name in sorted(used):
+            hasher.update(f"{name}{self._tensors[name].digest}".encode())
         return hasher.hexdigest()[:16]
 
     def entry(self, layers: Sequence[str], normalise: bool = True) -> dict[str, Any]:
@@ -146,41 +166,70 @@ class Backbone:
             "source": self.source,
             "sha256": self.sha256(layers),
             "version": self.version,
+            "precision": self.precision,
             "normalisation": own if normalise else None,
         }
 
     def parameter_bytes(self, layers: Sequence[str]) -> int:
         """Count the bytes of the tensors that these layers depend on."""
-        return sum(t.numel() * t.element_size() for t in self._used(layers).values())
+        return sum(self._tensors[name].nbytes for name in self._used(layers))
 
-    def _used(self, layers: Sequence[str]) -> dict[str, Tensor]:
-        """Return the tensors of the modules that actually run on the way to the layers."""
-        ran: list[str] = []
-        hooks = [
-            module.register_forward_pre_hook(lambda _m, _x, name=name: ran.append(name))
-            for name, module in self.model.named_modules()
-        ]
+    def _load(self, *, folded: bool) -> None:
+        """Fetch the network, remember its tensors, and prepare it for its work."""
+        found = load(self.name, self._weights)
+        self.model: Any = found.model.eval().requires_grad_(False)
+        self.source, self.loaded, self.published = found.source, found.held, found.published
+        self._where = found.where
+        self.mean, self.std, self._own_size = input_of(self.name)
+        self._tensors = {k: _Tensor.of(t) for k, t in self.model.state_dict().items()}
+        self._stages = stages_of(self.model) if hasattr(self.model, "forward_intermediates") else []
+        self._transformer = is_transformer(self.model)
+        self._folded: frozenset[str] = frozenset()
+        if folded and any(isinstance(m, nn.BatchNorm2d) for m in self.model.modules()):
+            try:
+                done = fold(self.model, lambda: self._on_a_small_image([*self._stages, POOLED]))
+            except WeightsError:  # not known what comes out of it, to compare with
+                done = frozenset()
+            if done is None:
+                return self._load(folded=False)
+            self._folded = done
+        # the layout that convolutions run fastest in, on processors too
+        self.model.to(self.device, self._dtype).to(memory_format=torch.channels_last)
+        return None
+
+    @torch.no_grad()
+    def _on_a_small_image(self, layers: Sequence[str]) -> list[Tensor]:
+        """Return these layers' outputs for noise, of the size of training images where needed."""
         step = self._patch or 1
         small = (-(-64 // step) * step,) * 2
         try:
-            self(torch.zeros(1, 3, *small), layers)
+            return self._on_noise(small, layers)
         except SettingsError:
             if self._own_size in (None, small):
                 raise
-            self(torch.zeros(1, 3, *self._own_size), layers)
+            return self._on_noise(self._own_size, layers)
+
+    def _on_noise(self, size: tuple[int, int], layers: Sequence[str]) -> list[Tensor]:
+        noise = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
+        noise = noise.to(next(self.model.parameters()))
+        with self._sized(noise):
+            found = self._run(noise, layers)
+        return [found[name] for name in layers]
+
+    def _used(self, layers: Sequence[str]) -> list[str]:
+        """List the tensors of the modules that actually run on the way to the layers."""
+        ran = {""}  # the network's own tensors (class token, positions) always
+        hooks = [
+            module.register_forward_pre_hook(lambda _m, _x, name=name: ran.add(name))
+            for name, module in self.model.named_modules()
+        ]
+        try:
+            self._on_a_small_image(layers)
         finally:
             for hook in hooks:
                 hook.remove()
-        stored = self.model.state_dict()
-        used = {}
-        for name in ["", *ran]:  # the network's own tensors (class token, positions) always
-            module = self.model.get_submodule(name)
-            own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
-            for key, tensor in own:
-                full = f"{name}.{key}" if name else key
-                if key != "num_batches_tracked" and full in stored:
-                    used[full] = tensor
-        return used
+        found = [(name, *name.rpartition(".")[::2]) for name in self._tensors]
+        return [full for full, owner, key in found if owner in ran and key != "num_batches_tracked"]
 
     def _run(self, x: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         """Compute the layers' outputs by name, (B, C, h, w) or (B, C)."""

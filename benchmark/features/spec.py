@@ -23,6 +23,8 @@ class FeatureSpec:
         flips: whether features of mirrored images will be read too.
         normalise: whether the network sees images with its own mean and deviation; otherwise they
             stay in [0, 1].
+        rereads: whether ``fit`` reads the training images' features more than once, so that they
+            are worth keeping.
         read: whether the run passes its images through the network once for all methods; False for
             a method that uses the network itself (``Context.backbone``) and reads no features.
     """
@@ -31,4 +33,5 @@ class FeatureSpec:
     layers: tuple[int | str, ...]
     flips: bool = False
     normalise: bool = True
+    rereads: bool = False
     read: bool = True

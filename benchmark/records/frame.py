@@ -11,7 +11,7 @@ from benchmark.metrics.names import METRICS, PART
 from benchmark.metrics.threshold import DEFAULT
 from benchmark.places import expanded
 from benchmark.records.exchange import read_results
-from benchmark.records.names import readable_name, told_apart
+from benchmark.records.names import backbone_precision, readable_name, told_apart
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,6 +59,7 @@ COLUMNS = (
     "provenance",
     "undefined",
     "precision",
+    "backbone_precision",
     "version",
     "threshold_rule",
     "data",
@@ -145,6 +146,7 @@ def _row(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "provenance": provenance,
         "undefined": record.get("undefined") or {},
         "precision": key["precision"],
+        "backbone_precision": backbone_precision(key["weights"]),
         "version": key["version"],
         "threshold_rule": metrics.get("threshold_rule", DEFAULT),
         "data": key["data"],

@@ -21,7 +21,7 @@ from benchmark.detector.state import State
 from benchmark.errors import StoreError
 from benchmark.places import expanded
 from benchmark.records import files, store
-from benchmark.records.names import readable_names
+from benchmark.records.names import backbone_precision, readable_names
 
 FORMAT = 1
 DETECTOR, STATE = store.KEPT
@@ -261,4 +261,5 @@ def _named(info: Mapping[str, Any]) -> dict[str, Any]:
         "settings": info["settings"],
         "random_weights": info["random_weights"],
         "precision": key["precision"],
+        "backbone_precision": backbone_precision(key["weights"]),
     }

@@ -30,7 +30,7 @@ def told_apart(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
 
     Args:
         rows: with ``method``, ``config``, ``title``, ``defaults``, ``settings``, ``random_weights``
-            and ``precision``.
+            ``precision`` and ``backbone_precision``.
     """
     configs: dict[tuple[str, str], Mapping[str, Any]] = {}
     for row in rows:
@@ -149,6 +149,16 @@ def _labels(
     return labels
 
 
+def backbone_precision(weights: Sequence[Mapping[str, Any]]) -> str:
+    """Return the precision in which a record's backbones computed, from its key's ``weights``;
+    older records, which do not say, are float32.
+
+    >>> backbone_precision([{"backbone": "resnet18", "precision": "bfloat16"}])
+    'bfloat16'
+    """
+    return next((str(w["precision"]) for w in weights if "precision" in w), "float32")
+
+
 def changed_settings(row: Mapping[str, Any] | pd.Series[Any]) -> dict[str, Any]:
     """Return the settings that differ from the record's own defaults; all of them where it keeps
     none."""
@@ -192,6 +202,8 @@ def _said(row: Mapping[str, Any], told: Mapping[str, Any]) -> tuple[str, ...]:
     parts = [setting_text(k, v) for k, v in sorted(told.items(), key=lambda p: _order(p[0]))]
     if row["precision"] != "float32":
         parts.append(row["precision"])
+    if row["backbone_precision"] != "float32":
+        parts.append(f"{row['backbone_precision']} backbone")
     if row["random_weights"]:
         parts.append("random weights")
     return tuple(parts)

@@ -172,6 +172,26 @@ def interval(
     return float(low), float(high)
 
 
+def resampled(runs: Sequence[Stored], metric: str, datasets: Datasets) -> Array:
+    """Compute a metric, the mean over seeds, on every resample of the test images, float64 (R,).
+
+    Args:
+        runs: the records of all seeds of one configuration and category.
+        metric: any.
+        datasets: for the ground truth of pixel metrics.
+
+    Raises:
+        BenchError: scores or maps were not kept, or a metric is undefined on a resample.
+    """
+    first = runs[0].scores
+    units = np.asarray(first.units)[np.argsort(first.ids)].tolist()
+    draws = Draws.of(_labels(first.ids, first.labels), units=units)
+    values: Array = np.mean([_values(run, metric, draws, datasets) for run in runs], 0)
+    if not np.isfinite(values).all():
+        raise StoreError(f"{metric} is undefined on some resamples")
+    return values
+
+
 def aligned(scores: Scores) -> tuple[Array, Array]:
     """Return scores and labels of the test images in the order of their ids, both (N,)."""
     order = np.argsort(scores.ids)

@@ -139,6 +139,8 @@ def command(rows: pd.DataFrame) -> str:
         parts += ["--holdout", f"{row['holdout']:g}"]
     if row["precision"] != "float32":
         parts += ["--precision", str(row["precision"])]
+    if row["backbone_precision"] != "float32":
+        parts += ["--backbone-precision", str(row["backbone_precision"])]
     if any(w["source"] == "random" for w in row["weights"]):
         parts += ["--weights", "random"]
     if changed := changed_settings(row):

@@ -23,6 +23,7 @@ class RunConfig:
     seeds: tuple[int, ...] = (0,)
     device: str = "auto"
     precision: Literal["float32", "bfloat16"] = "float32"
+    backbone_precision: Literal["float32", "bfloat16"] = "float32"
     protocol: Literal["standard", "paper"] = "standard"
     image_size: int | str | None = None
     keep_aspect: bool = False

@@ -15,8 +15,6 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from benchmark import machine
 from benchmark.data.loading import PREDICT_BATCH, Decoded, ImageSet
 from benchmark.detector.base import Detector
@@ -52,7 +50,7 @@ class Clock:
     def _own(self, work: str) -> Iterator[None]:
         start, before = time.perf_counter(), self._features.counts.seconds
         yield
-        _wait(self._context.device)
+        machine.wait(self._context.device)
         backbone = self._features.counts.seconds - before
         self.own[work] += time.perf_counter() - start - backbone
 
@@ -93,10 +91,10 @@ def latency(detector: Detector, images: ImageSet, context: Context) -> dict[str,
 
     def timed(indices: list[int]) -> float:
         batch = images.batch(indices)
-        _wait(context.device)
+        machine.wait(context.device)
         start = time.perf_counter()
         detector.predict(batch, bypass)
-        _wait(context.device)
+        machine.wait(context.device)
         return time.perf_counter() - start
 
     timed([0])
@@ -122,8 +120,3 @@ def stored_bytes(detector: Detector, context: Context) -> dict[str, int]:
         backbone = context.backbone(spec.backbone)
         frozen += backbone.parameter_bytes(backbone.resolve(spec.layers))
     return {"stored_bytes": detector.state().nbytes, "backbone_bytes": frozen}
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -298,7 +298,7 @@ def prepare(
         dataset,
         [known[shown_name(name)] for name in config.categories] or categories,
         Protocol(config.protocol, config.holdout, config.image_size, config.keep_aspect),
-        FrozenFeatures(weights, device),
+        FrozenFeatures(weights, device, precision=config.backbone_precision, keep=False),
         [],
         results_dir,
         places.assets_dir(config.assets_dir),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,16 +18,15 @@ import torch
 from benchmark.data.dataset import Category
 from benchmark.data.geometry import Geometry
 from benchmark.data.loading import Decoded, Keys, decode_category, hash_category
-from benchmark.data.shortcuts import of_pixels
-from benchmark.data.survey import Survey, with_threshold
+from benchmark.data.survey import with_threshold
 from benchmark.detector.context import Checkpoint, Context, Meters
 from benchmark.errors import AssetError, SettingsError, StoreError, WeightsError, in_words, sentence
-from benchmark.features.cache import EXTRACT_BATCH, union
 from benchmark.records import claims, store
 from benchmark.records.claims import Claim, ClaimLostError
 from benchmark.runner.cell import Inputs, copy_cell, run_cell, write_failure
 from benchmark.runner.plan import Cell, MethodPlan, Plan
 from benchmark.runner.remarks import look_at, remarks
+from benchmark.runner.shared import LoadedCategory, keep_features
 from benchmark.texts import path_component
 
 CellState = Literal["done", "todo", "failed", "differs"]
@@ -45,40 +44,6 @@ class Result:
     outcome: Literal["ok", "kept", "failed"]
     record: dict[str, Any] | None = None
     message: str = ""
-
-
-@dataclass
-class LoadedCategory:
-    """A category in memory, as its cells share it.
-
-    Attributes:
-        category, keys: its samples and their hashes.
-        images: its pixels, per geometry.
-        unusable: the geometries in which it cannot be had, and why.
-        train, held_out: positions in the normal images.
-        found: what its files gave away.
-        extracted: the geometries whose features are in the cache.
-        records: what its cells have finished in this run.
-    """
-
-    category: Category
-    keys: Keys
-    images: dict[Geometry, Decoded]
-    unusable: dict[Geometry, Exception]
-    train: list[int]
-    held_out: list[int]
-    found: Survey
-    extracted: set[Geometry] = field(default_factory=set)
-    records: list[dict[str, Any]] = field(default_factory=list)
-    _shortcuts: dict[Geometry, dict[str, float]] = field(default_factory=dict)
-
-    def shortcuts(self, geometry: Geometry) -> dict[str, float]:
-        """Return what trivial scores reach on the test images, measured once."""
-        if geometry not in self._shortcuts:
-            tests = self.images[geometry].test
-            labels = [sample.label for sample in self.category.test]
-            self._shortcuts[geometry] = of_pixels(tests.pixels[tests.indices], labels)
-        return self._shortcuts[geometry]
 
 
 def execute(plan: Plan) -> list[Result]:
@@ -164,37 +129,6 @@ def load(
     return LoadedCategory(category, keys, images, unusable, train, held_out, found)
 
 
-def extract(plan: Plan, methods: Sequence[MethodPlan], geometry: Geometry, images: Decoded) -> None:
-    """Pass a category's images once through each backbone, for all that these methods read.
-
-    A backbone that fails costs only the methods that read it.
-    """
-    specs = [s for m in methods if m.geometry == geometry for s in m.new().needs()]
-    for spec in union([s for s in specs if s.read], plan.features):
-        parts = {"train": images.train, "test": images.test, "unlabelled": images.unlabelled}
-        if plan.protocol.stress.corrupt:  # nothing is fitted
-            del parts["train"]
-        for title, part in parts.items():
-            if part is None:
-                continue
-            steps = -(-len(part) // EXTRACT_BATCH)
-            batches = plan.console.track(
-                part.batches(EXTRACT_BATCH), f"{spec.backbone} features, {title}", steps
-            )
-            layers = [str(layer) for layer in spec.layers]
-            try:
-                plan.features.extract(
-                    batches,
-                    geometry,
-                    spec.backbone,
-                    layers,
-                    flips=spec.flips,
-                    normalise=spec.normalise,
-                )
-            except Exception:  # its readers compute the features again, and meet the error
-                break
-
-
 def inputs(plan: Plan, cell: Cell, loaded: LoadedCategory) -> Inputs:
     """Gather the inputs of a cell."""
     method = cell.method
@@ -205,6 +139,7 @@ def inputs(plan: Plan, cell: Cell, loaded: LoadedCategory) -> Inputs:
         tuple(name for name, of in plan.dataset.groups.items() if cell.category in of),
         device=plan.features.device,
         precision=plan.config.precision,
+        wants_maps=loaded.category.has_masks or (plan.config.maps and not plan.dataset.small),
         progress=plan.console,
         checkpoint=Checkpoint(cell.path.checkpoint(cell.key["data"])),
         meters=Meters(),
@@ -213,7 +148,7 @@ def inputs(plan: Plan, cell: Cell, loaded: LoadedCategory) -> Inputs:
     )
     return Inputs(
         loaded.category,
-        loaded.images[method.geometry],
+        loaded.on(plan.features.device, method.geometry),
         loaded.train,
         loaded.held_out,
         context,
@@ -272,8 +207,8 @@ def _category(plan: Plan, name: str, wanted: Sequence[Cell], claim: Claim) -> It
             yield _failed(plan, cell, error)
         return
     try:
-        for cell in todo:
-            result = _run(plan, cell, methods, loaded, claim)
+        for i in range(len(todo)):
+            result = _run(plan, todo[i:], loaded, claim)
             if result.record and result.outcome == "ok":
                 loaded.records.append(result.record)
             yield result
@@ -281,10 +216,10 @@ def _category(plan: Plan, name: str, wanted: Sequence[Cell], claim: Claim) -> It
         plan.features.clear()
 
 
-def _run(
-    plan: Plan, cell: Cell, methods: Sequence[MethodPlan], loaded: LoadedCategory, claim: Claim
-) -> Result:
-    """Run one cell. Raises ClaimLostError when another process has taken the category over."""
+def _run(plan: Plan, cells: Sequence[Cell], loaded: LoadedCategory, claim: Claim) -> Result:
+    """Run the first of the cells left. Raises ClaimLostError when another process has taken the
+    category over."""
+    cell = cells[0]
     plan.console.start(cell.title)
     geometry = cell.method.geometry
     if geometry in loaded.unusable:
@@ -296,9 +231,7 @@ def _run(
         earlier = [] if anew else store.read_folder(cell.path.folder, cell.category)
         if not cell.method.draws and (twin := _twin(cell, [*loaded.records, *earlier])):
             return _ended(plan, Result(cell, "ok", copy_cell(cell, twin, claim)))
-        if geometry not in loaded.extracted:
-            extract(plan, methods, geometry, loaded.images[geometry])
-            loaded.extracted.add(geometry)
+        keep_features(plan, cells, loaded)
         return _ended(plan, Result(cell, "ok", run_cell(cell, given, claim)))
     except ClaimLostError:
         raise

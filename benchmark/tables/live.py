@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     Runs = Mapping[str, pd.DataFrame]
     """The records of a block by readable name."""
+    Valued = Callable[[pd.DataFrame, str, Sequence[str]], "Value"]
+    """Averages a metric of one configuration over categories."""
 
 RANDOM = "random weights: the backbone is not pre-trained; says nothing about published quality"
 ONE_BLOCK = (
@@ -33,10 +35,17 @@ ONE_BLOCK = (
 
 @dataclass(frozen=True)
 class Value:
-    """A mean over seeds; ``spread`` is their standard deviation, None with fewer than two."""
+    """A mean over seeds.
+
+    Attributes:
+        mean: the value.
+        spread: standard deviation over the seeds; None with fewer than two.
+        interval: what the choice of test images explains, shown instead of ``spread``.
+    """
 
     mean: float
     spread: float | None = None
+    interval: tuple[float, float] | None = None
 
     def text(self, decimals: int = 3) -> str:
         """Write the mean, with the deviation where there is one.
@@ -46,6 +55,9 @@ class Value:
         """
         if math.isnan(self.mean):
             return DASH
+        if self.interval is not None:
+            low, high = self.interval
+            return f"{self.mean:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]"
         spread = f" ± {self.spread:.{decimals}f}" if self.spread is not None else ""
         return f"{self.mean:.{decimals}f}{spread}"
 
@@ -76,7 +88,10 @@ def over_seeds(rows: pd.DataFrame, metric: str, categories: Sequence[str]) -> Va
 
 
 def per_category(
-    frame: pd.DataFrame, metrics: Sequence[str] = ("image_auroc",), common: bool = False
+    frame: pd.DataFrame,
+    metrics: Sequence[str] = ("image_auroc",),
+    common: bool = False,
+    valued: Valued = over_seeds,
 ) -> list[Grid]:
     """Make one block per metric, data set, protocol and measured window: categories ×
     configurations.
@@ -85,27 +100,32 @@ def per_category(
         frame: records chosen by :func:`benchmark.records.select.choose`.
         metrics: names of metrics.
         common: average over the categories that all configurations have, and say so.
+        valued: averages one configuration over categories.
     """
     parts = list(blocks(frame))
     several = len(parts) > 1
     return [
-        _of_categories(title, part, metric, common, several)
+        _of_categories(title, part, metric, common, several, valued)
         for metric in map(_metric, metrics)
         for title, part in parts
     ]
 
 
 def summary(
-    frame: pd.DataFrame, metrics: Sequence[str] = SHOWN, common: bool = False
+    frame: pd.DataFrame,
+    metrics: Sequence[str] = SHOWN,
+    common: bool = False,
+    valued: Valued = over_seeds,
 ) -> list[Grid]:
     """Average configurations × metrics over the categories; one block per comparable part."""
     metrics = [_metric(m) for m in metrics]
     parts = list(blocks(frame))
-    return [_of_averages(title, part, metrics, common, len(parts) > 1) for title, part in parts]
+    several = len(parts) > 1
+    return [_of_averages(title, part, metrics, common, several, valued) for title, part in parts]
 
 
 def _of_categories(
-    title: str, part: pd.DataFrame, metric: str, common: bool, several: bool
+    title: str, part: pd.DataFrame, metric: str, common: bool, several: bool, valued: Valued
 ) -> Grid:
     runs = _runs(part)
     groups = category_groups(part)
@@ -113,12 +133,13 @@ def _of_categories(
     for group, members in groups:
         if group:
             rows.append(Row((words(group),), "group"))
-        rows += [_line(part, metric, runs, [c], c) for c in members]
+        rows += [_line(part, metric, runs, [c], c, valued) for c in members]
         if group and len(groups) > 1 and len(members) > 1:
-            rows.append(_average(part, metric, runs, members, common, "Average"))
+            rows.append(_average(part, metric, runs, members, common, "Average", valued))
     every = [c for _, members in groups for c in members]
     if len(every) > 1:
-        rows.append(_average(part, metric, runs, every, common, f"Average over {len(every)}"))
+        label = f"Average over {len(every)}"
+        rows.append(_average(part, metric, runs, every, common, label, valued))
 
     def made(labels: Labels) -> Grid:
         heads = [words("Category"), *(_label(labels, n, rows) for n, rows in runs.items())]
@@ -129,7 +150,12 @@ def _of_categories(
 
 
 def _of_averages(
-    title: str, part: pd.DataFrame, metrics: Sequence[str], common: bool, several: bool
+    title: str,
+    part: pd.DataFrame,
+    metrics: Sequence[str],
+    common: bool,
+    several: bool,
+    valued: Valued,
 ) -> Grid:
     every = [c for _, members in category_groups(part) for c in members]
     runs = _runs(part)
@@ -137,7 +163,7 @@ def _of_averages(
     columns: list[list[Value]] = []
     for metric in metrics:
         shared = _shared(metric, runs, every) if common else every
-        values = [over_seeds(rows, metric, shared) for rows in runs.values()]
+        values = [valued(rows, metric, shared) for rows in runs.values()]
         columns.append([v if shared else Value(math.nan) for v in values])
         if shared != every:
             notes.append(f"{metric}: over the {len(shared)} common categories only.")
@@ -166,8 +192,10 @@ def _runs(part: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {str(name): rows for name, rows in part.groupby("name", sort=False)}
 
 
-def _line(part: pd.DataFrame, metric: str, runs: Runs, over: Sequence[str], label: str) -> Row:
-    values = [over_seeds(rows, metric, over) for rows in runs.values()]
+def _line(
+    part: pd.DataFrame, metric: str, runs: Runs, over: Sequence[str], label: str, valued: Valued
+) -> Row:
+    values = [valued(rows, metric, over) for rows in runs.values()]
     return Row((words(label), *_mark(values, rankable(part, over), metric)))
 
 
@@ -178,12 +206,13 @@ def _average(
     members: Sequence[str],
     common: bool,
     label: str,
+    valued: Valued,
 ) -> Row:
     over = _shared(metric, runs, members) if common else list(members)
     if not over:
         return Row((words(label, ["no category is common to all"]), *[words(DASH)] * len(runs)))
     notes = [f"over the common ones only: {', '.join(over)}"] if len(over) < len(members) else []
-    line = _line(part, metric, runs, over, label)
+    line = _line(part, metric, runs, over, label, valued)
     return Row((words(label, notes), *line.texts[1:]), "average")
 
 

@@ -106,6 +106,8 @@ def differences(row: Mapping[str, Any] | pd.Series[Any], reference: Reference) -
         out.append(f"{f'{size} px' if size else 'its own size'} instead of {theirs}")
     if row["precision"] != "float32":
         out.append(str(row["precision"]))
+    if row["backbone_precision"] != "float32":
+        out.append(f"{row['backbone_precision']} backbone")
     return out
 
 

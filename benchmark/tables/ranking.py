@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.errors import SettingsError, StoreError, unknown
+from benchmark.errors import RecordWarning, SettingsError, StoreError, unknown
 from benchmark.metrics.names import METRICS, SHOWN
+from benchmark.records.decide import at_threshold
 from benchmark.records.names import short_names
 from benchmark.records.select import blocks, category_groups, rankable
 from benchmark.statistics.agreement import agreement
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Array = npt.NDArray[Any]
+DECIDED = "image_accuracy"
+RULES = ("max", "mean+3sd", "quantile:.95", "quantile:.99")
+"""Threshold rules that are held against the records' own."""
 
 
 @dataclass(frozen=True)
@@ -189,19 +194,9 @@ def _ranked(field: Field, metric: str) -> Grid:
 
 def _hanging(field: Field, metric: str) -> Grid:
     reference = field.values.mean(axis=1)
-    rows = []
-    for what, variants in _variants(field, metric).items():
-        if not variants:
-            rows.append(Row(tuple(map(words, (what, "0", DASH, DASH, DASH)))))
-            continue
-        found = agreement(reference, variants)
-        shown = (
-            str(found.variants),
-            f"{found.lowest:.2f}",
-            f"{found.mean:.2f}",
-            f"{found.changed} of {found.variants}",
-        )
-        rows.append(Row(tuple(map(words, (what, *shown)))))
+    rows = [_agreed(what, reference, v) for what, v in _variants(field, metric).items()]
+    own, *others = _by_rule(field)
+    rows.append(_agreed(f"{DECIDED}: another threshold rule", own, others))
     heads = ("Chosen differently", "Variants", "Lowest τ", "Mean τ", "Another method is first")
     best = field.names[int(np.argmax(reference))]
     notes = [
@@ -213,6 +208,38 @@ def _hanging(field: Field, metric: str) -> Grid:
     ]
     title = f"What the order by {metric} hangs on: {field.title}"
     return Grid(title, [[*map(words, heads)]], rows, notes)
+
+
+def _agreed(what: str, reference: Array, variants: Sequence[Array]) -> Row:
+    if not variants:
+        return Row(tuple(map(words, (what, "0", DASH, DASH, DASH))))
+    found = agreement(reference, variants)
+    shown = (
+        str(found.variants),
+        f"{found.lowest:.2f}",
+        f"{found.mean:.2f}",
+        f"{found.changed} of {found.variants}",
+    )
+    return Row(tuple(map(words, (what, *shown))))
+
+
+def _by_rule(field: Field) -> list[Array]:
+    """Average DECIDED over categories at the records' own threshold rule and, where their scores
+    were kept and images held out, at the others."""
+
+    def averaged(part: pd.DataFrame) -> Array:
+        table = part.groupby(["name", "category"])[DECIDED].mean().unstack("category")
+        found = table.reindex(index=list(field.names), columns=list(field.categories))
+        values: Array = found.to_numpy().mean(axis=1)
+        return values
+
+    own = averaged(field.part)
+    if np.isnan(own).any():
+        return [own]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RecordWarning)  # a record without scores: left out below
+        others = [averaged(at_threshold(field.part, rule)) for rule in RULES]
+    return [own, *(values for values in others if not np.isnan(values).any())]
 
 
 def _variants(field: Field, metric: str) -> Mapping[str, list[Array]]:

@@ -33,6 +33,8 @@ class Request:
         view: of a paper's table: ``published``, ``run`` or ``both``.
         common: average over the categories that all have, instead of a dash.
         threshold: the rule that sets the thresholds of image metrics; None takes the records'.
+        intervals: of per-category and summary: intervals over the test images in every cell.
+        data_root, plugin: where the masks are, for intervals of pixel metrics.
         ensemble: of the live tables: also the mean scores over the seeds of every configuration.
     """
 
@@ -46,6 +48,9 @@ class Request:
     common: bool = False
     ensemble: bool = False
     threshold: str | None = None
+    intervals: bool = False
+    data_root: str | Path | None = None
+    plugin: Sequence[str | Path] = ()
 
     @property
     def layout(self) -> Layout | None:
@@ -59,6 +64,8 @@ class Request:
         if self.name not in TABLES:
             raise SettingsError(unknown("table", self.name, TABLES) + "; or a FILE.yaml of yours")
         table = TABLES[self.name]
+        if self.intervals and self.name not in ("per-category", "summary"):
+            raise SettingsError(f"table {self.name}: --intervals is for per-category and summary")
         if not isinstance(table, Layout):
             return None
         if self.metric:
@@ -153,9 +160,19 @@ def grids(request: Request, again: Again | None = None) -> list[Grid]:
 
         rank = ranking.ranks if request.name == "ranks" else ranking.sensitivity
         return rank(frame, request.metric or ("image_auroc",), request.common)
-    if request.name == "per-category":
-        return per_category(frame, request.metric or ("image_auroc",), request.common)
-    return summary(frame, request.metric or SHOWN, request.common)
+    live, metrics = (
+        (per_category, request.metric or ("image_auroc",))
+        if request.name == "per-category"
+        else (summary, request.metric or SHOWN)
+    )
+    if not request.intervals:
+        return live(frame, metrics, request.common)
+    from benchmark.records.stored import Datasets
+    from benchmark.tables.intervals import Intervals
+
+    found = Intervals(Datasets(request.data_root, request.plugin))
+    made = live(frame, metrics, request.common, found.value)
+    return [found.noted(grid) for grid in made]
 
 
 def make(request: Request, form: str = "markdown") -> str:

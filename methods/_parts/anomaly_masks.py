@@ -29,7 +29,7 @@ def perlin_noise(
     cells = 2 ** torch.randint(octaves, (2, count, 1), generator=generator)  # y and x
     points = 2 ** (octaves - 1) + 1
     angles = 2 * math.pi * torch.rand(count, points, points, generator=generator)
-    angles, cells = angles.to(device), cells.to(device)
+    angles, cells = (x.to(device, non_blocking=True) for x in (angles, cells))
     (top, y), (left, x) = (
         _lattice(side, number) for side, number in zip(size, cells, strict=True)
     )  # each (B, side)
@@ -68,7 +68,7 @@ def perlin_masks(
     noise = perlin_noise(count, size, generator, octaves=octaves, device=device)
     noise = rotated(noise[:, None], 90.0, generator)
     kept = torch.rand(count, 1, 1, 1, generator=generator) >= empty
-    return ((noise > threshold) & kept.to(noise.device)).float()
+    return ((noise > threshold) & kept.to(noise.device, non_blocking=True)).float()
 
 
 def rotated(
@@ -82,10 +82,10 @@ def rotated(
     cos, sin, none = angles.cos(), angles.sin(), torch.zeros(count)
     # sampling places are given in halves of the image's sides, which an angle must not squeeze
     rows = [cos, -sin * height / width, none, sin * width / height, cos, none]
-    transform = torch.stack(rows, 1).view(count, 2, 3).to(images.device)
+    transform = torch.stack(rows, 1).view(count, 2, 3).to(images.device, non_blocking=True)
     grid = F.affine_grid(transform, list(images.shape), align_corners=False)
     out = F.grid_sample(images.float(), grid, mode="bilinear", align_corners=False)
-    return torch.where(turned.to(images.device), out, images)
+    return torch.where(turned.to(images.device, non_blocking=True), out, images)
 
 
 def smudged(
@@ -99,8 +99,12 @@ def smudged(
         generator: draws the colours and how much of the image shows through.
         most_seen: the latter is uniform from 0 to this.
     """
-    colour = torch.rand(len(images), 3, 1, 1, generator=generator).to(images.device)
-    seen = most_seen * torch.rand(len(images), 1, 1, 1, generator=generator).to(images.device)
+    colour = torch.rand(len(images), 3, 1, 1, generator=generator).to(
+        images.device, non_blocking=True
+    )
+    seen = most_seen * torch.rand(len(images), 1, 1, 1, generator=generator).to(
+        images.device, non_blocking=True
+    )
     return torch.lerp(images, colour, masks * (1 - seen))
 
 

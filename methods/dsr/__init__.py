@@ -177,9 +177,12 @@ class Dsr(Detector):
             with context.autocast():
                 coded = self.general_.quantise(pixels)
                 seen = self._through(coded.q_lo, coded.q_hi)
-                refined = self._refined(seen)
             coarse = seen.logits.float().softmax(1)[:, 1:]
             scores = F.avg_pool2d(coarse, POOL, stride=1, padding=POOL // 2).flatten(1).amax(1)
+            if not context.wants_maps:
+                return Prediction(scores)
+            with context.autocast():
+                refined = self._refined(seen)
             maps = refined.float().softmax(1)[:, 1]
             if maps.shape[1:] != batch.size:
                 maps = upsample(maps, batch.size)
@@ -268,7 +271,7 @@ class Dsr(Detector):
         count = len(masks)
         strength = WEAKEST + (1 - WEAKEST) * torch.rand(2, count, generator=generator)
         flags = torch.rand(2, count, 1, 1, 1, generator=generator) < 0.5
-        both, lower = flags.to(masks.device)
+        both, lower = flags.to(masks.device, non_blocking=True)
         at_lo, at_hi = on_grid(masks, STRIDE_LO), on_grid(masks, STRIDE_HI)
         general, quantiser = self.general_, self.general_.quantiser_hi
         other = replaced(

@@ -68,7 +68,7 @@ def replaced(
     """
     size = (nearest.shape[1], nearest.shape[2])
     ranks = random_ranks(strength, size, quantiser.codes.shape[0], generator)
-    ranks = ranks.to(nearest.device)
+    ranks = ranks.to(nearest.device, non_blocking=True)
     if table is not None:
         return quantiser.look_up(table[nearest, ranks].long())
     rows = as_rows(features)

@@ -214,7 +214,10 @@ class Igd(Detector):
             features = context.features(batch, self._spec())[0] if name == "global" else None
             found = judged(self._model(name), pixels, features, context)
             parts |= parts_of_images(name, found, count, weights, published=self.published)
-            maps[name] = fold(found.maps, count, size, STRIDE, average=not self.published)
+            if found.maps is not None:
+                maps[name] = fold(found.maps, count, size, STRIDE, average=not self.published)
+        if not maps:
+            return Prediction(weighted_sum(parts, weights), parts=parts)
         blended = weighted_sum(maps, map_weights(scales, published=self.published, beta=self.beta))
         top, left = ((size[i] - batch.size[i]) // 2 for i in range(2))
         shown = blended[:, top : top + batch.size[0], left : left + batch.size[1]]

@@ -68,15 +68,15 @@ class Evidence:
     Attributes:
         reconstruction: (N,), equation 8 for this scale.
         description: (N,), equation 7; None without a descriptor.
-        maps: (N, h, w), higher is more anomalous.
+        maps: (N, h, w), higher is more anomalous; None where nobody wants them.
     """
 
     reconstruction: Tensor
     description: Tensor | None
-    maps: Tensor
+    maps: Tensor | None
 
 
-def judge(model: ScaleModel, x: Tensor, rebuilt: Tensor, codes: Tensor) -> Evidence:
+def judge(model: ScaleModel, x: Tensor, rebuilt: Tensor, codes: Tensor, *, maps: bool) -> Evidence:
     """Judge windows (N, 3, h, w) by their reconstructions and codes (N, 128)."""
     x, rebuilt = x.float(), rebuilt.float()
     error, pixels = reconstruction, equation_map
@@ -84,7 +84,8 @@ def judge(model: ScaleModel, x: Tensor, rebuilt: Tensor, codes: Tensor) -> Evide
         error = published_reconstruction if model.scale == "local" else reconstruction
         pixels = published_map
     described = None if model.descriptor is None else model.descriptor(codes)
-    return Evidence(error(model, x, rebuilt), described, pixels(model, x, rebuilt))
+    shown = pixels(model, x, rebuilt) if maps else None
+    return Evidence(error(model, x, rebuilt), described, shown)
 
 
 def judged(
@@ -96,7 +97,7 @@ def judged(
         model: fitted.
         pixels: (B, 3, H, W) in [0, 1].
         features: (B, width) of the images, for the global model.
-        context: device and precision.
+        context: device and precision, and whether maps are wanted.
     """
     x = ImageNetInput().to(context.device)(pixels)
     windows = cut(x, model.sides, STRIDE).permute(0, 2, 3, 1, 4, 5)
@@ -113,12 +114,13 @@ def judged(
         codes = model.code(seen.float())
         with context.autocast():
             rebuilt = model.decoder(codes)
-        found.append(judge(model, part, rebuilt, codes))
+        found.append(judge(model, part, rebuilt, codes, maps=context.wants_maps))
     described = [part.description for part in found if part.description is not None]
+    maps = [part.maps for part in found if part.maps is not None]
     return Evidence(
         torch.cat([part.reconstruction for part in found]),
         torch.cat(described) if described else None,
-        torch.cat([part.maps for part in found]),
+        torch.cat(maps) if maps else None,
     )
 
 

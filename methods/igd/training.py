@@ -110,7 +110,9 @@ class ScaleTraining:
         """
         assert self.model.descriptor is not None
         self.model.eval()
-        codes = [self._codes(items, flip) for items, flip in self._all_windows(number)]
+        windows = list(self._all_windows(number))
+        tracked = self.context.progress.track(windows, "E-step", len(windows))
+        codes = [self._codes(items, flip) for items, flip in tracked]
         self.model.ready()
         self.model.descriptor.e_step(codes)
 

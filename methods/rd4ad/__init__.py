@@ -98,7 +98,7 @@ class Rd4ad(Detector):
             )
 
     def needs(self) -> Sequence[FeatureSpec]:
-        return [FeatureSpec(self.backbone, self.layers, normalise=self.normalise)]
+        return [FeatureSpec(self.backbone, self.layers, normalise=self.normalise, rereads=True)]
 
     def build(self) -> None:
         mirror = MIRRORED.get(self.backbone.partition(".")[0], Mirror())

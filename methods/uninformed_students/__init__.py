@@ -205,7 +205,8 @@ class UninformedStudents(Detector):
                     self._described(network, images) for network in cast(nn.ModuleList, networks)
                 ]
             shape = (1, -1, 1, 1)
-            teacher = (teacher - mean.to(teacher).view(shape)) / std.to(teacher).view(shape)
+            mean, std = (x.to(teacher, non_blocking=True).view(shape) for x in (mean, std))
+            teacher = (teacher - mean) / std
             yield teacher[:, None], torch.stack(out, 1).float()
 
     def _evidence(self, batch: Batch, context: Context) -> Iterator[Tensor]:

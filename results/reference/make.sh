@@ -44,7 +44,6 @@ else
   run paper --precision bfloat16 --methods stfpm --set stfpm.epochs=60
 fi
 
-<<<<<<< HEAD
 # distilled, inpainted, told from noise and from pasted parts: each hardly trained and trained for a
 # while, on small images; FULL=1 runs the papers' schedules and sizes instead (for a GPU)
 short() { # side, method, what both runs set, what hardly trains, what trains for a while
@@ -53,12 +52,14 @@ short() { # side, method, what both runs set, what hardly trains, what trains fo
   done
 }
 if [ -n "${FULL:-}" ]; then
-  run paper --methods mkd --set mkd.backbone=resnet18 'mkd.layers=[1,2,3,4]' mkd.rescale=true
+  run paper --methods mkd --set mkd.backbone=mobilenetv2_100 'mkd.layers=[1,2,3,4]' mkd.rescale=true
   run paper --methods simplenet --set simplenet.backbone=resnet18
-  run paper --methods riad cutpaste cutpaste_patch cutpaste_control
+  run paper --methods riad cutpaste cutpaste_patch cutpaste_control \
+    --set cutpaste_control.backbone=mobilenetv2_100
 else
-  run standard --image-size 128 --methods cutpaste_control
-  short 128 mkd "mkd.backbone=resnet18 mkd.layers=[1,2,3,4]" \
+  run standard --image-size 128 --methods cutpaste_control \
+    --set cutpaste_control.backbone=mobilenetv2_100
+  short 128 mkd "mkd.backbone=mobilenetv2_100 mkd.layers=[1,2,3,4]" \
     "mkd.epochs=1 mkd.batch=512" "mkd.epochs=40 mkd.batch=16"
   short 128 simplenet "simplenet.backbone=resnet18 simplenet.width=384 simplenet.hidden=256" \
     "simplenet.epochs=1 simplenet.batch=512" "simplenet.epochs=40"
@@ -66,14 +67,14 @@ else
     "riad.epochs=40 riad.learning_rate=0.001"
   short 64 cutpaste "cutpaste.batch=16" "cutpaste.steps=1" "cutpaste.steps=400"
 fi
-=======
-# auto-encoders: hardly trained at all, and two lengths far below the papers' 15,600 steps (MemAE's 71,400)
+
+# auto-encoders: hardly trained at all, and two lengths far below the paper's 15,800 steps
 for steps in 1 40 160; do
   for method in l2_ae ssim_ae; do
     run paper --methods $method --set $method.batch=16 $method.learning_rate=0.001 $method.steps=$steps
   done
 done
-# one class of small images: 300 steps of the papers' 9,400 (DAE, VAE), 42,200 (MemAE), 4,500 and 4,500
+# one class of small images: 300 steps of the papers' 9,400 (DAE, VAE), 42,000 (MemAE), 1,400 (GANomaly), 4,500 and 4,500
 # (Deep SVDD), which FULL=1 runs to the end, in an hour and a half per data set on one core
 rebuild() { # data set, method, its settings
   "$BENCH" run --dataset "$1" --data-root "$DATA" --protocol paper --no-maps --results "$HERE" \
@@ -91,7 +92,6 @@ for dataset in mnist fashion_mnist; do
   rebuild $dataset ganomaly ganomaly.steps=300
   [ -z "${FULL:-}" ] || rebuild $dataset deep_svdd
 done
->>>>>>> rebuild19
 
 # methods with a part pre-trained on natural photographs: IMAGES=folder; ASSETS keeps what is built
 if [ -n "${IMAGES:-}" ]; then

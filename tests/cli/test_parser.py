@@ -32,7 +32,7 @@ def test_an_option_of_several_values_may_be_given_again(command: str, option: st
 
     def values(*given: str) -> list[str]:
         found = vars(parser().parse_args([command, *first, *given]))[dest]
-        return [str(value) for value in found]
+        return [f"{value:g}" if isinstance(value, float) else str(value) for value in found]
 
     assert values(option, "1", option, "2", "3") == ["1", "2", "3"]
     assert values(option, "1", "2") == ["1", "2"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import unicodedata
 from collections import Counter
 from collections.abc import Callable
@@ -414,12 +415,12 @@ def test_defects_outside_of_a_papers_window_are_said(camera: Camera, bench: Benc
     assert "no pixel in" not in bench(*command)[1]
 
 
-def test_the_readmes_four_commands_lead_from_photographs_to_pictures(
+def test_the_readmes_five_commands_lead_from_photographs_to_verdicts(
     camera: Camera, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = (Path(__file__).parents[2] / "README.md").read_text()
     block = text.split("## On your own photographs")[1].split("```")[1].strip().splitlines()
-    assert len(block) == 4
+    assert len(block) == 5
     camera.root = tmp_path / "photos"
     camera.photos(*numbered("good", 6), *numbered("scratch", 2))
     camera.masks(*numbered("masks/scratch", 2))
@@ -428,10 +429,13 @@ def test_the_readmes_four_commands_lead_from_photographs_to_pictures(
     save_file(untrained("resnet18").state_dict(), weights / "resnet18.safetensors")
     bench("list", "methods")  # the fixture leaves the folder and clears the environment
     monkeypatch.setenv("BENCH_WEIGHTS", str(weights))
+    (tmp_path / "new_photos").mkdir()
+    shutil.copy(camera.root / "good/000.png", tmp_path / "new_photos")
     said = [bench(*shlex.split(command)[1:]) for command in block]
-    assert [status for status, _ in said] == [0, 0, 0, 0], said
+    assert [status for status, _ in said] == [0] * 5, said
     assert "defect scratch" in said[0][1] and "PaDiM" in said[2][1]
     assert list((tmp_path / "results/photos/pictures").rglob("*.png"))
+    assert len((tmp_path / "results/verdicts/verdicts.csv").read_text().splitlines()) == 2
 
 
 def test_a_long_image_keeps_its_aspect(camera: Camera, bench: Bench) -> None:

@@ -14,8 +14,8 @@ from benchmark import FeatureSpec, Geometry
 from benchmark.data.loading import ImageSet
 from benchmark.errors import WeightsError
 from benchmark.features.backbones import Backbone
-from benchmark.features.cache import FrozenFeatures, union
-from benchmark.features.weights import PUBLISHED, SUFFIXES, WeightsFrom
+from benchmark.features.cache import FrozenFeatures, Place, union
+from benchmark.features.weights import PUBLISHED, SUFFIXES, WeightsFrom, load
 
 CPU = torch.device("cpu")
 RANDOM = WeightsFrom(mode="random")
@@ -56,10 +56,20 @@ def test_flips_and_geometries_are_kept_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("memory", "disk"), [(1 << 30, 0), (300_000, 1 << 30), (0, 1 << 30), (0, 0)]
+    ("device", "memory", "disk"),
+    [
+        (0, 1 << 30, 0),
+        (0, 300_000, 1 << 30),
+        (0, 0, 1 << 30),
+        (0, 0, 0),
+        (1 << 30, 0, 0),
+        (70_000, 200_000, 1 << 30),
+    ],
 )
-def test_reading_back_is_exact_wherever_it_was_kept(memory: int, disk: int) -> None:
-    features = FrozenFeatures(RANDOM, CPU, memory_bytes=memory, disk_bytes=disk)
+def test_reading_back_is_exact_wherever_it_was_kept(device: int, memory: int, disk: int) -> None:
+    features = FrozenFeatures(
+        RANDOM, CPU, device_bytes=device, memory_bytes=memory, disk_bytes=disk
+    )
     part = images(6)
     layers = ["layer1", "pooled"]
     features.extract(part.batches(6), GEOMETRY, "resnet18", layers)
@@ -67,8 +77,32 @@ def test_reading_back_is_exact_wherever_it_was_kept(memory: int, disk: int) -> N
     got = features.read(part.batch(range(6)), GEOMETRY, "resnet18", layers)
     for a, b in zip(got, want, strict=True):
         assert torch.equal(a, b)
-    assert features._held <= memory
-    assert features.counts.images == (6 if memory or disk else 12)
+    rooms = (device, memory, disk)
+    assert all(held <= room for held, room in zip(features.held, rooms, strict=True))
+    assert sum(held > 0 for held in features.held) == sum(0 < room for room in rooms) or disk == 0
+    assert features.counts.images == (6 if any(rooms) else 12)
+
+
+def test_what_nobody_reads_any_more_is_forgotten() -> None:
+    features = FrozenFeatures(RANDOM, CPU, memory_bytes=70_000)
+    part, other = images(2), Geometry(resize=64, crop=32)
+    for geometry in (GEOMETRY, other):
+        features.extract(part.batches(2), geometry, "resnet18", ["layer1"])
+    assert features.held[1] and features.held[2]
+    features.forget(but=[Place(str(other), "resnet18", True)])
+    features.read(part.batch([0, 1]), other, "resnet18", ["layer1"])
+    assert features.counts.images == 4
+    features.forget(but=[])
+    assert features.held == (0, 0, 0)
+    features.read(part.batch([0]), other, "resnet18", ["layer1"])
+    assert features.counts.images == 5
+
+
+def test_a_run_keeps_only_what_was_extracted() -> None:
+    features = FrozenFeatures(RANDOM, CPU, keep=False)
+    for _ in range(2):
+        features.read(images(2).batch([0, 1]), GEOMETRY, "resnet18", ["layer1"])
+    assert features.counts.images == 4 and features.held == (0, 0, 0)
 
 
 def test_a_full_disk_costs_time_not_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +139,7 @@ def test_layers_are_those_of_the_plain_model() -> None:
     got = backbone(pixels, ["layer2", "layer1", "pooled"])
     mean = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
     std = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
-    model: Any = backbone.model
+    model: Any = load("resnet18", RANDOM).model.eval()
     with torch.no_grad():
         x = model.maxpool(model.act1(model.bn1(model.conv1((pixels - mean) / std))))
         layer1 = model.layer1(x)
@@ -133,11 +167,13 @@ def test_unknown_names_are_explained() -> None:
         backbone.resolve(["layer11"])
 
 
-def test_identity_covers_the_tensors_that_matter_and_no_others() -> None:
-    a, b = Backbone("resnet18", RANDOM, CPU), Backbone("resnet18", RANDOM, CPU)
+def test_identity_covers_the_tensors_that_matter_and_no_others(tmp_path: Path) -> None:
+    tensors = load("resnet18", RANDOM).model.state_dict()
+    a = Backbone("resnet18", RANDOM, CPU)
+    tensors["layer3.0.bn1.weight"] += 1
+    torch.save(tensors, tmp_path / "resnet18.pth")
+    b = Backbone("resnet18", WeightsFrom(tmp_path), CPU)
     assert a.sha256(["layer1"]) == b.sha256(["layer1"]) != a.sha256(["layer2"])
-    with torch.no_grad():
-        b.model.get_parameter("layer3.0.conv1.weight").add_(1)
     assert a.sha256(["layer2"]) == b.sha256(["layer2"])
     assert a.sha256(["layer3"]) != b.sha256(["layer3"])
 

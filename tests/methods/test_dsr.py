@@ -26,7 +26,7 @@ from benchmark.methods.dsr.networks import (
     SubspaceRestriction,
 )
 from benchmark.methods.dsr.vqvae_asset import GeneralVqVae
-from benchmark.runner.estimate import FewSteps
+from benchmark.runner.estimate import Rehearsal
 
 from ..helpers import KilledAfter, save_after_every_step
 
@@ -354,10 +354,10 @@ def test_mixed_precision_gives_nearly_the_same(fitted: tuple[Dsr, Context]) -> N
 
 def test_a_training_cut_short_can_still_predict() -> None:
     place = context()
-    place.progress = FewSteps()
+    place.progress = rehearsal = Rehearsal()
     detector = Dsr(**{**FAST, "steps": 99}).fit(images(3), place)
     prediction = detector.predict(images(3).batch([0]), place)
-    assert bool(prediction.scores.isfinite().all()) and place.progress.rest > 0
+    assert bool(prediction.scores.isfinite().all()) and rehearsal.rest > 0
 
 
 def test_divergence_is_an_error_with_a_remedy() -> None:

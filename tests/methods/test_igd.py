@@ -33,7 +33,7 @@ from benchmark.methods.igd.networks import Critic, Decoder, ImageNorm, PatchEnco
 from benchmark.methods.igd.scoring import image_weights, map_weights
 from benchmark.methods.igd.training import ScaleTraining, Schedule
 from benchmark.methods.igd.views import Views
-from benchmark.runner.estimate import FewSteps
+from benchmark.runner.estimate import Rehearsal
 
 from ..helpers import KilledAfter, noise, save_after_every_step
 
@@ -662,7 +662,7 @@ def test_an_images_result_does_not_depend_on_its_batch_mates(fitted: tuple[Igd, 
 
 def test_a_training_cut_short_can_still_predict() -> None:
     place = context()
-    place.progress = FewSteps()
+    place.progress = Rehearsal()
     detector = Igd(**{**SMALL, "epochs": 9}).fit(images(8), place)
     assert detector.predict(images(1).batch([0]), place).scores.isfinite().all()
 

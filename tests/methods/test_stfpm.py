@@ -17,7 +17,7 @@ from benchmark.detector import training as _training
 from benchmark.detector.context import Checkpoint
 from benchmark.errors import DetectorError, SettingsError
 from benchmark.methods.stfpm import Stfpm
-from benchmark.runner.estimate import FewSteps
+from benchmark.runner.estimate import Rehearsal
 
 from ..helpers import KilledAfter, noise, save_after_every_step
 
@@ -187,7 +187,7 @@ def test_divergence_is_an_error_with_a_remedy() -> None:
 
 def test_a_training_cut_short_can_still_predict() -> None:
     place = context()
-    place.progress = FewSteps()
+    place.progress = Rehearsal()
     detector = Stfpm(epochs=50, batch=2, layers=(1,)).fit(images(20), place)
     assert detector.predict(images(1).batch([0]), place).scores.isfinite().all()
     assert "epoch_chosen" not in detector.facts()

@@ -21,7 +21,7 @@ from benchmark.methods.uninformed_students import UninformedStudents
 from benchmark.methods.uninformed_students.networks import PatchNetwork, mirrored
 from benchmark.methods.uninformed_students.teacher import UsTeacher, Windows, correlation
 from benchmark.plugins.registry import Registry
-from benchmark.runner.estimate import FewSteps
+from benchmark.runner.estimate import Rehearsal
 
 from ..helpers import KilledAfter, noise, save_after_every_step
 
@@ -302,7 +302,7 @@ def test_single_scale_is_a_preset() -> None:
 
 def test_a_training_cut_short_can_still_predict() -> None:
     place = context()
-    place.progress = FewSteps()
+    place.progress = Rehearsal()
     detector = UninformedStudents(**{**FAST, "fields": (33,), "epochs": 9}).fit(images(6), place)
     assert detector.predict(images(1).batch([0]), place).scores.isfinite().all()
 

@@ -53,8 +53,7 @@ class StepTimes:
 
 def new_context(given: argparse.Namespace, *, cached: bool = True) -> Context:
     device = choose_device(given.device)
-    limits = {} if cached else {"memory_bytes": 0, "disk_bytes": 0}
-    features = FrozenFeatures(WeightsFrom(mode="random"), device, **limits)
+    features = FrozenFeatures(WeightsFrom(mode="random"), device, keep=cached)
     return Context(features, Geometry(resize=given.side), device=device)
 
 
