@@ -124,8 +124,8 @@ def draw(stored: Stored, datasets: Datasets, limits: tuple[float, float], count:
         made,
         f"{stored.title}  ({stored.row['dataset']}, protocol {stored.row['protocol']}, seed "
         f"{stored.row['seed']}){random}\n"
-        f"left: defective images, lowest score first{_legend(stored, outlined)}    "
-        "right: good images, highest score first",
+        f"left: defective, lowest score first{_legend(stored, outlined)}    "
+        "right: good, highest score first",
         8.5,
     )
     return made

@@ -81,7 +81,7 @@ def page(frame: pd.DataFrame, datasets: Datasets | None) -> str:
         missing=list(dict.fromkeys(missing)),
         records=len(frame),
         style=file("page.css"),
-        script=file("page.js"),
+        scripts=[file(name) for name in ("tables.js", "charts.js", "page.js")],
         charts=file("echarts/echarts.common.min.js"),
         licences=[file(f"echarts/{name}") for name in ("NOTICE", "LICENSE", "LICENSE-d3")],
     )

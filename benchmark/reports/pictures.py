@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.errors import StoreError
 from benchmark.records.stored import Datasets
+from benchmark.reports.leaderboard import anchor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,18 +26,21 @@ GALLERY_ROWS = 2
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture: its name and its data address."""
+    """A picture: its place in the page, its name and its data address."""
 
+    anchor: str
     name: str
     address: str
 
 
 @dataclass(frozen=True)
 class Kind:
-    """The pictures of one kind, and why others are missing."""
+    """The pictures of one kind, whether they need the page's whole width, and why others are
+    missing."""
 
     title: str
     pictures: Sequence[Picture]
+    broad: bool
     missing: Sequence[str]
 
 
@@ -62,8 +66,12 @@ def pictures(frame: pd.DataFrame, datasets: Datasets) -> list[Kind]:
         except StoreError as error:  # nothing of this kind in these records
             files, said = [], [str(error)]
         width = WIDTHS.get(title, OTHER_WIDTH)
-        made = [Picture(" / ".join((*p.parts[-3:-1], p.stem)), _address(p, width)) for p in files]
-        return Kind(title, made, list(dict.fromkeys(said)))
+        made = []
+        for file in files:
+            name = (*file.parts[-3:-1], file.stem)
+            place = anchor("picture", title, *name)
+            made.append(Picture(place, " / ".join(name), _address(file, width)))
+        return Kind(title, made, width > OTHER_WIDTH, list(dict.fromkeys(said)))
 
     count = GALLERY_ROWS
     with tempfile.TemporaryDirectory() as folder:
