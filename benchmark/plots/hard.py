@@ -118,7 +118,13 @@ def hard(
             drawn = _group(place, text, found, lines, labels.of, datasets, say) or drawn
         if not drawn:
             continue
-        headline(made, f"{title}; first seed, at each method's threshold", 8.5)
+        oracle = any(limit(case.stored)[1] for case in every)
+        rule = (
+            "threshold: at most 1 % false alarms among the good test images (an oracle)"
+            if oracle
+            else "threshold set on held-out good images"
+        )
+        headline(made, f"{title}; first seed; {rule}", 8.5)
         row = part.iloc[0]
         written.append(save(made, folder_of(out, row) / f"{picture_over(row, 'hard')}.{form}"))
     return written

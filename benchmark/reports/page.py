@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+LICENCES = ("NOTICE", "LICENSE", "LICENSE-d3", "LICENSE-zrender")
+"""Of the charts and of what is built into them: whoever passes the page on passes them on."""
+
+
 @dataclass(frozen=True)
 class PaperTable:
     """A paper's table with our numbers, as HTML."""
@@ -48,8 +52,9 @@ def page(frame: pd.DataFrame, datasets: Datasets | None) -> str:
         return Markup(folder.joinpath(name).read_text(encoding="utf-8"))
 
     missing: list[str] = []
-    shown = [block(title, part) for title, part in blocks(frame)]
-    shown.sort(key=_told, reverse=True)  # what a reader sees first tells the most
+    made = [(not any(part["stress"]), block(title, part)) for title, part in blocks(frame)]
+    made.sort(key=lambda pair: (pair[0], *_told(pair[1])), reverse=True)
+    shown = [one for _, one in made]  # what a reader sees first tells the most
     labels = {line.run: line.label for b in shown for line in b.board}
     kinds = []
     if datasets:
@@ -83,7 +88,7 @@ def page(frame: pd.DataFrame, datasets: Datasets | None) -> str:
         style=file("page.css"),
         scripts=[file(name) for name in ("tables.js", "charts.js", "page.js")],
         charts=file("echarts/echarts.common.min.js"),
-        licences=[file(f"echarts/{name}") for name in ("NOTICE", "LICENSE", "LICENSE-d3")],
+        licences=[file(f"echarts/{name}") for name in LICENCES],
     )
 
 
