@@ -6,7 +6,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -15,59 +15,23 @@ import numpy.typing as npt
 import torch
 
 from benchmark import machine
-from benchmark.data.dataset import Category
-from benchmark.data.loading import PREDICT_BATCH, Decoded, ImageSet
+from benchmark.data.loading import PREDICT_BATCH, ImageSet
 from benchmark.detector.base import Detector
 from benchmark.detector.context import Context, Meters
 from benchmark.detector.scored import Scored, scored
 from benchmark.errors import BenchError, DetectorError, StoreError
-from benchmark.features.cache import FrozenFeatures
 from benchmark.records import kept, store
 from benchmark.records.claims import Claim, ClaimLostError
 from benchmark.records.files import link
 from benchmark.records.measure import HeldOutPixels, measure
 from benchmark.runner import cost, keep
+from benchmark.runner.given import Inputs
 from benchmark.runner.plan import Cell
 from benchmark.texts import seed_of
 
 Array = npt.NDArray[Any]
 
 MAX_CURVE_POINTS = 500
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """The inputs of a cell.
-
-    Attributes:
-        category, images: the samples, and their pixels in the method's geometry.
-        train, held_out: positions in the normal images.
-        context: lent to the detector.
-        features: the run's, which the context reads.
-        keep_maps: whether the maps stay after they were measured.
-        threads: for decoding masks and for the metrics.
-        official: numbers of images the category should have, if there are any.
-        mask_keys: content hashes of the test images' masks.
-        found: what the files gave away: warnings, sizes, defects outside of the window.
-    """
-
-    category: Category
-    images: Decoded
-    train: list[int]
-    held_out: list[int]
-    context: Context
-    features: FrozenFeatures
-    keep_maps: bool
-    threads: int
-    official: Mapping[str, int] | None = None
-    mask_keys: Sequence[str] | None = None
-    found: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def counts(self) -> dict[str, Any]:
-        """Images of the category, and what its data set should have."""
-        official = dict(self.official) if self.official else None
-        return {"found": self.category.counts, "official": official}
 
 
 def run_cell(cell: Cell, given: Inputs, claim: Claim) -> dict[str, Any]:

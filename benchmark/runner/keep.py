@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +20,8 @@ from benchmark.detector.state import State
 from benchmark.metrics import normal_threshold
 from benchmark.records import kept, store
 from benchmark.records.frame import random_weights
+from benchmark.runner.given import Inputs
 from benchmark.runner.plan import Cell
-
-if TYPE_CHECKING:
-    from benchmark.runner.cell import Inputs
 
 Array = npt.NDArray[Any]
 ALONE = 8

@@ -23,7 +23,8 @@ from benchmark.detector.context import Checkpoint, Context, Meters
 from benchmark.errors import AssetError, SettingsError, StoreError, WeightsError, in_words, sentence
 from benchmark.records import claims, store
 from benchmark.records.claims import Claim, ClaimLostError
-from benchmark.runner.cell import Inputs, copy_cell, run_cell, write_failure
+from benchmark.runner.cell import copy_cell, run_cell, write_failure
+from benchmark.runner.given import Inputs
 from benchmark.runner.plan import Cell, MethodPlan, Plan
 from benchmark.runner.remarks import look_at, remarks
 from benchmark.runner.shared import LoadedCategory, keep_features
