@@ -32,7 +32,7 @@ from benchmark.texts import path_component
 
 SIDE = 64
 TRAIN, TEST = 8, 4
-SPOT, AWAY = slice(SIDE // 4, SIDE // 2), slice(3 * SIDE // 4, SIDE)
+SPOT, AWAY = slice(3 * SIDE // 16, 9 * SIDE // 16), slice(3 * SIDE // 4, SIDE)
 """Rows and columns of the defect in the images with a spot, and of a part far from it."""
 TOLERANCE = 1e-3
 """Relative: a float32 network may sum in another order when the batch has another size."""
