@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Form = Literal["markdown", "latex", "csv", "html"]
 Folder = str | PathLike[str]
 """A folder of records, or the :class:`Results` of a run, which stand for theirs."""
-KINDS = ("gallery", "histograms", "curves", "cost", "defects", "ranks", "stress")
+KINDS = ("gallery", "histograms", "curves", "cost", "defects", "hard", "ranks", "stress")
 """Kinds of pictures."""
 
 
@@ -184,8 +184,8 @@ def plot(
 
     Args:
         what: ``gallery`` (worst misses and false alarms first), ``histograms`` of scores,
-            ``curves``, ``cost`` against quality, ``defects`` (recall by type of defect), ``ranks``
-            over categories, or ``stress`` (quality against shots, contamination, corruptions).
+            ``curves``, ``cost`` against quality, ``defects`` (recall by type of defect), ``hard``
+            (images that all methods miss, or only one finds), ``ranks`` over categories, or ``stress`` (quality against shots, contamination, corruptions).
         results, dataset, protocol, methods, categories: which records.
         metric: for ``cost``, ``ranks`` and ``stress``.
         count: for ``gallery``: images of each kind.
@@ -216,6 +216,7 @@ def plot(
     from benchmark.plots.bars import cost, defects
     from benchmark.plots.curves import curves
     from benchmark.plots.gallery import gallery
+    from benchmark.plots.hard import hard
     from benchmark.plots.histograms import histograms
     from benchmark.plots.ranks import ranks
     from benchmark.plots.stress import stress
@@ -226,6 +227,8 @@ def plot(
         written = histograms(frame, folder, form=form, say=say)
     elif what == "curves":
         written = curves(frame, folder, datasets, form=form, say=say)
+    elif what == "hard":
+        written = hard(frame, folder, datasets, form=form, say=say)
     elif what == "defects":
         written = defects(frame, folder, form=form, say=say)
     else:

@@ -352,7 +352,7 @@ def _compare(p: argparse.ArgumentParser) -> None:
 def _plot(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "what",
-        choices=["gallery", "histograms", "curves", "cost", "defects", "ranks", "stress"],
+        choices=["gallery", "histograms", "curves", "cost", "defects", "hard", "ranks", "stress"],
         help="gallery: worst misses and false alarms first; defects: recall by defect type",
     )
     p.add_argument("--metric", default="image_auroc", metavar="NAME", help="for cost")

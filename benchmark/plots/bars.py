@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from benchmark.errors import StoreError
 from benchmark.plots.common import (
@@ -21,12 +22,14 @@ from benchmark.plots.common import (
     save,
     style,
 )
+from benchmark.records.names import short_names
 from benchmark.records.select import blocks, category_groups
 from benchmark.records.stored import Stored, one_seed
 from benchmark.tables.live import over_seeds
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 FALSE_ALARMS = 0.01
 
@@ -53,6 +56,7 @@ def cost(
     written = []
     for title, part in blocks(frame):
         every = [c for _, g in category_groups(part) for c in g]
+        labels = short_names(part)
         for device, same in part.groupby("device", dropna=False):
             points = []
             for name, rows in same.groupby("name", sort=False):
@@ -82,15 +86,10 @@ def cost(
                     fontsize=8,
                 )
                 handles.append(axes.scatter([], [], 30, color=color, alpha=0.7))
-                names.append(f"{i + 1}  {name}, {stored / 1e6:.0f} MB")
+                names.append(f"{i + 1}  {labels.of[name]}, {stored / 1e6:.0f} MB")
             legend_below(made, handles, names, 2)
-            axes.set_xscale("log")
             low, high = (found(point[1] for point in points) for found in (min, max))
-            if high > 3 * low:  # nine labels per decade would cover each other
-                axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-                axes.xaxis.set_minor_locator(NullLocator())
-            for axis_format in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
-                axis_format("{x:g}")  # seconds as people write them, not as powers of ten
+            time_axis(axes, low, high)
             axes.margins(x=0.15, y=0.2)
             axes.set_xlabel(f"seconds per image, one at a time, on {device}", fontsize=8)
             axes.set_ylabel(
@@ -99,10 +98,24 @@ def cost(
             )
             axes.tick_params(labelsize=7, which="both")
             axes.grid(alpha=0.25)
-            headline(made, f"{title}\narea: bytes stored beyond the frozen backbone")
+            said = " ".join([*labels.shared, *labels.sentences()])
+            headline(
+                made, f"{title}\narea: bytes stored beyond the frozen backbone\n{said}".strip()
+            )
             name = picture_over(same.iloc[0], f"cost {metric} {device}")
             written.append(save(made, folder_of(out, same.iloc[0]) / f"{name}.{form}"))
     return written
+
+
+def time_axis(axes: Axes, low: float, high: float) -> None:
+    """Choose a scale and ticks for seconds from ``low`` to ``high`` that do not cover each other."""
+    if high > 3 * low:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+        axes.xaxis.set_minor_locator(NullLocator())
+    else:  # within a decade a logarithmic axis has one round number or none
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_formatter("{x:g}")  # as people write them, not as powers of ten
 
 
 def defects(
@@ -116,12 +129,15 @@ def defects(
     written = []
     for title, part in blocks(frame):
         order = {name: i for i, name in enumerate(sorted(part["name"].unique()))}
+        labels = short_names(part)
         for category, same in part.groupby("category"):
             shares: dict[str, dict[str, float]] = {}
+            counts: Counter[str] = Counter()
             oracle = False
             for stored in one_seed(same):
                 try:
                     shares[stored.row["name"]], test_set = recall_by_type(stored)
+                    counts = counts_by_type(stored)
                 except StoreError as error:
                     say(f"left out {stored.title}: {error}")
                     continue
@@ -135,10 +151,14 @@ def defects(
             for i, (name, found) in enumerate(shares.items()):
                 at = np.arange(len(kinds)) + (i - (len(shares) - 1) / 2) * height
                 values = [found.get(kind, math.nan) for kind in kinds]
-                axes.barh(at, values, height, label=name, color=style(order[name])["color"])
+                axes.barh(
+                    at, values, height, label=labels.of[name], color=style(order[name])["color"]
+                )
                 for y, v in zip(at, values, strict=True):
                     axes.text(v + 0.01, y, f"{v:.0%}", va="center", fontsize=6)
-            axes.set_yticks(range(len(kinds)), kinds, fontsize=7)
+            axes.set_yticks(
+                range(len(kinds)), [f"{kind} (n = {counts[kind]})" for kind in kinds], fontsize=7
+            )
             axes.invert_yaxis()
             axes.set_xlim(0, 1.1)
             axes.tick_params(axis="x", labelsize=7)
@@ -149,7 +169,8 @@ def defects(
             )
             axes.set_xlabel(f"share of the images found; {rule}", fontsize=7)
             legend_below(made, *axes.get_legend_handles_labels(), 2)
-            headline(made, f"{category} ({title})")
+            said = " ".join([*labels.shared, *labels.sentences()])
+            headline(made, f"{category} ({title})\n{said}".strip())
             row = same.iloc[0]
             name = picture_over(row, "defects", str(category))
             written.append(save(made, folder_of(out, row) / f"{name}.{form}"))
@@ -161,15 +182,27 @@ def recall_by_type(stored: Stored) -> tuple[dict[str, float], bool]:
     images."""
     scores = stored.scores
     values, labels = np.asarray(scores.scores), np.asarray(scores.labels, bool)
-    threshold = stored.threshold
-    oracle = threshold is None
-    if threshold is None:
-        good = np.sort(values[~labels])
-        allowed = math.floor(FALSE_ALARMS * len(good))
-        threshold = float(good[len(good) - 1 - allowed]) if len(good) else -math.inf
+    threshold, oracle = limit(stored)
     kinds = np.asarray(scores.defects)
     shares = {
         str(kind): float((values[labels & (kinds == kind)] > threshold).mean())
         for kind in sorted(set(kinds[labels]))
     }
     return shares, oracle
+
+
+def counts_by_type(stored: Stored) -> Counter[str]:
+    """Count the test images of each defect type."""
+    scores = stored.scores
+    return Counter(k for k, label in zip(scores.defects, scores.labels, strict=True) if label)
+
+
+def limit(stored: Stored) -> tuple[float, bool]:
+    """Return the threshold set on held-out good images; where there is none, the highest that gives
+    at most 1 % false alarms on the test images, and True."""
+    if stored.threshold is not None:
+        return stored.threshold, False
+    scores = stored.scores
+    good = np.sort(np.asarray(scores.scores)[~np.asarray(scores.labels, bool)])
+    allowed = math.floor(FALSE_ALARMS * len(good))
+    return (float(good[len(good) - 1 - allowed]) if len(good) else -math.inf), True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from benchmark.plots.common import (
     save,
     style,
 )
+from benchmark.records.names import short_names
 from benchmark.records.select import blocks
 from benchmark.records.stored import Array, Datasets, Stored, one_seed
 
@@ -57,15 +59,18 @@ def curves(
     written = []
     for title, part in blocks(frame):
         order = {name: i for i, name in enumerate(sorted(part["name"].unique()))}
+        labels = short_names(part)
         for category, same in part.groupby("category"):
             made = figure(13, 3.9)
             axes = list(made.subplots(1, 4))
+            why: list[str] = []
             for stored in one_seed(same):
-                name = f"{stored.row['name']}"
+                name = labels.of[stored.row["name"]]
                 try:
                     _draw(axes, stored, datasets, name, order[stored.row["name"]])
                 except BenchError as error:
-                    say(f"{stored.title}: {str(error).splitlines()[0]}")
+                    why.append(str(error).splitlines()[0])
+                    say(f"{stored.title}: {why[-1]}")
             for place, heading, (x, y) in zip(axes, TITLES, AXES, strict=True):
                 place.set_title(heading, fontsize=9)
                 place.set_xlabel(x, fontsize=8)
@@ -74,16 +79,27 @@ def curves(
                 place.set_ylim(0, 1.01)
                 place.tick_params(labelsize=7)
                 place.grid(alpha=0.25)
+                if not place.lines:  # an empty frame would leave its reason to be guessed
+                    _explain(place, why)
             axes[3].set_xlim(0, PRO_LIMIT)
-            handles, labels = axes[0].get_legend_handles_labels()
+            handles, shown = axes[0].get_legend_handles_labels()
             if not handles:
                 continue
-            legend_below(made, handles, labels, 3, 8)
-            headline(made, f"{category} ({title})", 9)
+            legend_below(made, handles, shown, 3, 8)
+            said = " ".join([*labels.shared, *labels.sentences()])
+            headline(made, f"{category} ({title})\n{said}".strip(), 9)
             row = same.iloc[0]
             name = picture_over(row, "curves", str(category))
             written.append(save(made, folder_of(out, row) / f"{name}.{form}"))
     return written
+
+
+def _explain(place: Axes, why: list[str]) -> None:
+    """Write into an empty frame why nothing is drawn there."""
+    reason = why[0] if why else "no maps were kept, or the test images have no masks"
+    place.set_axis_off()
+    text = textwrap.fill(f"not drawn: {reason}", 38)
+    place.text(0.5, 0.5, text, ha="center", va="center", fontsize=7, transform=place.transAxes)
 
 
 def _draw(axes: list[Axes], stored: Stored, datasets: Datasets, name: str, index: int) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark.data.dataset import Category, Sample
+from benchmark.data.geometry import Geometry
 from benchmark.errors import DataError, StoreError
 from benchmark.plots.common import figure, folder_of, headline, picture_of, save, shared_range
 from benchmark.records.stored import Array, Datasets, Stored, one_seed
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 OUTLINE = "#00ff66"
+THRESHOLD = "#ffffff"
+WINDOW = "#56b4e9"
+OUTSIDE = 0.02
+"""Share of a defect's pixels outside the measured window from which a picture says so."""
 SIDE = 1.55
 """Inches of one image."""
 
@@ -98,17 +104,16 @@ def draw(stored: Stored, datasets: Datasets, limits: tuple[float, float], count:
     for axes in grid.flat:
         axes.set_axis_off()
     last = None
+    outlined = False
     for row, shown in zip(grid, misses, strict=False):
-        pixels = _image(stored, shown.sample)
-        row[0].imshow(pixels)
-        row[1].imshow(pixels)
-        _outline(row[1], stored, shown.sample)
-        last = _map(row[2], stored, shown, limits) or last
-        _outline(row[2], stored, shown.sample)
+        aspect = _image(row[0], stored, shown.sample)
+        _image(row[1], stored, shown.sample)
+        last = _map(row[2], stored, shown, limits, aspect) or last
+        outlined = _truth(row[1:3], stored, shown.sample) or outlined
         row[0].set_title(shown.caption, loc="left", fontsize=7)
     for row, shown in zip(grid, alarms, strict=False):
-        row[3].imshow(_image(stored, shown.sample))
-        last = _map(row[4], stored, shown, limits) or last
+        aspect = _image(row[3], stored, shown.sample)
+        last = _map(row[4], stored, shown, limits, aspect) or last
         row[3].set_title(shown.caption, loc="left", fontsize=7)
     if last is not None:
         bar = made.colorbar(last, ax=grid[:, 4].tolist(), fraction=0.08, extend="both")
@@ -119,8 +124,8 @@ def draw(stored: Stored, datasets: Datasets, limits: tuple[float, float], count:
         made,
         f"{stored.title}  ({stored.row['dataset']}, protocol {stored.row['protocol']}, seed "
         f"{stored.row['seed']}){random}\n"
-        "left: defective images, lowest score first (ground truth outlined)    "
-        "right: good images, highest score first",
+        f"left: defective, lowest score first{_legend(stored, outlined)}    "
+        "right: good, highest score first",
         8.5,
     )
     return made
@@ -162,23 +167,89 @@ def ranked(stored: Stored, category: Category, count: int) -> tuple[list[Shown],
     )
 
 
-def _image(stored: Stored, sample: Sample) -> Array:
-    return stored.geometry.image(sample.image.pixels())
+def _legend(stored: Stored, outlined: bool) -> str:
+    """Say which lines there are in the pictures."""
+    lines = ["ground truth green"] if outlined else []
+    if stored.maps is not None and stored.pixel_threshold is not None:
+        lines.append("pixel threshold white, dashed")
+    if stored.geometry.eval_crop:
+        lines.append("measured window blue")
+    return f" ({', '.join(lines)})" if lines else ""
 
 
-def _outline(axes: Axes, stored: Stored, sample: Sample) -> None:
-    """Draw the outline of the ground truth on the whole input, whatever part of it is measured."""
+def _image(axes: Axes, stored: Stored, sample: Sample) -> float:
+    """Draw the input as wide as the image is; returns how much taller than wide its pixels are."""
+    geometry = stored.geometry
+    pixels = sample.image.pixels()
+    height, width = pixels.shape[:2]
+    high, wide = geometry.resized(height, width)
+    aspect = float((height / high) / (width / wide))
+    axes.imshow(geometry.image(pixels), aspect=aspect)
+    return aspect
+
+
+def _truth(places: Sequence[Axes], stored: Stored, sample: Sample) -> bool:
+    """Outline ground truth and measured window, and mark a defect outside of it; tells whether
+    there is ground truth to see."""
     if sample.mask is None:
-        return
+        return False
+    mask = sample.mask.mask()
     whole = replace(stored.geometry, eval_crop=None, eval_size=None)
-    mask = whole.mask(sample.mask.mask())
-    if mask.any() and not mask.all():
-        axes.contour(mask, levels=[0.5], colors=OUTLINE, linewidths=0.9)
+    seen = whole.mask(mask)
+    drawn = [outline(axes, seen) for axes in places]
+    if side := stored.geometry.eval_crop:
+        _window(places[0], seen.shape, side)
+    if (share := outside(stored.geometry, mask)) > OUTSIDE:
+        text = f"{share:.0%} of the defect outside the measured window"
+        box = {"facecolor": "black", "alpha": 0.7, "pad": 1.5, "linewidth": 0}
+        at = places[0].transAxes
+        places[0].text(
+            0.02, 0.02, textwrap.fill(text, 26), color="white", fontsize=5.5, bbox=box, transform=at
+        )
+    return any(drawn)
 
 
-def _map(axes: Axes, stored: Stored, shown: Shown, limits: tuple[float, float]) -> Any:
+def outside(geometry: Geometry, mask: Array) -> float:
+    """Return the share of a defect that is not measured.
+
+    Args:
+        geometry: of the record.
+        mask: bool (H, W) of the image's own size.
+
+    Returns:
+        0…1; 0 for an empty mask.
+    """
+    whole = replace(geometry, crop=None, eval_crop=None, eval_size=None).mask(mask).sum()
+    measured = replace(geometry, eval_size=None).mask(mask).sum()
+    return 1.0 - float(measured) / float(whole) if whole else 0.0
+
+
+def outline(axes: Axes, mask: Array) -> bool:
+    """Draw the outline of a mask, bool (H, W); False where there is none to draw."""
+    if not mask.any() or mask.all():
+        return False
+    axes.contour(mask, levels=[0.5], colors=OUTLINE, linewidths=0.9)
+    return True
+
+
+def _window(axes: Axes, shape: tuple[int, ...], side: int) -> None:
+    from matplotlib.patches import Rectangle
+
+    height, width = (min(side, length) for length in shape)
+    corner = ((shape[1] - width) / 2 - 0.5, (shape[0] - height) / 2 - 0.5)
+    axes.add_patch(Rectangle(corner, width, height, fill=False, edgecolor=WINDOW, lw=0.9))
+
+
+def _map(
+    axes: Axes, stored: Stored, shown: Shown, limits: tuple[float, float], aspect: float
+) -> Any:
     if stored.maps is None:
         axes.text(0.5, 0.5, "no map", ha="center", va="center", transform=axes.transAxes)
         return None
     low, high = limits
-    return axes.imshow(stored.maps[shown.position], cmap="inferno", vmin=low, vmax=high)
+    values = np.asarray(stored.maps[shown.position], np.float32)
+    drawn = axes.imshow(values, cmap="inferno", vmin=low, vmax=high, aspect=aspect)
+    threshold = stored.pixel_threshold
+    if threshold is not None and values.min() < threshold < values.max():
+        axes.contour(values, [threshold], colors=THRESHOLD, linewidths=0.7, linestyles="--")
+    return drawn

@@ -74,6 +74,12 @@ class Stored:
         return None if value is None else float(value)
 
     @property
+    def pixel_threshold(self) -> float | None:
+        """Set on the held-out images' pixels; None where there is none."""
+        value = self.record.get("metrics", {}).get("pixel_threshold")
+        return None if value is None else float(value)
+
+    @property
     def rule(self) -> str:
         """The rule that set it."""
         return str(self.record.get("metrics", {}).get("threshold_rule", DEFAULT))

@@ -143,7 +143,7 @@ def _of_categories(
 
     def made(labels: Labels) -> Grid:
         heads = [words("Category"), *(_label(labels, n, rows) for n, rows in runs.items())]
-        notes = [*_undefined(part, [metric]), *_below(part, runs, labels, several)]
+        notes = [*undefined(part, [metric]), *_below(part, runs, labels, several)]
         return Grid(f"{metric}: {title}", [heads], rows, notes)
 
     return _named(part, made)
@@ -172,7 +172,7 @@ def _of_averages(
     missing = any(math.isnan(value.mean) for column in columns for value in column)
     dashes = f"; {DASH}: not defined for all of them" if missing else ""
     notes.insert(0, f"Averages over {_count(part, every)}{dashes}.")
-    notes += _undefined(part, metrics)
+    notes += undefined(part, metrics)
 
     def made(labels: Labels) -> Grid:
         lines = [
@@ -251,7 +251,7 @@ def _named(part: pd.DataFrame, made: Callable[[Labels], Grid]) -> Grid:
     return grid
 
 
-def _undefined(part: pd.DataFrame, metrics: Sequence[str]) -> list[str]:
+def undefined(part: pd.DataFrame, metrics: Sequence[str]) -> list[str]:
     """Say why a metric has no value in the whole block, where the records agree on it."""
     reasons: dict[str, list[str]] = defaultdict(list)
     for metric in metrics:

@@ -1,4 +1,4 @@
-"""Reading many records: ``load_results``, the summary, and an exported file.
+"""Reading many records: ``load_results``, the summary, the report, and an exported file.
 
     python tests/speed/many_records.py [--categories 15] [--methods 60] [--seeds 12]
 
@@ -95,10 +95,11 @@ def main() -> None:
         steps: dict[str, Callable[[], object]] = {
             "load_results": lambda: ib.load_results(results),
             "summary": lambda: ib.table("summary", results=results),
+            "report without pictures": lambda: ib.report(pictures=False, results=results),
             "export to JSON": lambda: ib.export_results(results / "all.json", results),
             "load_results of the JSON": lambda: ib.load_results(results / "all.json"),
         }
-        ib.table("summary", results=results)  # imports
+        ib.report(results / "first.html", pictures=False, results=results)  # imports
         for name, work in steps.items():
             cpu, wall = best(work)
             print(f"{name} of {count} records: {cpu:.2f} s of CPU, {wall:.2f} s")

@@ -87,10 +87,10 @@ class Browser:
     def press(self, *keys: str) -> None:
         """Keys, one after the other: ``Tab``, ``Enter``, ``ArrowDown`` …"""
         for name in keys:
-            code = {"Tab": 9, "Enter": 13, "ArrowDown": 40}[name]
-            key: dict[str, Any] = {"key": name, "code": name, "windowsVirtualKeyCode": code}
-            if name == "Enter":
-                key["text"] = "\r"
+            code = {"Tab": 9, "Enter": 13, "Space": 32, "ArrowDown": 40}[name]
+            text = {"Enter": "\r", "Space": " "}.get(name)
+            key: dict[str, Any] = {"key": text if name == "Space" else name, "code": name}
+            key |= {"windowsVirtualKeyCode": code} | ({"text": text} if text else {})
             self.call("Input.dispatchKeyEvent", type="keyDown", **key)
             self.call("Input.dispatchKeyEvent", type="keyUp", **key)
 

@@ -11,7 +11,8 @@ from PIL import Image
 
 import benchmark
 from benchmark.cli.parser import main
-from benchmark.plots.gallery import gallery, ranked
+from benchmark.data.geometry import Geometry
+from benchmark.plots.gallery import draw, gallery, outside, ranked
 from benchmark.records.stored import Datasets, one_seed
 
 from .conftest import TOY, Record, keep_scores
@@ -54,3 +55,25 @@ def test_a_record_without_maps_or_scores_is_shown_or_explained(
     next(path.parent.glob("*.npz")).unlink()
     assert not gallery(frame, results / "out", Datasets(toy), say=said.append)
     assert "scores cannot be read" in said[0]
+
+
+def test_a_defect_outside_the_measured_window_is_told() -> None:
+    geometry = Geometry(resize=(64, 64), eval_crop=32)
+    mask = np.zeros((128, 128), bool)
+    mask[:32, :32] = True  # a corner
+    assert outside(geometry, mask) == 1.0
+    mask[48:80, 48:80] = True  # as many in the middle
+    assert outside(geometry, mask) == 0.5
+    assert outside(Geometry(resize=(64, 64)), mask) == 0.0
+
+
+def test_a_squeezed_image_is_shown_at_its_own_aspect(
+    record: Record, toy: Path, results: Path
+) -> None:
+    geometry = {**TOY["geometry"], "resize": [48, 96], "crop": None}
+    keep_scores(record("nut", **{**TOY, "geometry": geometry}), toy, range(8), maps=False)
+    made = draw(one_seed(benchmark.load_results(results))[0], Datasets(toy), (0.0, 1.0), 1)
+    made.draw_without_rendering()
+    height, width = 48 * float(made.axes[0].get_aspect()), 96
+    with Image.open(next(toy.glob("nut/test/square/*.png"))) as image:
+        assert height / width == image.height / image.width

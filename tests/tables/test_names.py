@@ -12,7 +12,7 @@ import pytest
 import benchmark
 from benchmark import Geometry
 from benchmark.plugins.registry import Registry
-from benchmark.reports.page import command
+from benchmark.reports.runs import command
 from benchmark.runner.plan import MethodPlan
 from benchmark.settings import as_json, declared, resolve
 from benchmark.tables import make

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ from scipy.integrate import trapezoid
 
 import benchmark
 from benchmark.metrics import image_metrics
-from benchmark.plots.bars import recall_by_type
+from benchmark.plots.bars import counts_by_type, recall_by_type, time_axis
 from benchmark.plots.common import figure, headline, legend_below, shared_range, slug
-from benchmark.plots.curves import pixel_curves, roc
+from benchmark.plots.curves import curves, pixel_curves, roc
+from benchmark.plots.hard import cases
 from benchmark.records.stored import Datasets, Stored, one_seed
 
 from .conftest import TOY, Record, keep_scores
@@ -32,7 +34,7 @@ def runs(record: Record, toy: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("what", "count"),
-    [("gallery", 4), ("histograms", 2), ("curves", 2), ("cost", 1), ("defects", 2)],
+    [("gallery", 4), ("histograms", 2), ("curves", 2), ("cost", 1), ("defects", 2), ("hard", 1)],
 )
 @pytest.mark.parametrize("form", ["png", "svg"])
 def test_every_kind_is_drawn(
@@ -126,3 +128,37 @@ def test_names_of_files_are_short_and_different() -> None:
 def test_names_of_files_are_safe() -> None:
     assert slug("PaDiM (resnet18)", "../x y") == "padim-resnet18-x-y"
     assert slug("..") == "picture"
+
+
+def test_hard_images_are_those_that_none_or_only_one_finds(
+    record: Record, toy: Path, results: Path
+) -> None:
+    good = [0, 0, 0, 1]  # the highest good score is the threshold where none is held out
+    for k, defective in ((5, [2, 0, 0, 2]), (6, [2, 0, 2, 2])):
+        keep_scores(record("nut", settings={"k": k}, **TOY), toy, [*good, *defective], maps=False)
+    found = {case.image: case for case in cases(benchmark.load_results(results))}
+    assert {name[-7:]: case.found for name, case in found.items()} == {
+        "001.png": (),
+        "002.png": ("SPADE (k=6)",),
+    }
+    assert counts_by_type(next(iter(found.values())).stored) == {"square": 4}
+
+
+@pytest.mark.parametrize("high", [0.02, 0.04, 0.2, 3.0, 90.0])
+def test_times_on_the_axis_do_not_cover_each_other(high: float) -> None:
+    made = figure(6.4, 4.4)
+    axes = made.subplots()
+    axes.plot([0.01, high], [0, 1])
+    time_axis(axes, 0.01, high)
+    made.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
+    inside = [b for b in boxes if axes.bbox.x0 <= (b.x0 + b.x1) / 2 <= axes.bbox.x1]
+    assert len(inside) >= 2
+    assert all(a.x1 < b.x0 for a, b in pairwise(inside))
+
+
+def test_an_empty_frame_says_why(record: Record, toy: Path, results: Path) -> None:
+    keep_scores(record("nut", **TOY), toy, range(8), maps=False)
+    out = results / "out"
+    (file,) = curves(benchmark.load_results(results), out, Datasets(toy), form="svg")
+    assert file.read_text().count("<!-- not drawn: no maps were kept") == 3
