@@ -356,19 +356,21 @@ class _Watched:
 
 
 def _images(rng: np.random.Generator, count: int, *, spot: bool = False) -> ImageSet:
-    """Draw faint grey waves with a little noise; with a bright red spot if asked.
+    """Draw faint grey waves with a little noise; with a spot of bright and dark red stripes if asked.
 
-    Faint, so that the spot stands out for methods that a smoke training taught next to nothing.
+    Faint, so that the spot stands out for methods that a smoke training taught next to nothing, and
+    striped, so that it does for those that compare edges.
     """
     y, x = np.mgrid[:SIDE, :SIDE] / SIDE
     out = np.empty((count, SIDE, SIDE, 3), np.uint8)
+    striped = (np.arange(SPOT.stop - SPOT.start) // 4 % 2 == 0)[:, None]
     for i in range(count):
         phase = rng.uniform(0, 0.3)
         base = 110 + 15 * np.sin(6 * (x + phase)) + 10 * y
         noisy = base[..., None] + rng.normal(0, 2, (SIDE, SIDE, 3))
         out[i] = noisy.clip(0, 255).astype(np.uint8)
         if spot:
-            out[i, SPOT, SPOT] = (255, 20, 20)
+            out[i, SPOT, SPOT] = np.where(striped, (255, 20, 20), (90, 0, 0))
     return ImageSet(out, [f"{rng.integers(1 << 60):015x}" for _ in range(count)])
 
 
