@@ -42,7 +42,7 @@ class MemAe(Reconstruction):
 
     title = "MemAE"
     citation = "Gong et al. 2019"
-    smoke = {"views": 56, "batch": 2, "epochs": 1, "learning_rate": 3e-4, "slots": 20}
+    smoke = {"views": 56, "batch": 2, "epochs": 2, "learning_rate": 3e-3, "slots": 20}
 
     def __init__(
         self,

@@ -64,7 +64,7 @@ class DeepSvdd(Detector):
     title = "Deep SVDD"
     citation = "Ruff et al. 2018"
     paper = NATIVE
-    smoke = {"epochs": 2, "pretrain_epochs": 2, "batch": 8}
+    smoke = {"epochs": 2, "pretrain_epochs": 10, "batch": 8}
     presets = {"deep_svdd_soft_boundary": {"objective": "soft_boundary"}}
 
     def __init__(

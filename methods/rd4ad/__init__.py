@@ -62,7 +62,13 @@ class Rd4ad(Detector):
     citation = "Deng and Li 2022"
     version = "2"
     paper = Geometry(resize=(256, 256))
-    smoke = {"backbone": "resnet18", "layers": (0, 1, 2), "epochs": 8, "batch": 4}
+    smoke = {
+        "backbone": "resnet18",
+        "layers": (0, 1, 2),
+        "epochs": 12,
+        "batch": 4,
+        "learning_rate": 2e-2,
+    }
     presets = {"rd4ad_one_class": {"backbone": "resnet18", "score": "sum", "normalise": False}}
 
     def __init__(
