@@ -50,7 +50,7 @@ class Stress:
 
     @property
     def label(self) -> str:
-        """What follows the protocol's name in a results folder.
+        """Name the variant, behind the protocol's name in a results folder.
 
         >>> Stress(shots=4).label, Stress(contaminate=0.05).label, Stress(corrupt="noise:3").label
         ('-shots4', '-contaminated0.05', '-noise3')

@@ -71,6 +71,6 @@ class LoadedAsset:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the asset was built with."""
+        """Settings that the asset was built with."""
         settings: dict[str, Any] = self.info["settings"]
         return settings

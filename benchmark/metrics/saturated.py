@@ -48,7 +48,7 @@ class SaturatedScores:
 
     @property
     def anomalous(self) -> int:
-        """How many pixels are marked."""
+        """Number of marked pixels."""
         return sum(map(len, self._pixels))
 
     def ranking(self, values: Floats, below: Ints, up_to: Ints, pixels: int) -> Ranking | None:

@@ -49,7 +49,7 @@ class TopScores:
 
     @property
     def equal_to_lowest(self) -> int:
-        """How many of all scores equal the lowest of :meth:`highest`; 0 without any."""
+        """Number of all scores that equal the lowest of :meth:`highest`; 0 without any."""
         self._drop()
         if self._cut is not None:
             return self._at_cut

@@ -64,7 +64,7 @@ class Stored:
 
     @property
     def files(self) -> Mapping[str, Any]:
-        """What score files it cites."""
+        """Score files that it cites, by kind."""
         return self.record.get("files") or {}
 
     @property
