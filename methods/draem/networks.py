@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
+
+from .._parts.convolutions import convolutions, doubled
 
 WIDTH = 128
 """Channels of the reconstructive network's finest stage, as published."""
 DEPTH = 32
 """Sides of images must be multiples of this."""
+
+
+_convs = partial(convolutions, nn.BatchNorm2d)
 
 
 class Reconstructive(nn.Sequential):
@@ -30,13 +37,13 @@ class Reconstructive(nn.Sequential):
             *_convs(4 * w, 8 * w, 8 * w),
             nn.MaxPool2d(2),
             *_convs(8 * w, 8 * w, 8 * w),
-            _up(),
+            doubled(),
             *_convs(8 * w, 8 * w, 8 * w, 4 * w),
-            _up(),
+            doubled(),
             *_convs(4 * w, 4 * w, 4 * w, 2 * w),
-            _up(),
+            doubled(),
             *_convs(2 * w, 2 * w, 2 * w, w),
-            _up(),
+            doubled(),
             *_convs(w, w, w, w),
             nn.Conv2d(w, 3, 3, padding=1),
         )
@@ -59,7 +66,7 @@ class Discriminative(nn.Module):
         above, grown = widths[-1], [8 * width, 4 * width, 2 * width, width, width]
         self.up, self.merge = nn.ModuleList(), nn.ModuleList()
         for skip, out in zip(widths[-2::-1], grown, strict=True):
-            self.up.append(nn.Sequential(_up(), *_convs(above, out)))
+            self.up.append(nn.Sequential(doubled(), *_convs(above, out)))
             self.merge.append(nn.Sequential(*_convs(out + skip, out, out)))
             above = out
         self.out = nn.Conv2d(width, 2, 3, padding=1)
@@ -88,20 +95,6 @@ class DraemNetworks(nn.Module):
         """Images (B, 3, H, W) to their reconstruction and the logits (B, 2, H, W)."""
         rebuilt = self.reconstruct(pixels)
         return rebuilt, self.discriminate(torch.cat([rebuilt, pixels], 1))
-
-
-def _convs(inside: int, *outside: int) -> list[nn.Module]:
-    """Build 3 × 3 convolutions, each with batch normalisation and a ReLU."""
-    out: list[nn.Module] = []
-    for channels in outside:
-        conv = nn.Conv2d(inside, channels, 3, padding=1)
-        out += [conv, nn.BatchNorm2d(channels), nn.ReLU(inplace=True)]
-        inside = channels
-    return out
-
-
-def _up() -> nn.Module:
-    return nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
 
 
 def _start(module: nn.Module) -> None:

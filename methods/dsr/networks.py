@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
+from .._parts.convolutions import convolutions, doubled
 from .vqvae import WIDTH, image_decoder
 
 DEPTH = 4
 """Grids of the lower level are halved twice: sides of images must be multiples of 8 times this."""
+
+
+_convs = partial(convolutions, nn.InstanceNorm2d)
 
 
 class SubspaceRestriction(nn.Sequential):
@@ -30,9 +36,9 @@ class SubspaceRestriction(nn.Sequential):
             *_convs(width, 2 * width, 2 * width),
             nn.MaxPool2d(2),
             *_convs(2 * width, 4 * width, 4 * width),
-            _up(),
+            doubled(),
             *_convs(4 * width, 2 * width, 2 * width, 2 * width),
-            _up(),
+            doubled(),
             *_convs(2 * width, width, width, width),
             nn.Conv2d(width, channels, 3, padding=1),
         )
@@ -82,7 +88,7 @@ class MaskNet(nn.Module):
         self.down = nn.ModuleList(nn.Sequential(*_convs(i, o, o)) for i, o in pairs)
         self.pool = nn.MaxPool2d(2)
         ups = list(zip(widths[:0:-1], widths[-2::-1], strict=True))  # from coarse to fine
-        self.up = nn.ModuleList(nn.Sequential(_up(), *_convs(i, o)) for i, o in ups)
+        self.up = nn.ModuleList(nn.Sequential(doubled(), *_convs(i, o)) for i, o in ups)
         self.merge = nn.ModuleList(nn.Sequential(*_convs(2 * o, o, o)) for _, o in ups)
         self.out = nn.Conv2d(base, 2, 3, padding=1)
         if small_weights:
@@ -108,20 +114,6 @@ class DsrNetworks(nn.Module):
         self.hi = SubspaceRestriction(base, channels)
         self.decoder = ObjectDecoder(base, channels)
         self.detector = MaskNet(6, base, small_weights=True)
-
-
-def _convs(inside: int, *outside: int) -> list[nn.Module]:
-    """Build 3 × 3 convolutions, each with instance normalisation and a ReLU."""
-    out: list[nn.Module] = []
-    for channels in outside:
-        conv = nn.Conv2d(inside, channels, 3, padding=1)
-        out += [conv, nn.InstanceNorm2d(channels), nn.ReLU(inplace=True)]
-        inside = channels
-    return out
-
-
-def _up() -> nn.Module:
-    return nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
 
 
 def _small_weights(module: nn.Module) -> None:
