@@ -33,7 +33,7 @@ class PlainConsole:
     """Lines for logs and pipes; also the Progress that detectors are lent."""
 
     def __init__(self) -> None:
-        self._total = self._count = 0
+        self._total = self._ended = self._worked = 0
         self._began = time.perf_counter()
 
     def __enter__(self) -> Self:
@@ -51,17 +51,29 @@ class PlainConsole:
         print(text, flush=True)
 
     def cells(self, total: int) -> None:
+        """Begin to count: so many cells are to end, those of all data sets and variants."""
         self._total, self._began = total, time.perf_counter()
 
     def start(self, title: str) -> None:
         self._title = title
 
     def done(self, text: str) -> None:
-        self._count += 1
-        spent = time.perf_counter() - self._began
-        left = spent / self._count * (self._total - self._count)
-        note = f" (about {duration(left)} left)" if self._count < self._total else ""
-        self.say(f"[{self._count}/{self._total}] {text}{note}")
+        """Say how a cell ended that took its time."""
+        self._worked += 1
+        self._end(text)
+
+    def kept(self, text: str) -> None:
+        """Say that a cell was done before: it tells nothing about the time that others take."""
+        self._end(text)
+
+    def _end(self, text: str) -> None:
+        self._ended += 1
+        missing = self._total - self._ended
+        note = ""
+        if self._worked and missing > 0:
+            spent = time.perf_counter() - self._began
+            note = f" (about {duration(spent / self._worked * missing)} left)"
+        self.say(f"[{self._ended}/{self._total}] {text}{note}")
 
     def fraction(self, title: str) -> Callable[[int, int], None]:
         """Return a callback (done, total) for work that is not a loop here; call it with rising
@@ -140,8 +152,8 @@ class RichConsole(PlainConsole):
         super().start(title)
         self._bars.update(self._cells, description=title)
 
-    def done(self, text: str) -> None:
-        super().done(text)
+    def _end(self, text: str) -> None:
+        super()._end(text)
         self._bars.advance(self._cells)
 
     def track(self, items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:

@@ -101,16 +101,18 @@ def run(
     out = Results(Path())
     texts = []
     with open_console() as console:
-        for first in _plans(console, methods, dataset, table, config, options):
-            from benchmark.runner.cluster import execute as on_cluster
-            from benchmark.runner.run import execute
-            from benchmark.runner.summary import summarise
+        first = list(_plans(console, methods, dataset, table, config, options))
+        plans = [plan for one in first for plan in one.variants()]
+        console.cells(sum(plan.size for plan in plans))
+        from benchmark.runner.cluster import execute as on_cluster
+        from benchmark.runner.run import execute
+        from benchmark.runner.summary import summarise
 
-            for plan in first.variants():
-                results = on_cluster(plan) if plan.config.ray else execute(plan)
-                out.folder = plan.results_dir
-                out.cells += results
-                texts.append(summarise(plan, results))
+        for plan in plans:
+            results = on_cluster(plan) if plan.config.ray else execute(plan)
+            out.folder = plan.results_dir
+            out.cells += results
+            texts.append(summarise(plan, results))
     out.text = "\n".join(texts)
     return out
 

@@ -45,6 +45,9 @@ class Relay(PlainConsole):
     def done(self, text: str) -> None:
         self.lines.append(("done", text))
 
+    def kept(self, text: str) -> None:
+        self.lines.append(("kept", text))
+
     def track(self, items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
         yield from items
 
@@ -62,7 +65,6 @@ def execute(plan: Plan) -> list[Result]:
         left = {name: dict(enumerate(plan.cells(name))) for name in plan.categories}
         stress = plan.protocol.stress.as_json()
         tasks = {task.remote(text, plan.source, n, plan.began, stress): n for n in left}
-        plan.console.cells(sum(map(len, left.values())))
         ended = []
         while tasks:
             (told, *_), _ = ray.wait(list(tasks), num_returns=1)

@@ -216,6 +216,11 @@ class Plan:
         label = path_component(self.label, "data set")
         return self.results_dir / label / path_component(self.protocol.label, "protocol")
 
+    @property
+    def size(self) -> int:
+        """The number of cells."""
+        return len(self.categories) * len(self.methods) * len(self.config.seeds)
+
     def cells(self, category: str) -> list[Cell]:
         """List the cells of one category, those of one method side by side."""
         return [

@@ -49,7 +49,6 @@ class Result:
 
 def execute(plan: Plan) -> list[Result]:
     """Run every cell that is not done."""
-    plan.console.cells(len(plan.categories) * len(plan.methods) * len(plan.config.seeds))
     return list(results(plan))
 
 
@@ -309,5 +308,6 @@ def _ended(plan: Plan, result: Result) -> Result:
             value = result.record["metrics"].get(name)
             text += f", {title} {'–' if value is None else f'{value:.3f}'}"
         text += f", {result.record['cost']['wall_seconds']:.1f} s"
-    plan.console.done(text + (f": {result.message}" if result.message else ""))
+    tell = plan.console.kept if result.outcome == "kept" else plan.console.done
+    tell(text + (f": {result.message}" if result.message else ""))
     return result

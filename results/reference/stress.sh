@@ -14,7 +14,7 @@ for kind in brightness contrast blur noise jpeg shift rotate shadow; do
 done
 "$BENCH" run --dataset mvtec --data-root "$DATA" --weights-dir "$WEIGHTS" --image-size 128 --no-maps \
   ${CATEGORIES:+--categories $CATEGORIES} --results "$RESULTS" \
-  --methods padim spade patchcore_1 rd4ad stfpm --set padim.backbone=resnet18 \
-  spade.backbone=mobilenetv2_100 patchcore_1.backbone=resnet18 rd4ad.backbone=resnet18 rd4ad.epochs=5 \
+  --methods padim spade patchcore rd4ad stfpm --set padim.backbone=resnet18 \
+  spade.backbone=mobilenetv2_100 patchcore.backbone=resnet18 rd4ad.backbone=resnet18 rd4ad.epochs=5 \
   stfpm.epochs=8 --shots 1 2 4 8 16 --contaminate .05 .1 --corrupt "${corrupt[@]}" >&2
 "$BENCH" table stress --metric image_auroc pixel_auroc --results "$RESULTS"

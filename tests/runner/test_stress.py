@@ -89,3 +89,21 @@ def test_a_clean_cell_without_its_detector_costs_the_corrupted_one_with_a_word(
     out = ib.run(["padim"], "synthetic", corrupt=["blur:1"], results=str(tmp_path), **OPTIONS)
     assert [cell.outcome for cell in out.cells] == ["ok", "ok"]  # it was fitted again, and kept
     assert json.dumps(out.cells[1].record["facts"])  # type: ignore[index]
+
+
+def test_progress_counts_the_cells_of_all_variants(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(categories: list[str], shots: list[int]) -> list[str]:
+        capsys.readouterr()
+        more = {**OPTIONS, "categories": categories, "results": str(tmp_path)}
+        ib.run(["padim"], "synthetic", shots=shots, **more)
+        return [line for line in capsys.readouterr().out.splitlines() if line.startswith("[")]
+
+    run(["fabric"], [])
+    first, *others, last = run(["fabric", "plank"], [2, 3])
+    assert (
+        first == "[1/6] padim fabric seed 0: already done"
+    )  # of the others' time it tells nothing
+    assert [line[:6] for line in (*others, last)] == [f"[{i}/6] " for i in range(2, 7)]
+    assert all(line.endswith(" left)") for line in others) and not last.endswith(" left)")

@@ -8,7 +8,8 @@
 process of its own, before and after in turn; each figure is the median of the rounds. Backbones
 without a file in ``--weights-dir`` get random weights. ``--large N`` adds a made category of N training
 images of 1024 × 1024 pixels. ``--beside`` times any other command in the same way, for instance
-another library's PaDiM on the same images. Memory is also given above that of the imports alone.
+another library's PaDiM on the same images. Memory is also given above that
+of importing timm and torchvision alone.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from tabulate import tabulate
 
 METRICS = ("image_auroc", "pixel_auroc", "pro")
 SETTINGS = {"stfpm": ("stfpm.epochs=5",)}
-IMPORTS = "import benchmark.runner.run, benchmark.features.backbones, timm, torchvision"
+IMPORTS = "import timm, torchvision"
 
 
 class Cost(NamedTuple):
@@ -70,7 +71,8 @@ def run_command(
     found = given.weights_dir and any(weights.glob(f"{backbone}.*"))
     made = Path(data).is_dir()
     return [
-        *(python, "-m", "benchmark", "run", "--methods", method, "--results", str(folder)),
+        *(str(Path(python).with_name("bench")), "run"),
+        *("--methods", method, "--results", str(folder)),
         *("--dataset", "folder" if made else "mvtec"),
         *("--data-root", data if made else given.data_root),
         *([] if made else ["--categories", data]),
