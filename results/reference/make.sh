@@ -2,11 +2,12 @@
 # Our own runs on real images, kept as records without raw scores: make reference DATA=… WEIGHTS=…
 # (and IMAGES=… for the methods with a part that is pre-trained on natural photographs)
 #
-# Runs every method on the categories of MVTec AD that DATA holds (CATEGORIES narrows them), and IGD
-# on MNIST and Fashion-MNIST where they are. Papers' own backbones run where WEIGHTS has them, smaller
-# ones in any case; trained methods get their full schedule on a GPU and a shorter one on a CPU. Each
-# record says which backbone, schedule and device. Finished cells are kept, so the command can be
-# stopped and repeated.
+# Runs every method on the categories of MVTec AD that DATA holds (CATEGORIES narrows them), and those
+# for single classes on MNIST and Fashion-MNIST where they are (CLASSES narrows those). Papers' own
+# backbones run where WEIGHTS has them, smaller ones in any case; trained methods get their full
+# schedule on a GPU and a shorter one on a CPU. Each record says which backbone, schedule and device.
+# Finished cells are kept, so the command can be stopped and repeated. PARTS names some of: frozen
+# trained learned rebuild oneclass pretrained igd.
 set -euo pipefail
 : "${DATA:?name the folder that holds mvtec/ (and mnist/): make reference DATA=... WEIGHTS=...}"
 : "${WEIGHTS:?name the folder with the backbones weights: make reference DATA=... WEIGHTS=...}"
@@ -19,114 +20,114 @@ run() { # protocol, then what differs from run to run
   "$BENCH" run --dataset mvtec --data-root "$DATA" --weights-dir "$WEIGHTS" --protocol "$protocol" \
     ${CATEGORIES:+--categories $CATEGORIES} --no-maps --results "$HERE" "$@"
 }
+backbones() { # backbone, methods: the settings that give it to each of them
+  printf "%s.backbone=$1\n" "${@:2}"
+}
 has() { compgen -G "$WEIGHTS/$1.*" >/dev/null; }
 
-seeds="0 1 2 3 4" # PaDiM's channel draw alone moves some categories by several points
-run paper --methods padim --set padim.backbone=resnet18 --seeds $seeds
-run standard --methods padim --set padim.backbone=resnet18 --seeds $seeds
-small="padim.backbone=mobilenetv2_100 spade.backbone=mobilenetv2_100"
-run paper --methods padim spade --set $small
-run standard --methods padim spade --set $small
-if has wide_resnet50_2; then
-  run paper --methods padim spade
-  run standard --methods padim spade
-fi
+frozen() {
+  seeds="0 1 2 3 4" # PaDiM's channel draw alone moves some categories by several points
+  run paper --methods padim --set padim.backbone=resnet18 --seeds $seeds
+  run standard --methods padim --set padim.backbone=resnet18 --seeds $seeds
+  for method in patchcore_1 patchcore; do
+    run paper --methods $method --set $method.backbone=resnet18 --seeds 0 1 2
+  done
+  drawn="one_nn k_means oc_svm cnn_dict"
+  run paper --methods $drawn --set $(backbones resnet18 $drawn) --seeds 0 1 2
+  fixed="gaussian_ad subspace_ad anomaly_dino rad" # these draw nothing
+  run paper --methods $fixed --set $(backbones resnet18 $fixed)
+  small="padim.backbone=mobilenetv2_100 spade.backbone=mobilenetv2_100"
+  run paper --methods padim spade --set $small
+  run standard --methods padim spade --set $small
+  if has wide_resnet50_2; then
+    run paper --methods padim spade
+    run standard --methods padim spade
+  fi
+}
 
 # trained methods: the papers' schedules on a GPU, short ones (said in the settings) on a CPU
-if command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1; then
-  run paper --methods stfpm
-  run paper --methods rd4ad --set rd4ad.backbone=resnet18
-else
-  run paper --methods stfpm --set stfpm.epochs=8
-  run paper --methods rd4ad --set rd4ad.backbone=resnet18 rd4ad.epochs=5
-  # longer ones, in half precision to fit an hour per category
-  run paper --precision bfloat16 --methods rd4ad --set rd4ad.backbone=resnet18 rd4ad.epochs=40
-  run paper --precision bfloat16 --methods stfpm --set stfpm.epochs=60
-fi
+trained() {
+  if command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1; then
+    run paper --methods stfpm
+    run paper --methods rd4ad --set rd4ad.backbone=resnet18
+  else
+    run paper --methods stfpm --set stfpm.epochs=8
+    run paper --methods rd4ad --set rd4ad.backbone=resnet18 rd4ad.epochs=5
+    # longer ones, in half precision to fit an hour per category
+    run paper --precision bfloat16 --methods rd4ad --set rd4ad.backbone=resnet18 rd4ad.epochs=40
+    run paper --precision bfloat16 --methods stfpm --set stfpm.epochs=60
+  fi
+}
 
-# distilled, inpainted, told from noise and from pasted parts: each hardly trained and trained for a
-# while, on small images; FULL=1 runs the papers' schedules and sizes instead (for a GPU)
 short() { # side, method, what both runs set, what hardly trains, what trains for a while
   for length in "$4" "$5"; do
     run standard --image-size "$1" --methods "$2" --set $3 $length
   done
 }
-if [ -n "${FULL:-}" ]; then
-  run paper --methods mkd --set mkd.backbone=mobilenetv2_100 'mkd.layers=[1,2,3,4]' mkd.rescale=true
-  run paper --methods simplenet --set simplenet.backbone=resnet18
-  run paper --methods riad cutpaste cutpaste_patch cutpaste_control \
-    --set cutpaste_control.backbone=mobilenetv2_100
-else
-  run standard --image-size 128 --methods cutpaste_control \
-    --set cutpaste_control.backbone=mobilenetv2_100
-  short 128 mkd "mkd.backbone=mobilenetv2_100 mkd.layers=[1,2,3,4]" \
-    "mkd.epochs=1 mkd.batch=512" "mkd.epochs=40 mkd.batch=16"
-  short 128 simplenet "simplenet.backbone=resnet18 simplenet.width=384 simplenet.hidden=256" \
-    "simplenet.epochs=1 simplenet.batch=512" "simplenet.epochs=40"
-  short 64 riad "riad.width=16" "riad.epochs=1 riad.batch=512" \
-    "riad.epochs=40 riad.learning_rate=0.001"
-  short 64 cutpaste "cutpaste.batch=16" "cutpaste.steps=1" "cutpaste.steps=400"
-fi
+
+# distilled, inpainted, told from noise and from pasted parts: each hardly trained and trained for a
+# while, on small images; FULL=1 runs the papers' schedules and sizes instead (for a GPU)
+learned() {
+  if [ -n "${FULL:-}" ]; then
+    run paper --methods mkd --set mkd.backbone=mobilenetv2_100 'mkd.layers=[1,2,3,4]' mkd.rescale=true
+    run paper --methods simplenet --set simplenet.backbone=resnet18
+    run paper --methods riad cutpaste cutpaste_patch cutpaste_control \
+      --set cutpaste_control.backbone=mobilenetv2_100
+  else
+    run standard --image-size 128 --methods cutpaste_control \
+      --set cutpaste_control.backbone=mobilenetv2_100
+    short 128 mkd "mkd.backbone=mobilenetv2_100 mkd.layers=[1,2,3,4]" \
+      "mkd.epochs=1 mkd.batch=512" "mkd.epochs=40 mkd.batch=16"
+    short 128 simplenet "simplenet.backbone=resnet18 simplenet.width=384 simplenet.hidden=256" \
+      "simplenet.epochs=1 simplenet.batch=512" "simplenet.epochs=40"
+    short 64 riad "riad.width=16" "riad.epochs=1 riad.batch=512" \
+      "riad.epochs=40 riad.learning_rate=0.001"
+    short 64 cutpaste "cutpaste.batch=16" "cutpaste.steps=1" "cutpaste.steps=400"
+  fi
+}
 
 # auto-encoders: hardly trained at all, and two lengths far below the paper's 15,800 steps
-for steps in 1 40 160; do
-  for method in l2_ae ssim_ae; do
-    run paper --methods $method --set $method.batch=16 $method.learning_rate=0.001 $method.steps=$steps
+rebuild() {
+  for steps in 1 40 160; do
+    for method in l2_ae ssim_ae; do
+      run paper --methods $method --set $method.batch=16 $method.learning_rate=0.001 $method.steps=$steps
+    done
   done
-done
-# one class of small images: 300 steps of the papers' 9,400 (DAE, VAE), 42,000 (MemAE), 1,400 (GANomaly), 4,500 and 4,500
-# (Deep SVDD), which FULL=1 runs to the end, in an hour and a half per data set on one core
-rebuild() { # data set, method, its settings
+}
+
+one() { # data set, method, its settings
   "$BENCH" run --dataset "$1" --data-root "$DATA" --protocol paper --no-maps --results "$HERE" \
     ${CLASSES:+--categories $CLASSES} --methods "$2" ${3:+--set "${@:3}"}
 }
-for dataset in mnist fashion_mnist; do
-  "$BENCH" data $dataset --data-root "$DATA" || continue # said what is missing
-  rebuild $dataset oc_svm_pixels
-  rebuild $dataset kde_pixels
-  for method in dae vae; do
-    rebuild $dataset $method $method.steps=300 $method.learning_rate=0.001
+
+# one class of small images: 300 steps of the papers' 9,400 (DAE, VAE), 42,000 (MemAE), 1,400 (GANomaly),
+# 4,500 and 4,500 (Deep SVDD), which FULL=1 runs to the end, in an hour and a half per data set on one core
+oneclass() {
+  for dataset in mnist fashion_mnist; do
+    "$BENCH" data $dataset --data-root "$DATA" || continue # said what is missing
+    one $dataset oc_svm_pixels
+    one $dataset kde_pixels
+    for method in dae vae; do
+      one $dataset $method $method.steps=300 $method.learning_rate=0.001
+    done
+    one $dataset memae memae.steps=300 memae.batch=128 memae.learning_rate=0.001
+    one $dataset deep_svdd deep_svdd.steps=300
+    one $dataset ganomaly ganomaly.steps=300
+    [ -z "${FULL:-}" ] || one $dataset deep_svdd
   done
-  rebuild $dataset memae memae.steps=300 memae.batch=128 memae.learning_rate=0.001
-  rebuild $dataset deep_svdd deep_svdd.steps=300
-  rebuild $dataset ganomaly ganomaly.steps=300
-  [ -z "${FULL:-}" ] || rebuild $dataset deep_svdd
-done
+}
 
 # methods with a part pre-trained on natural photographs: IMAGES=folder; ASSETS keeps what is built
-if [ -n "${IMAGES:-}" ]; then
-  export BENCH_ASSETS="${ASSETS:-$HOME/.cache/iad-bench/assets}"
-  pretrain() { "$BENCH" pretrain "$1" --images "$IMAGES" --weights-dir "$WEIGHTS" --set "${@:2}"; }
+export BENCH_ASSETS="${ASSETS:-$HOME/.cache/iad-bench/assets}"
+pretrain() { "$BENCH" pretrain "$1" --images "$IMAGES" --weights-dir "$WEIGHTS" --set "${@:2}"; }
+
+pretrained() {
   # schedules for a CPU: far below the papers', as the settings in the records say
   vqvae="vqvae.steps=1400 vqvae.crop=64 vqvae.learning_rate=0.001"
   pretrain vqvae $vqvae
   quick="$vqvae dsr.width=16 dsr.batch=4 dsr.learning_rate=0.001"
   for steps in 1 400; do # hardly trained at all, and trained for a while
     run standard --image-size 128 --precision bfloat16 --methods dsr --set $quick dsr.steps=$steps
-  done
-  encoder="igd-encoder.backbone=squeezenet1_1 igd-encoder.steps=1600 igd-encoder.batch=16"
-  encoder="$encoder igd-encoder.learning_rate=0.0005"
-  pretrain igd-encoder $encoder
-  few="igd.batch=8 igd.patches=24" # small batches: the first epochs need steps more than averages
-  for length in epochs=4 steps=1; do # trained for a while, and hardly at all
-    run paper --holdout 0.1 --precision bfloat16 --methods igd --set $encoder $few \
-      igd.backbone=squeezenet1_1 igd.$length
-  done
-  one_class() { # data set, preset, steps of 16 of the 6000 images of a class, what else
-    "$BENCH" run --dataset "$1" --data-root "$DATA" --weights-dir "$WEIGHTS" --protocol paper \
-      --no-maps --results "$HERE" --precision bfloat16 --methods "$2" "${@:4}" \
-      "$2.scales=[local]" "$2.batch=16" "$2.steps=$3"
-  }
-  for dataset in mnist fashion_mnist; do
-    "$BENCH" data $dataset --data-root "$DATA" || continue # said what is missing
-    one_class $dataset igd 150 --set $encoder
-    [ $dataset = fashion_mnist ] || continue
-    ablated="--categories trouser pullover --set" # the other rows of Table 5
-    one_class $dataset igd 600 --categories shirt --set $encoder
-    one_class $dataset igd_msssim 150 $ablated
-    for row in igd_kd igd_kd_dsvdd igd_kd_gsvdd; do
-      one_class $dataset $row 150 $ablated $encoder
-    done
   done
   teacher="us-teacher.layer=layer3 us-teacher.steps=500 us-teacher.batch=16"
   pretrain us-teacher $teacher
@@ -155,4 +156,40 @@ if [ -n "${IMAGES:-}" ]; then
     short 64 efficient_ad "$pdn $photographs efficient_ad.learning_rate=0.001" \
       "efficient_ad.steps=1" "efficient_ad.steps=500"
   fi
-fi
+}
+
+one_class() { # data set, preset, steps of 16 of the 6000 images of a class, what else
+  "$BENCH" run --dataset "$1" --data-root "$DATA" --weights-dir "$WEIGHTS" --protocol paper \
+    --no-maps --results "$HERE" --precision bfloat16 --methods "$2" "${@:4}" \
+    "$2.scales=[local]" "$2.batch=16" "$2.steps=$3"
+}
+
+igd() {
+  encoder="igd-encoder.backbone=squeezenet1_1 igd-encoder.steps=1600 igd-encoder.batch=16"
+  encoder="$encoder igd-encoder.learning_rate=0.0005"
+  pretrain igd-encoder $encoder
+  few="igd.batch=8 igd.patches=24" # small batches: the first epochs need steps more than averages
+  for length in epochs=4 steps=1; do # trained for a while, and hardly at all
+    run paper --holdout 0.1 --precision bfloat16 --methods igd --set $encoder $few \
+      igd.backbone=squeezenet1_1 igd.$length
+  done
+  for dataset in mnist fashion_mnist; do
+    "$BENCH" data $dataset --data-root "$DATA" || continue # said what is missing
+    one_class $dataset igd 150 --set $encoder
+    [ $dataset = fashion_mnist ] || continue
+    ablated="--categories trouser pullover --set" # the other rows of Table 5
+    one_class $dataset igd 600 --categories shirt --set $encoder
+    one_class $dataset igd_msssim 150 $ablated
+    for row in igd_kd igd_kd_dsvdd igd_kd_gsvdd; do
+      one_class $dataset $row 150 $ablated $encoder
+    done
+  done
+}
+
+for part in ${PARTS:-frozen trained learned rebuild oneclass pretrained igd}; do
+  case "$part" in
+    frozen | trained | learned | rebuild | oneclass) "$part" ;;
+    pretrained | igd) [ -z "${IMAGES:-}" ] || "$part" ;;
+    *) echo "PARTS: $part: frozen, trained, learned, rebuild, oneclass, pretrained or igd" >&2; exit 2 ;;
+  esac
+done
