@@ -26,7 +26,7 @@ test-lowest:
 	$(VENV)-lowest/bin/uv pip install --quiet --python $(VENV)-lowest/bin/python \
 		--requirement $(VENV)-lowest/requirements.txt
 	$(VENV)-lowest/bin/uv pip install --quiet --python $(VENV)-lowest/bin/python --no-deps --editable .
-	$(VENV)-lowest/bin/python -m pytest -q $(TESTS)
+	$(VENV)-lowest/bin/python -m pytest -q -n 2 --dist loadfile $(TESTS)
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

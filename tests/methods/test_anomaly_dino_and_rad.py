@@ -1,4 +1,4 @@
-"""AnomalyDINO and RAD against cosines computed pair by pair."""
+"""AnomalyDINO and RAD against cosines computed pair by pair, on both kinds of networks."""
 
 from __future__ import annotations
 
@@ -23,41 +23,63 @@ def images(count: int, seed: int = 0) -> ImageSet:
     return ImageSet(pixels, [f"{seed}-{i}" for i in range(count)])
 
 
-def read(context: Context, part: ImageSet, layer: int | str) -> torch.Tensor:
-    out = context.features(part.batch(range(len(part))), FeatureSpec("resnet18", (layer,)))[0]
+VIT = "vit_tiny_patch16_224"
+
+
+def read(context: Context, part: ImageSet, backbone: str, layer: int | str) -> torch.Tensor:
+    out = context.features(part.batch(range(len(part))), FeatureSpec(backbone, (layer,)))[0]
     return out.double()
 
 
-def test_anomaly_dino_is_one_minus_the_largest_cosine_with_any_normal_patch() -> None:
+@pytest.mark.parametrize(("backbone", "layer", "side"), [("resnet18", 1, 16), (VIT, "norm", 4)])
+def test_anomaly_dino_is_one_minus_the_largest_cosine_with_any_normal_patch(
+    backbone: str, layer: int | str, side: int
+) -> None:
     context = Context.alone(geometry=Geometry(resize=64))
     train, test = images(4), images(2, seed=1)
-    detector = AnomalyDino(backbone="resnet18", layers=(1,), top=0.05, sigma=0.0)
+    detector = AnomalyDino(backbone=backbone, layers=(layer,), top=0.1, sigma=0.0)
     got = detector.fit(train, context).predict(test.batch([0, 1]), context)
-    bank = read(context, train, 1).permute(0, 2, 3, 1).reshape(-1, 64)
-    for i, features in enumerate(read(context, test, 1)):
+    bank = read(context, train, backbone, layer).permute(0, 2, 3, 1).flatten(0, 2)
+    for i, features in enumerate(read(context, test, backbone, layer)):
         queries = features.flatten(1).T
         distances = torch.stack([1 - F.cosine_similarity(q[None], bank).max() for q in queries])
-        assert len(distances) == 256
-        top = distances.sort(descending=True).values[:12].mean()
+        assert len(distances) == side**2
+        top = distances.sort(descending=True).values[: side**2 // 10].mean()
         assert float(got.scores[i]) == pytest.approx(float(top), rel=1e-3)
-        want = F.interpolate(distances.view(1, 1, 16, 16), (64, 64), mode="bilinear")[0, 0]
+        want = F.interpolate(distances.view(1, 1, side, side), (64, 64), mode="bilinear")[0, 0]
         np.testing.assert_allclose(got.maps[i], want, rtol=1e-2, atol=1e-5)
 
 
-@pytest.mark.parametrize("radius", [0, 1])
-def test_rad_compares_with_the_neighbourhood_in_the_retrieved_images_alone(radius: int) -> None:
+@pytest.mark.parametrize(
+    ("backbone", "levels", "descriptor", "radius"),
+    [
+        ("resnet18", {2: 8, 3: 4}, "pooled", 0),
+        ("resnet18", {2: 8, 3: 4}, "pooled", 1),
+        (VIT, {3: 4, 9: 4}, "cls", 1),
+    ],
+)
+def test_rad_compares_with_the_neighbourhood_in_the_retrieved_images_alone(
+    backbone: str, levels: dict[int, int], descriptor: str, radius: int
+) -> None:
     context = Context.alone(geometry=Geometry(resize=64))
     train, test = images(6), images(2, seed=1)
-    detector = Rad(backbone="resnet18", layers=(2, 3), k=2, radius=radius, sigma=0.0, top=0.02).fit(
-        train, context
-    )
+    detector = Rad(
+        backbone=backbone,
+        layers=tuple(levels),
+        descriptor=descriptor,
+        k=2,
+        radius=radius,
+        sigma=0.0,
+        top=0.02,
+    ).fit(train, context)
     got = detector.predict(test.batch([0, 1]), context)
-    pooled, pooled_test = read(context, train, "pooled"), read(context, test, "pooled")
+    pooled, pooled_test = (read(context, part, backbone, descriptor) for part in (train, test))
     for i in range(2):
         order = F.cosine_similarity(pooled_test[i][None], pooled).argsort(descending=True)[:2]
         want = torch.zeros(64, 64, dtype=torch.float64)
-        for layer, side in ((2, 8), (3, 4)):
-            normal, odd = read(context, train, layer), read(context, test, layer)[i]
+        for layer, side in levels.items():
+            normal, shown = (read(context, part, backbone, layer) for part in (train, test))
+            odd = shown[i]
             grid = torch.empty(side, side, dtype=torch.float64)
             for y in range(side):
                 for x in range(side):

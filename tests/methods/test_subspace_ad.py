@@ -23,31 +23,37 @@ def images(count: int, seed: int = 0) -> ImageSet:
     return ImageSet(pixels, [f"{seed}-{i}" for i in range(count)])
 
 
-def test_maps_and_scores_equal_the_residual_of_a_singular_value_decomposition() -> None:
+@pytest.mark.parametrize(
+    ("backbone", "layers", "combine", "side"),
+    [("resnet18", (2, 3), "concat", 8), ("vit_tiny_patch16_224", (5, 8), "mean", 4)],
+)
+def test_maps_and_scores_equal_the_residual_of_a_singular_value_decomposition(
+    backbone: str, layers: tuple[int, int], combine: str, side: int
+) -> None:
     context = Context.alone(geometry=Geometry(resize=64))
     train, test = images(20), images(2, seed=1)
     detector = SubspaceAd(
-        backbone="resnet18", layers=(2, 3), combine="concat", variance=0.8, sigma=0.0
+        backbone=backbone, layers=layers, combine=combine, variance=0.8, sigma=0.0
     ).fit(train, context)
 
     def rows(part: ImageSet) -> Any:
-        fine, coarse = context.features(
-            part.batch(range(len(part))), FeatureSpec("resnet18", (2, 3))
-        )
+        fine, coarse = context.features(part.batch(range(len(part))), FeatureSpec(backbone, layers))
+        if combine == "mean":
+            return ((fine + coarse) / 2).flatten(2).mT.double().numpy()
         grown = torch.nn.functional.interpolate(coarse, size=fine.shape[2:], mode="bilinear")
         return torch.cat([fine, grown], 1).flatten(2).mT.double().numpy()
 
-    normal = rows(train).reshape(-1, 384)
+    normal = np.concatenate(rows(train))
     mean = normal.mean(0)
     _, lengths, axes = np.linalg.svd(normal - mean, full_matrices=False)
     share = np.cumsum(lengths**2) / np.sum(lengths**2)
     count = int(np.argmax(share >= 0.8)) + 1
-    assert detector.facts()["dimensions"] == [count, 384]
+    assert detector.facts()["dimensions"] == [count, normal.shape[1]]
     got = detector.predict(test.batch([0, 1]), context)
     for i, queries in enumerate(rows(test) - mean):
         left = ((queries - queries @ axes[:count].T @ axes[:count]) ** 2).sum(1)
         want = torch.nn.functional.interpolate(
-            torch.from_numpy(left).view(1, 1, 8, 8), (64, 64), mode="bilinear"
+            torch.from_numpy(left).view(1, 1, side, side), (64, 64), mode="bilinear"
         ).flatten()
         np.testing.assert_allclose(got.maps[i].flatten(), want, rtol=1e-3)
         top = want.sort(descending=True).values[: 64 * 64 // 100].mean()
