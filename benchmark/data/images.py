@@ -247,9 +247,9 @@ def raw_pixels(data: bytes, name: str, alpha: bool = False) -> Array:
     except Image.DecompressionBombError as error:
         raise DataError(f"{name}: {error}; make the image smaller") from None
     except Exception as error:  # decoders raise nearly anything on damaged data
+        if data.startswith(_TIFF):
+            return _tifffile(data, name)
         if isinstance(error, UnidentifiedImageError):
-            if data.startswith(_TIFF):
-                return _tifffile(data, name)
             found = f"not an image that can be read (it begins with {data[:8]!r})"
         else:
             found = f"truncated or damaged ({error})"

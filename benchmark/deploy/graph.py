@@ -91,6 +91,10 @@ def trace(loaded: LoadedDetector, inputs: Array, path: Path) -> str:
                     output_names=names,
                     verbose=False,
                 )
+            except BenchError as error:  # the method's own word
+                raise ExportError(
+                    f"{loaded.kept.title}: {loaded.kept.key['method']} cannot be exported: {error}"
+                ) from error
             except Exception as error:  # whatever a method does that cannot be traced
                 reasons.append(f"batch {batch}: {_reason(error)}")
                 continue

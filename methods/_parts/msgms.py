@@ -20,7 +20,8 @@ FLAT = 0.0026
 def gradients(images: Tensor) -> Tensor:
     """Compute how steep images (B, C, H, W) are, (B, 1, H, W): channels averaged, a 3 × 3 median
     against noise, Prewitt's operator. Borders repeat their edge, so that they are no edges."""
-    grey = _windows(images.mean(1, keepdim=True)).median(1, keepdim=True).values
+    # the median of nine is the fifth largest; exported graphs know topk alone
+    grey = _windows(images.mean(1, keepdim=True)).topk(5, dim=1).values[:, 4:]
     rows = _windows(grey).view(len(grey), 3, 3, *grey.shape[2:])  # (B, 3, 3, H, W)
     down = (rows[:, 2] - rows[:, 0]).mean(1)
     across = (rows[:, :, 2] - rows[:, :, 0]).mean(1)

@@ -135,6 +135,8 @@ class Mkd(Detector):
 
     def predict(self, batch: Batch, context: Context) -> Prediction:
         self.check_fitted()
+        if torch.compiler.is_exporting():
+            raise DetectorError("its map is a gradient, for which a graph has no operator")
         cloner = self.cloner_.to(context.device).eval().requires_grad_(False)
         network = context.backbone(self.backbone)
         names = network.resolve(self.layers)

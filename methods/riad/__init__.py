@@ -25,7 +25,7 @@ from benchmark.errors import SettingsError
 from .._parts.msgms import msgms_loss, msgms_map
 from .._parts.msssim import MsSsim
 from .._parts.sides import fitting
-from .painter import SETS, Painter, shared_out
+from .painter import SETS, Painter, fixed_sets, shared_out
 
 WINDOW = 11
 """Of the structural similarity."""
@@ -130,8 +130,9 @@ class Riad(Detector):
                 group["lr"] = self.learning_rate * (LATE_RATE if late else 1)
             generator = context.generator(f"masks {training.done}")
             drawn = int(torch.randint(len(self.squares), (), generator=generator))
-            batch = train.batch([taught[i] for i in indices])
-            training.learn(self._loss(batch, self.squares[drawn], generator, context))
+            pixels = self._pixels(train.batch([taught[i] for i in indices]), context)
+            sets = shared_out(pixels.shape, self.squares[drawn], generator)
+            training.learn(self._loss(pixels, sets, context))
             if training.epoch_ends:
                 training.offer(self._error(train, held, context))
         training.take_best()
@@ -142,12 +143,9 @@ class Riad(Detector):
         self.check_fitted()
         self.painter_.to(context.device).eval()
         with torch.no_grad():
-            pixels = fitting(batch.pixels.to(context.device), DEPTH, LEAST)
-            gaps = []
-            for side in self.squares:
-                painted = self._painted(pixels, side, _always(side), context)
-                gaps.append(msgms_map(pixels, painted))
-            maps = smoothed(torch.stack(gaps).mean(0))
+            pixels = self._pixels(batch, context)
+            painted = [self._painted(pixels, sets, context) for sets in self._always(pixels)]
+            maps = smoothed(torch.stack([msgms_map(pixels, p) for p in painted]).mean(0))
         if maps.shape[1:] != batch.size:
             maps = upsample(maps, batch.size)
         return Prediction(maps.flatten(1).amax(1), maps)
@@ -155,11 +153,16 @@ class Riad(Detector):
     def facts(self) -> dict[str, Any]:
         return self.facts_
 
-    def _painted(
-        self, pixels: Tensor, side: int, generator: torch.Generator, context: Context
-    ) -> Tensor:
+    def _pixels(self, batch: Batch, context: Context) -> Tensor:
+        return fitting(batch.pixels.to(context.device), DEPTH, LEAST)
+
+    def _always(self, pixels: Tensor) -> list[Tensor]:
+        """Return the sets that scores use for every k, the same for all images and seeds."""
+        height, width = pixels.shape[2:]
+        return [fixed_sets(height, width, side) for side in self.squares]
+
+    def _painted(self, pixels: Tensor, sets: Tensor, context: Context) -> Tensor:
         """Paint images (B, 3, H, W) in [0, 1] anew, third by third."""
-        sets = shared_out(pixels.shape, side, generator, alike=not self.painter_.training)
         hidden = sets.to(pixels.device) == torch.arange(SETS, device=pixels.device).view(
             -1, 1, 1, 1, 1
         )
@@ -171,11 +174,8 @@ class Riad(Detector):
         whole: Tensor = (thirds.sum(0) + 1) / 2
         return whole
 
-    def _loss(
-        self, batch: Batch, side: int, generator: torch.Generator, context: Context
-    ) -> Tensor:
-        pixels = fitting(batch.pixels.to(context.device), DEPTH, LEAST)
-        painted = self._painted(pixels, side, generator, context)
+    def _loss(self, pixels: Tensor, sets: Tensor, context: Context) -> Tensor:
+        painted = self._painted(pixels, sets, context)
         similarity = MsSsim((1.0,), WINDOW, span=1.0).to(pixels.device)
         unlike = 1 - similarity(pixels, painted).mean()
         squared = 4 * F.mse_loss(painted, pixels)  # of pixels in [-1, 1]
@@ -189,9 +189,8 @@ class Riad(Detector):
         total = 0.0
         for start in range(0, len(held), self.batch):
             part = held[start : start + self.batch]
-            losses = [
-                self._loss(train.batch(part), side, _always(side), context) for side in self.squares
-            ]
+            pixels = self._pixels(train.batch(part), context)
+            losses = [self._loss(pixels, sets, context) for sets in self._always(pixels)]
             total += len(part) * float(torch.stack(losses).mean())
         self.painter_.train()
         return total / len(held)
@@ -200,8 +199,3 @@ class Riad(Detector):
 def smoothed(maps: Tensor) -> Tensor:
     """Average maps (B, H, W) over 21 × 21 pixels, fewer at the border."""
     return F.avg_pool2d(maps, POOL, stride=1, padding=POOL // 2, count_include_pad=False)
-
-
-def _always(side: int) -> torch.Generator:
-    """Return the generator of the masks that scores use, whatever the seed of a run."""
-    return torch.Generator().manual_seed(side)

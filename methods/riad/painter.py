@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor, nn
 
@@ -39,24 +41,28 @@ class Painter(nn.Module):
         return out.tanh()
 
 
-def shared_out(
-    shape: torch.Size, side: int, generator: torch.Generator, *, alike: bool = False
-) -> Tensor:
+def shared_out(shape: torch.Size, side: int, generator: torch.Generator) -> Tensor:
     """Share the squares of images out among three sets of equal size, at random.
 
     Args:
         shape: of the images, (B, C, H, W).
         side: of a square.
         generator: on the CPU.
-        alike: whether all images of the batch are shared out alike.
 
     Returns:
-        int64 (B, 1, H, W), or (1, 1, H, W) if alike: the set of every pixel.
+        int64 (B, 1, H, W), the set of every pixel.
     """
     rows, columns = shape[2] // side, shape[3] // side
-    draws = torch.rand(1 if alike else shape[0], rows * columns, generator=generator)
+    draws = torch.rand(shape[0], rows * columns, generator=generator)
     sets = draws.argsort(1).view(-1, 1, rows, columns) % SETS
     return sets.repeat_interleave(side, 2).repeat_interleave(side, 3)
+
+
+@lru_cache(maxsize=16)
+def fixed_sets(height: int, width: int, side: int) -> Tensor:
+    """Share the squares of any image of this size out, always alike: int64 (1, 1, H, W)."""
+    generator = torch.Generator().manual_seed(side)
+    return shared_out(torch.Size((1, 3, height, width)), side, generator)
 
 
 def _conv(inside: int, outside: int, kernel: int = 3) -> list[nn.Module]:

@@ -14,7 +14,7 @@ from benchmark.detector import training as _training
 from benchmark.methods._parts.msgms import msgms_loss, msgms_map
 from benchmark.methods._parts.msssim import MsSsim
 from benchmark.methods.riad import Riad, smoothed
-from benchmark.methods.riad.painter import SETS, Painter, shared_out
+from benchmark.methods.riad.painter import SETS, Painter, fixed_sets, shared_out
 
 from ..helpers import noise
 
@@ -54,8 +54,9 @@ def test_squares_are_shared_out_evenly_among_three_sets(side: int) -> None:
         assert bool((blocks == blocks[:, :1, :, :1]).all()), "a square is in one set"
         counts = torch.bincount(blocks[:, 0, :, 0].flatten(), minlength=SETS)
         assert int(counts.max() - counts.min()) <= 1
-    alike = shared_out(torch.Size((6, 3, 48, 32)), side, torch.Generator(), alike=True)
-    assert alike.shape == (1, 1, 48, 32)
+    assert fixed_sets(48, 32, side).shape == (1, 1, 48, 32)
+    alone = shared_out(torch.Size((1, 3, 48, 32)), side, torch.Generator().manual_seed(side))
+    assert torch.equal(fixed_sets(48, 32, side), alone)
 
 
 def test_every_third_is_painted_without_being_seen(fitted: tuple[Riad, Context]) -> None:
@@ -63,8 +64,8 @@ def test_every_third_is_painted_without_being_seen(fitted: tuple[Riad, Context])
     detector.painter_.eval()
     pixels = noise(2, seed=1, side=32).batch([0, 1]).pixels
     with torch.no_grad():
-        found = detector._painted(pixels, 4, torch.Generator().manual_seed(4), place)
-        sets = shared_out(pixels.shape, 4, torch.Generator().manual_seed(4), alike=True)
+        sets = fixed_sets(32, 32, 4)
+        found = detector._painted(pixels, sets, place)
         slow = torch.zeros_like(pixels)
         for i in range(SETS):
             seen = (2 * pixels - 1).masked_fill(sets == i, 0)
@@ -80,7 +81,7 @@ def test_map_is_the_smoothed_mean_over_all_squares(fitted: tuple[Riad, Context])
         total = sum(
             msgms_map(
                 batch.pixels,
-                detector._painted(batch.pixels, side, torch.Generator().manual_seed(side), place),
+                detector._painted(batch.pixels, fixed_sets(32, 32, side), place),
             )
             for side in (4, 8)
         )
@@ -99,8 +100,8 @@ def test_loss_has_three_terms_of_equal_weight(fitted: tuple[Riad, Context]) -> N
     detector.painter_.eval()
     batch = noise(2, seed=1, side=32).batch([0, 1])
     with torch.no_grad():
-        found = float(detector._loss(batch, 8, torch.Generator().manual_seed(8), place))
-        painted = detector._painted(batch.pixels, 8, torch.Generator().manual_seed(8), place)
+        found = float(detector._loss(batch.pixels, fixed_sets(32, 32, 8), place))
+        painted = detector._painted(batch.pixels, fixed_sets(32, 32, 8), place)
     squared = float(F.mse_loss(2 * painted - 1, 2 * batch.pixels - 1))
     similar = float(MsSsim((1.0,), 11, span=1.0)(painted, batch.pixels).mean())
     wanted = squared + float(msgms_loss(batch.pixels, painted)) + 1 - similar

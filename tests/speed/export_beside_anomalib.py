@@ -126,12 +126,15 @@ def theirs(
             evaluator=False, visualizer=False,
         )  # fmt: skip
         model.load_state_dict(fitted.model_.state_dict(), strict=False)
-        file = model.eval().to_onnx(folder / f"anomalib_{name}", input_size=(256, 256))
+        place = (
+            folder / f"anomalib_{name}"
+        )  # with a batch of any size, its graph takes two images alone
+        file = model.eval().to_onnx(place, input_size=(256, 256), dynamic_shapes=None)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = given.threads
         session = onnxruntime.InferenceSession(str(file), options)
         entry = session.get_inputs()[0].name
-        place = [out.name for out in session.get_outputs()].index("pred_score")
+        at = [out.name for out in session.get_outputs()].index("pred_score")
 
         def floats(batch: Scores) -> Scores:
             return np.ascontiguousarray(
@@ -146,7 +149,7 @@ def theirs(
             return found
 
         def graph(
-            batch: Scores, run: Any = session.run, entry: str = entry, at: int = place
+            batch: Scores, run: Any = session.run, entry: str = entry, at: int = at
         ) -> Scores:
             found: Scores = run(None, {entry: floats(batch)})[at].reshape(-1)
             return found
