@@ -57,7 +57,7 @@ class Anomalib(Detector):
         batch: images per training step.
     """
 
-    version = f"1 with anomalib {_installed()}"
+    version = f"2 with anomalib {_installed()}"
     title = "anomalib"
     citation = "Akcay et al. 2022"
     paper = Geometry(resize=(256, 256))
@@ -160,7 +160,7 @@ class Anomalib(Detector):
 
     def _make(self, context: Context | None) -> tuple[Any, tuple[str, ...]]:
         """Construct the model, and tell under which prefixes its pre-trained networks stand."""
-        source = None if context is None else lambda name: context.backbone(name).model
+        source = None if context is None else lambda name: context.backbone(name).tensors()
         height, width = self.size_
         given = read(self.model, self.arguments)
         made, networks = construct(self.model, given, (height, width), source)

@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 import yaml
-from torch import nn
+from torch import Tensor, nn
 
 from benchmark import POOLED
-from benchmark.errors import MissingPackageError, SettingsError, unknown
+from benchmark.errors import MissingPackageError, SettingsError, WeightsError, unknown
 
 Network = tuple[str, tuple[int | str, ...]]
 """A pre-trained network that a model asks timm for: its name, and the layers that it reads."""
@@ -52,13 +52,14 @@ def construct(
     model: str,
     given: Mapping[str, Any],
     size: tuple[int, int],
-    source: Callable[[str], nn.Module] | None,
+    source: Callable[[str], Mapping[str, Tensor]] | None,
 ) -> tuple[Any, list[tuple[Network, nn.Module]]]:
     """Make a model for inputs of this size (height, width), and list the pre-trained networks that
-    it asked timm for. Those get their weights from ``source``, or none.
+    it asked timm for. Those get their tensors from ``source``, or none.
 
     Raises:
         SettingsError: its constructor refuses the arguments.
+        WeightsError: a network has tensors that ``source`` does not give.
     """
     from torchvision.transforms.v2 import CenterCrop, Compose
 
@@ -80,7 +81,7 @@ def construct(
 
 @contextmanager
 def _timm_asks(
-    source: Callable[[str], nn.Module] | None,
+    source: Callable[[str], Mapping[str, Tensor]] | None,
 ) -> Iterator[list[tuple[Network, nn.Module]]]:
     """Answer requests for pre-trained networks of timm while a model is constructed.
 
@@ -93,11 +94,13 @@ def _timm_asks(
     def create(model_name: str, pretrained: bool = False, **options: Any) -> nn.Module:
         if not pretrained:
             return original(model_name, **options)
-        if source is not None:  # timm's own way for tensors in memory
-            options["pretrained_cfg_overlay"] = {
-                "state_dict": dict(source(model_name).state_dict())
-            }
-        made: nn.Module = original(model_name, pretrained=source is not None, **options)
+        if source is None:
+            made: nn.Module = original(model_name, **options)
+        else:
+            tensors = dict(source(model_name))
+            options["pretrained_cfg_overlay"] = {"state_dict": tensors}  # timm's way, from memory
+            made = original(model_name, pretrained=True, **options)
+            _check(made, tensors, model_name)
         partly = options.get("features_only") and options.get("out_indices")
         networks.append(((model_name, tuple(partly or (POOLED,))), made))
         return made
@@ -107,6 +110,25 @@ def _timm_asks(
         yield networks
     finally:
         timm.create_model = original
+
+
+def _check(made: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
+    """Refuse a network that timm has left partly untrained: it passes over what it does not find.
+
+    Some of its wrappers rename what they hold, so values are compared and not names.
+    """
+    given: dict[torch.Size, list[Tensor]] = {}
+    for tensor in tensors.values():
+        given.setdefault(tensor.shape, []).append(tensor)
+    unset = [
+        key
+        for key, value in made.state_dict().items()
+        if not any(torch.equal(value, tensor.to(value)) for tensor in given.get(value.shape, ()))
+    ]
+    if unset:
+        raise WeightsError(
+            f"anomalib: {len(unset)} tensors of {name} are not in its weights, {unset[0]} first"
+        )
 
 
 @lru_cache(maxsize=16)

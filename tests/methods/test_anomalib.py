@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from benchmark import Context, Geometry
-from benchmark.errors import MissingPackageError, SettingsError
+from benchmark.errors import MissingPackageError, SettingsError, WeightsError
+from benchmark.methods.anomalib.construct import construct
 from benchmark.plugins.registry import Registry
 from tests.helpers import noise
 
@@ -85,11 +86,23 @@ def test_its_backbone_is_the_one_of_the_run_and_no_part_of_what_it_learned(
 ) -> None:
     detector, context = fitted
     own = detector.model_.model.feature_extractor.feature_extractor.state_dict()
-    lent = context.backbone("resnet18").model.state_dict()
+    lent = context.backbone("resnet18").tensors()
     assert all(torch.equal(tensor, lent[name]) for name, tensor in own.items())
     assert not any("feature_extractor" in name for name in detector.state().tensors)
     spec = detector.needs()[0]
     assert (spec.backbone, spec.layers, spec.read) == ("resnet18", (1, 2, 3), False)
+
+
+def test_a_network_that_its_weights_do_not_fill_is_refused() -> None:
+    pytest.importorskip("anomalib", reason="the extra 'anomalib' is not installed")
+    whole = Context.alone(geometry=Geometry(resize=64)).backbone("resnet18").tensors()
+    partly = {  # as after a training: none has the value that a new network has
+        name: tensor + 0.5 if tensor.is_floating_point() else tensor
+        for name, tensor in whole.items()
+        if not name.startswith("bn1.")
+    }
+    with pytest.raises(WeightsError, match=r"4 tensors of resnet18 .*bn1.weight first"):
+        construct("Padim", {"backbone": "resnet18"}, (64, 64), lambda _: partly)
 
 
 class Looks:

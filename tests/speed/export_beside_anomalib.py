@@ -175,7 +175,12 @@ def main() -> None:
             given, Path(folder), pixels, labels
         )
     head = ["export", "gap of range", "pairs swapped", "AUROC", "graph's", "PyTorch ms", "graph ms"]
-    print(tabulate(rows, head, floatfmt=".4f"))
+    align = ["left", *["right"] * 6]
+    shown = [
+        [r[0], r[1], r[2], *(f"{v:.4f}" for v in r[3:5]), *(f"{v:.1f}" for v in r[5:])]
+        for r in rows
+    ]
+    print(tabulate(shown, head, colalign=align, disable_numparse=True))
 
 
 if __name__ == "__main__":
