@@ -151,18 +151,22 @@ def decode_mask(data: bytes, name: str, threshold: int | None = None) -> Array:
             )
         raw = raw[..., :3]
     if raw.ndim == 3:
-        if (raw != raw[..., :1]).any() and threshold is None:
+        first = raw[..., 0]
+        if all(np.array_equal(first, raw[..., i]) for i in (1, 2)):
+            raw = first
+        elif threshold is not None:
+            raw = raw.max(axis=2)
+        else:
             raise MaskValuesError(
                 f"{name}: a coloured mask; save it as grey, 0 for background and 255 for defect"
             )
-        raw = raw.max(axis=2)
-    values = np.unique(raw)
-    white = values[-1]
-    if np.isin(values, (0, white)).all() and white in (0, 1, 255, 65535):
+    white = raw.max()
+    if white in (0, 1, 255, 65535) and ((raw == 0) | (raw == white)).all():
         return raw > 0
     if threshold is not None:
         scale = {"f": 255.0, "u": 1 / 257 if raw.dtype == np.uint16 else 1.0}[raw.dtype.kind]
         return raw * scale > threshold
+    values = np.unique(raw)
     shown = ", ".join(f"{value:g}" for value in values[:6])
     more = ", …" if len(values) > 6 else ""
     between = int(np.count_nonzero((raw != 0) & ~np.isin(raw, (1, 255, 65535))))

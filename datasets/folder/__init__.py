@@ -10,8 +10,8 @@ same folders as the images have, or flat), or beside the images. ``good`` may al
 ok and so on; upper and lower case are the same. Whatever lies below a good folder is good, however
 deep, and whatever lies below a defect folder is that defect.
 
-Every image file gets exactly one role (see ``_roles.py``). One that has none, or could have two, is
-named and stops a run; a line in ``folder.yaml`` beside the categories settles it (``_rules.py``).
+Every image file gets exactly one role (see ``roles.py``). One that has none, or could have two, is
+named and stops a run; a line in ``folder.yaml`` beside the categories settles it (``rules.py``).
 
 Without a test folder every fifth good image, in the order of the file names, is a test image and
 the others are for training. That order is the only rule: no image decides about another one.
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from benchmark import Category, Dataset, Sample
@@ -121,7 +122,12 @@ class FolderData(Dataset):
         folder = folders[name]
 
         def look(path: str) -> bool | None:
-            return annotates(folder / path)
+            file = folder / path
+            try:
+                state = file.stat()
+            except OSError:
+                return None
+            return _seen(file, state.st_mtime_ns, state.st_size)
 
         return assign(image_files(folder), self._rules(folder), look, divide)
 
@@ -152,6 +158,12 @@ class FolderData(Dataset):
                 f"{self.root}: not a layout that is known. Found:\n{_tree(self.root)}\n{_ACCEPTED}"
             )
         return found
+
+
+@lru_cache(maxsize=10_000)
+def _seen(file: Path, changed: int, size: int) -> bool | None:
+    """Look at a picture once for all that a run asks of a folder, until the file changes."""
+    return annotates(file)
 
 
 def _category(name: str, folder: Path, roles: Mapping[str, Role]) -> Category:

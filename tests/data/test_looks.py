@@ -12,7 +12,7 @@ import tifffile
 from PIL import Image, ImageFilter
 
 from benchmark.data.images import FileSource
-from benchmark.data.looks import annotates, header, highest
+from benchmark.data.looks import ORIENTATION, Header, annotates, header, highest
 
 Array = npt.NDArray[Any]
 RNG = np.random.default_rng(0)
@@ -82,3 +82,18 @@ def test_the_size_is_the_upright_one(tmp_path: Path) -> None:
     Image.fromarray(NOISE[:30]).save(tmp_path / "x.jpg", exif=exif)
     found = header(FileSource(tmp_path / "x.jpg"))
     assert found and (found.width, found.height, found.orientation) == (30, 64, 6)
+
+
+def test_a_png_is_turned_by_what_stands_behind_its_pixels_too(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    plain, turned = tmp_path / "plain.png", tmp_path / "turned.png"
+    Image.fromarray(NOISE[:32]).save(plain)
+    Image.fromarray(NOISE[:32]).save(turned, exif=exif)
+    data = turned.read_bytes()
+    at = data.index(b"eXIf") - 4
+    end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+    last = data.index(b"IEND") - 4
+    turned.write_bytes(data[:at] + data[end:last] + data[at:end] + data[last:])
+    assert header(FileSource(plain)) == Header(64, 32)
+    assert header(FileSource(turned)) == Header(32, 64, 6)
