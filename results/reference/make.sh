@@ -29,6 +29,9 @@ frozen() {
   seeds="0 1 2 3 4" # PaDiM's channel draw alone moves some categories by several points
   run paper --methods padim --set padim.backbone=resnet18 --seeds $seeds
   run standard --methods padim --set padim.backbone=resnet18 --seeds $seeds
+  small="padim.backbone=mobilenetv2_100 spade.backbone=mobilenetv2_100"
+  run paper --methods padim spade --set $small
+  run standard --methods padim spade --set $small
   for method in patchcore_1 patchcore; do
     run paper --methods $method --set $method.backbone=resnet18 --seeds 0 1 2
   done
@@ -36,9 +39,6 @@ frozen() {
   run paper --methods $drawn --set $(backbones resnet18 $drawn) --seeds 0 1 2
   fixed="gaussian_ad subspace_ad anomaly_dino rad" # these draw nothing
   run paper --methods $fixed --set $(backbones resnet18 $fixed)
-  small="padim.backbone=mobilenetv2_100 spade.backbone=mobilenetv2_100"
-  run paper --methods padim spade --set $small
-  run standard --methods padim spade --set $small
   if has wide_resnet50_2; then
     run paper --methods padim spade
     run standard --methods padim spade
