@@ -35,10 +35,13 @@ frozen() {
   for method in patchcore_1 patchcore; do
     run paper --methods $method --set $method.backbone=resnet18 --seeds 0 1 2
   done
-  drawn="one_nn k_means oc_svm cnn_dict"
-  run paper --methods $drawn --set $(backbones resnet18 $drawn) --seeds 0 1 2
-  fixed="gaussian_ad subspace_ad anomaly_dino rad" # these draw nothing
-  run paper --methods $fixed --set $(backbones resnet18 $fixed)
+  drawn="one_nn k_means oc_svm"
+  run paper --methods $drawn cnn_dict --set $(backbones resnet18 $drawn) --seeds 0 1 2
+  # made for transformers; a convolutional network stands in, with layers that fit it
+  fixed="gaussian_ad subspace_ad anomaly_dino rad"
+  run paper --methods $fixed --set $(backbones resnet18 $fixed) 'gaussian_ad.layers=[1,2,3]' \
+    'subspace_ad.layers=[2,3]' subspace_ad.combine=concat 'anomaly_dino.layers=[3]' \
+    'rad.layers=[2,3]' rad.descriptor=3
   if has wide_resnet50_2; then
     run paper --methods padim spade
     run standard --methods padim spade
