@@ -36,7 +36,7 @@ frozen() {
     run paper --methods $method --set $method.backbone=resnet18 --seeds 0 1 2
   done
   drawn="one_nn k_means oc_svm"
-  run paper --methods $drawn cnn_dict --set $(backbones resnet18 $drawn) --seeds 0 1 2
+  run paper --methods $drawn cnn_dict --set $(backbones resnet18 $drawn) cnn_dict.layer=3 --seeds 0 1 2
   # made for transformers; a convolutional network stands in, with layers that fit it
   fixed="gaussian_ad subspace_ad anomaly_dino rad"
   run paper --methods $fixed --set $(backbones resnet18 $fixed) 'gaussian_ad.layers=[1,2,3]' \
