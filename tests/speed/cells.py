@@ -95,6 +95,7 @@ def main() -> None:
             }
         )
         plan = prepare(config, Registry(), PlainConsole())
+        plan.console.cells(plan.size)
         results = execute(plan)
         rate = product_rate()
         rows = []
