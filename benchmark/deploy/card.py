@@ -122,11 +122,14 @@ def _proof(info: Mapping[str, Any]) -> str:
     table = "| | absolute | of the range |\n| --- | --- | --- |\n"
     table += "\n".join(f"| {what} | {a:.3g} | {b:.2g} |" for what, a, b in rows)
     auroc = ["undefined" if v is None else f"{v:.6f}" for v in proof["auroc"]]
+    why = ""
+    if proof["alone"]:
+        why = " (twice what the detector itself differs by, image by image instead of together)"
     return (
         f"The graph was run on the {proof['images']} test images, from their files on, and compared "
         f"with the record:\n\n{table}\n\n{proof['swapped'][0]} of {proof['swapped'][1]} pairs of "
         f"images in another order; {proof['decisions'] or 0} other decisions; image AUROC {auroc[0]}, "
-        f"in the record {auroc[1]}. Tolerance: {proof['tolerance']:g} of the range, beyond which "
+        f"in the record {auroc[1]}. Tolerance: {proof['tolerance']:.2g} of the range{why}, beyond which "
         "nothing is exported."
     )
 

@@ -19,7 +19,11 @@ pytest.importorskip("onnx", reason='pip install -e ".[onnx]"')
 pytest.importorskip("onnxruntime", reason='pip install -e ".[onnx]"')
 pytest.importorskip("onnxscript", reason='pip install -e ".[onnx]"')
 
+from benchmark.deploy import proof
+from benchmark.deploy.export import Exported
 from benchmark.deploy.graph import ExportError, OnnxDetector
+from benchmark.deploy.loaded import LoadedDetector
+from benchmark.deploy.proof import Difference, Proof
 
 Bench = Callable[..., tuple[int, str]]
 
@@ -74,6 +78,40 @@ def test_a_graph_with_other_numbers_is_refused(
     status, text = bench(*given, "--out", tmp_path / "other")
     assert status == 2 and "gives other numbers than the record" in text
     assert not list((tmp_path / "other").iterdir())
+
+
+@pytest.mark.parametrize(("alone", "kept"), [(0.0, False), (0.004, True), (0.1, False)])
+def test_a_graph_may_differ_as_much_as_the_detector_itself_does(
+    run: Run,
+    tmp_path: Path,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    alone: float,
+    kept: bool,
+) -> None:
+    """Where an image alone gives other numbers than among others, a graph can do no better."""
+
+    def found(judge: Any, given: Any, batch_size: int = 0) -> Proof:
+        gap = alone if isinstance(judge, LoadedDetector) else max(0.006, 2 * alone - 0.002)
+        return replace(proof.prove(judge, given, batch_size), scores=Difference(gap, gap))
+
+    def traced(_loaded: Any, _inputs: Any, path: Path) -> str:
+        shutil.copy(folder / "detector.onnx", path)
+        return "any"
+
+    monkeypatch.setattr("benchmark.deploy.export.trace", traced)
+    monkeypatch.setattr("benchmark.deploy.export.prove", found)
+    detector = ib.load_detector(run.kept("mean_colour").path, plugin=[PLUGIN], device="cpu")
+
+    def exported() -> Exported:
+        return ib.export(detector, tmp_path, data_root=run.data, plugin=[PLUGIN])
+
+    if kept:
+        assert exported().tolerance == pytest.approx(0.008)
+        assert "twice" in (tmp_path / "card.md").read_text()
+    else:
+        with pytest.raises(ExportError, match="other numbers .* the detector itself gives others"):
+            exported()
 
 
 def test_code_that_cannot_be_traced_is_refused_in_a_sentence(
