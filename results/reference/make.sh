@@ -32,9 +32,7 @@ frozen() {
   small="padim.backbone=mobilenetv2_100 spade.backbone=mobilenetv2_100"
   run paper --methods padim spade --set $small
   run standard --methods padim spade --set $small
-  for method in patchcore_1 patchcore; do
-    run paper --methods $method --set $method.backbone=resnet18 --seeds 0 1 2
-  done
+  run paper --methods patchcore_1 --set patchcore_1.backbone=resnet18 --seeds 0 1 2
   drawn="one_nn k_means oc_svm"
   run paper --methods $drawn cnn_dict --set $(backbones resnet18 $drawn) cnn_dict.layer=3 --seeds 0 1 2
   # made for transformers; a convolutional network stands in, with layers that fit it
@@ -42,6 +40,7 @@ frozen() {
   run paper --methods $fixed --set $(backbones resnet18 $fixed) 'gaussian_ad.layers=[1,2,3]' \
     'subspace_ad.layers=[2,3]' subspace_ad.combine=concat 'anomaly_dino.layers=[3]' \
     'rad.layers=[2,3]' rad.descriptor=3
+  run paper --methods patchcore --set patchcore.backbone=resnet18 --seeds 0 1 2
   if has wide_resnet50_2; then
     run paper --methods padim spade
     run standard --methods padim spade

@@ -16,7 +16,6 @@ import warnings
 from pathlib import Path
 
 import benchmark as ib
-from benchmark.deploy.export import TOLERANCE
 from benchmark.errors import BenchError
 from benchmark.plugins.registry import Registry
 from benchmark.records.kept import list_kept
@@ -70,7 +69,7 @@ def check(given: argparse.Namespace) -> None:
             else:
                 proof = made.proof
                 line += (
-                    f"  graph {proof.worst:.1e} (of {TOLERANCE:g}), {proof.swapped[0]} of "
+                    f"  graph {proof.worst:.1e} (of {made.tolerance:.1e}), {proof.swapped[0]} of "
                     f"{proof.swapped[1]} pairs swapped, "
                     + " ".join(f"{1000 * s:.2f}" for s in (*proof.seconds, *made.torch_seconds))
                     + " ms (graph alone, together; PyTorch alone, together)"
