@@ -24,7 +24,7 @@ ENCODER="igd-encoder.backbone=squeezenet1_1 igd-encoder.steps=1600 igd-encoder.b
 ENCODER="${IGD_ENCODER:-$ENCODER igd-encoder.learning_rate=0.0005}"
 failed=0
 if [ -n "$smoke" ]; then
-  VQVAE=dsr.vqvae=colours TEACHER=uninformed_students.teacher=random ENCODER=igd.encoder=random
+  VQVAE=dsr.vqvae=colours TEACHER=uninformed_students.teacher=random ENCODER=
 fi
 
 train() { # data set, categories, seeds, method, then its settings; a failure costs only itself
@@ -36,7 +36,7 @@ train() { # data set, categories, seeds, method, then its settings; a failure co
       stfpm | rd4ad) settings+=("$method.epochs=1" "$method.batch=4") ;;
       dsr) settings+=(dsr.steps=2 dsr.width=8 dsr.batch=2) ;;
       uninformed_students) settings+=("$method.steps=2" "$method.stride=8" "$method.students=2") ;;
-      *) settings+=("$method.steps=2" "$method.patches=1" "$method.batch=4") ;;
+      *) settings+=("$method.steps=2" "$method.patches=1" "$method.batch=4" "$method.encoder=random") ;;
     esac
     if [ "$dataset" = mvtec ]; then
       few_files "$categories"
@@ -75,7 +75,7 @@ label = int(name) if name.isdigit() else names.index(name)
 arrays = np.load(file)
 for split in ("train", "test"):
     right = arrays[f"{split}_labels"] == label
-    for kind, chosen in (("good", right), ("other", ~right))[: 1 if split == "train" else 2]:
+    for kind, chosen in (("good", right), ("defective", ~right))[: 1 if split == "train" else 2]:
         (place / split / kind).mkdir(parents=True, exist_ok=True)
         for i, image in enumerate(arrays[f"{split}_images"][chosen][:6]):
             Image.fromarray(image).save(place / split / kind / f"{i}.png")
