@@ -124,7 +124,7 @@ def _proof(info: Mapping[str, Any]) -> str:
     auroc = ["undefined" if v is None else f"{v:.6f}" for v in proof["auroc"]]
     why = ""
     if proof["alone"]:
-        why = " (twice what the detector itself differs by, image by image instead of together)"
+        why = f" (image by image the detector itself differs by {proof['alone']:.2g})"
     return (
         f"The graph was run on the {proof['images']} test images, from their files on, and compared "
         f"with the record:\n\n{table}\n\n{proof['swapped'][0]} of {proof['swapped'][1]} pairs of "
