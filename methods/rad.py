@@ -20,7 +20,7 @@ from benchmark import (
     smooth,
     upsample,
 )
-from benchmark.errors import SettingsError
+from benchmark.errors import DetectorError, SettingsError
 
 from ._parts.patches import check_maps, top_mean
 
@@ -97,6 +97,11 @@ class Rad(Detector):
 
     def predict(self, batch: Batch, context: Context) -> Prediction:
         self.check_fitted()
+        if torch.compiler.is_exporting():  # a trace of the default k takes many minutes
+            raise DetectorError(
+                f"a graph would hold the comparisons with all {self.k} images that are chosen for "
+                "each image one by one"
+            )
         descriptors, levels = self._describe(batch, context)
         similar = descriptors @ self.descriptors_.to(descriptors.device).T
         chosen = similar.topk(min(self.k, similar.shape[1]), dim=1).indices
