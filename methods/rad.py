@@ -20,9 +20,13 @@ from benchmark import (
     smooth,
     upsample,
 )
-from benchmark.errors import DetectorError, SettingsError
+from benchmark.errors import SettingsError
 
 from ._parts.patches import check_maps, top_mean
+
+TRACED = 2**22
+"""Values of retrieved images, 16 MB for each query, that one step of an exported graph compares: fewer
+steps than with one image at a time, which is the fastest here, since it stays in the cache."""
 
 
 class Rad(Detector):
@@ -97,23 +101,13 @@ class Rad(Detector):
 
     def predict(self, batch: Batch, context: Context) -> Prediction:
         self.check_fitted()
-        if torch.compiler.is_exporting():  # a trace of the default k takes many minutes
-            raise DetectorError(
-                f"a graph would hold the comparisons with all {self.k} images that are chosen for "
-                "each image one by one"
-            )
         descriptors, levels = self._describe(batch, context)
         similar = descriptors @ self.descriptors_.to(descriptors.device).T
         chosen = similar.topk(min(self.k, similar.shape[1]), dim=1).indices
         maps = torch.zeros(descriptors.shape[0], *batch.size, device=descriptors.device)
         for level, gallery in zip(levels, self.galleries_, strict=True):
-            grid = torch.stack(
-                [
-                    1 - nearby_cosine(query, gallery, images.tolist(), self.radius)
-                    for query, images in zip(level, chosen, strict=True)
-                ]
-            )
-            maps += upsample(grid, batch.size) / len(levels)
+            distances = 1 - nearby_cosine(level, gallery, chosen, self.radius)
+            maps += upsample(distances, batch.size) / len(levels)
         maps = smooth(maps, self.sigma)
         return Prediction(top_mean(maps.flatten(1), self.top), maps)
 
@@ -124,25 +118,27 @@ class Rad(Detector):
         return F.normalize(descriptors, dim=1), [F.normalize(level, dim=1) for level in levels]
 
 
-def nearby_cosine(query: Tensor, gallery: Tensor, images: Sequence[int], radius: int) -> Tensor:
-    """Find the largest cosine of each position with positions near it in some images: (h, w).
+def nearby_cosine(queries: Tensor, gallery: Tensor, chosen: Tensor, radius: int) -> Tensor:
+    """Find the largest cosine of each position with positions near it in some images: (B, h, w).
 
     Args:
-        query: (C, h, w), of length one.
-        gallery: (N, C, h, w), of length one.
-        images: positions in the gallery.
+        queries: (B, C, h, w), of length one per position.
+        gallery: (N, C, h, w), likewise.
+        chosen: int64 (B, k), positions in the gallery.
         radius: positions further away than this, in either direction, are left out.
     """
-    height, width = query.shape[1:]
-    best = query.new_full((height, width), -1.0)
-    for image in images:
-        normal = gallery[image].to(query.device)
+    height, width = queries.shape[2:]
+    together = TRACED // gallery[0].numel() if torch.compiler.is_exporting() else 1
+    best = queries.new_full((), -1.0)
+    for images in chosen.split(max(1, together), dim=1):
+        normal = gallery[images.to(gallery.device)].to(queries.device)
         for down in range(-radius, radius + 1):
             for right in range(-radius, radius + 1):
-                here, there = _overlap(height, down), _overlap(height, -down)
-                side, beside = _overlap(width, right), _overlap(width, -right)
-                cosine = (query[:, here, side] * normal[:, there, beside]).sum(0)
-                torch.maximum(best[here, side], cosine, out=best[here, side])
+                rows, columns = _overlap(height, down), _overlap(width, right)
+                there, beside = _overlap(height, -down), _overlap(width, -right)
+                cosines = (queries[:, None, :, rows, columns] * normal[..., there, beside]).sum(2)
+                outside = (columns.start, width - columns.stop, rows.start, height - rows.stop)
+                best = torch.maximum(best, F.pad(cosines.amax(1), outside, value=-1.0))
     return best
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -94,3 +95,18 @@ def test_rad_compares_with_the_neighbourhood_in_the_retrieved_images_alone(
         np.testing.assert_allclose(got.maps[i], want, rtol=1e-3, atol=1e-6)
         top = want.flatten().sort(descending=True).values[:81].mean()
         assert float(got.scores[i]) == pytest.approx(float(top), rel=1e-3)
+
+
+def test_rad_compares_several_images_at_a_time_in_a_graph_and_finds_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    queries, gallery = (
+        F.normalize(torch.randn(count, 4, 5, 3, generator=generator), dim=1) for count in (2, 6)
+    )
+    chosen = torch.tensor([[0, 3, 5, 1, 2], [4, 0, 1, 2, 3]])
+    nearby = sys.modules[Rad.__module__].nearby_cosine
+    one_by_one = nearby(queries, gallery, chosen, 1)
+    monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)
+    monkeypatch.setattr(sys.modules[Rad.__module__], "TRACED", 2 * gallery[0].numel())
+    torch.testing.assert_close(nearby(queries, gallery, chosen, 1), one_by_one, rtol=0, atol=1e-6)
