@@ -140,10 +140,10 @@ class Patchcore(Detector):
             if start == 0:
                 count, width = len(rows) // len(batch) * len(train), rows.shape[1]
                 drawn = torch.rand(width, PROJECTION, generator=generator).to(rows.device) * 2 - 1
-                projected = rows.new_empty(count, PROJECTION)
+                projected = rows.new_zeros(count, PROJECTION)
             projected[start : start + len(rows)] = rows @ (drawn / width**0.5)
             start += len(rows)
-        return projected[:start]
+        return projected
 
     def _describe(self, batch: Batch, context: Context) -> tuple[Tensor, torch.Size]:
         """Patch descriptors (B, P, C) and their grid."""

@@ -130,7 +130,7 @@ def nearby_cosine(queries: Tensor, gallery: Tensor, chosen: Tensor, radius: int)
     height, width = queries.shape[2:]
     together = TRACED // gallery[0].numel() if torch.compiler.is_exporting() else 1
     best = queries.new_full((), -1.0)
-    for images in chosen.split(max(1, together), dim=1):
+    for images in torch.split(chosen, max(1, together), dim=1):
         normal = gallery[images.to(gallery.device)].to(queries.device)
         for down in range(-radius, radius + 1):
             for right in range(-radius, radius + 1):

@@ -48,10 +48,16 @@ class Estimate:
     Attributes:
         seconds: from the decoding to the last score.
         nbytes: of memory at its peak, or of a GPU's; None where the system does not tell.
+        fit: seconds for the training images, from their files on.
+        image: seconds to score an image, from its file on.
+        kept: bytes of the fitted detector, its frozen backbones apart.
     """
 
     seconds: float
     nbytes: int | None
+    fit: float = 0.0
+    image: float = 0.0
+    kept: int = 0
 
 
 class Rehearsal:
@@ -148,17 +154,29 @@ def dry_run(plan: Plan) -> int:
     done = sum(row[3] == "done" for row in rows)
     print(f"\n{len(rows)} cells: {done} done, {len(missing)} to run")
     if missing:
-        per_method = [f"{name} {duration(e.seconds)}" for name, e in found_out.items()]
+        print(f"\n{_costs(found_out)}\n")
         total = sum(e.seconds for e in found_out.values())
         print(
-            f"estimated time: {duration(total)} ({total / 3600:.2f} hours) on "
-            f"{plan.features.device}: {', '.join(per_method)}"
+            f"estimated time: {duration(total)} ({total / 3600:.2f} hours) on {plan.features.device}"
         )
     for note in notes:
         print(note)
     for problem in problems:
         print(f"problem: {problem}")
     return 1 if problems else 0
+
+
+def _costs(found: dict[str, Estimate]) -> str:
+    """Set what each method is expected to cost in columns: its cells in all, and one of them."""
+    rows = [
+        [
+            *(name, duration(e.seconds), duration(e.fit), f"{1000 * e.image:.0f}"),
+            *(f"{e.kept / 1e6:.1f}", "–" if e.nbytes is None else f"{e.nbytes / 1e9:.1f}"),
+        ]
+        for name, e in found.items()
+    ]
+    head = ["method", "all cells", "one fit", "ms per image", "kept MB", "memory GB"]
+    return tabulate(rows, head, "simple", colalign=("left", *["right"] * 5), disable_numparse=True)
 
 
 def _state(cell: Cell, keys: Keys) -> str:
@@ -238,7 +256,7 @@ def _rehearsed(plan: Plan, cell: Cell, category: Category, keys: Keys) -> Estima
     specs = [spec for spec in cell.method.new().needs() if spec.read]
     for spec in union(specs, plan.features):
         extract(plan, spec, geometry, {"train": images.train, "test": images.test})
-    before = (time.perf_counter() - start) / (len(few.train) + len(few.test)) * count
+    before = (time.perf_counter() - start) / (len(few.train) + len(few.test))
 
     # the method believes in the full number of images, so that its schedule is the real one
     kept = 1 - plan.protocol.fraction(type(plan.dataset))
@@ -258,16 +276,23 @@ def _rehearsed(plan: Plan, cell: Cell, category: Category, keys: Keys) -> Estima
     detector = fit(cell, given, cost.Clock(plan.features, context))
     fitting = time.perf_counter() - start + rehearsal.rest
     scored = len(category.validation) + len(category.test) + len(category.unlabelled)
-    scoring = _seconds_per_image(detector, images.test, context) * scored
+    scoring = _seconds_per_image(detector, images.test, context)
+    expected = Estimate(
+        before * count + fitting + scoring * scored,
+        None,
+        before * len(category.train) + fitting,
+        before + scoring,
+        cost.stored_bytes(detector, context)["stored_bytes"],
+    )
     nbytes = max(rehearsal.nbytes, _peak(device))
     if device.type == "cpu":
         now = machine.requested_memory()
         if asked is None or now is None:
-            return Estimate(before + fitting + scoring, None)
+            return expected
         # what fit has asked for and not written to yet, such as a gallery of all images
         pixels = min(MEMORY_BYTES, count * 3 * math.prod(images.train.size))
         nbytes = max(nbytes, already + now - asked) + pixels
-    return Estimate(before + fitting + scoring, nbytes)
+    return replace(expected, nbytes=nbytes)
 
 
 def _seconds_per_image(detector: Detector, images: ImageSet, context: Context) -> float:

@@ -38,8 +38,9 @@ def farthest_first(points: Tensor, count: int, starts: Tensor, progress: Progres
     points -= points.mean(0)  # distances cancel less
     norms = points.square().sum(1)
     far = torch.stack([(points - points[s]).norm(dim=1) for s in starts.tolist()]).mean(0).square_()
-    chosen = torch.empty(count, dtype=torch.int64, device=points.device)
-    told, done, bound, top, place = 0, 0, 0.0, -1.0, 0
+    # a rehearsal ends the loop early, and the first points stand in for the rest
+    chosen = torch.arange(count, device=points.device)
+    told, bound, top, place = 0, 0.0, -1.0, 0
     for step in progress.track(range(count), "coreset", count):
         if top < bound or step == 0:
             _approach(far, points, norms, chosen[told:step])
@@ -56,8 +57,7 @@ def farthest_first(points: Tensor, count: int, starts: Tensor, progress: Progres
         near[place] = -float("inf")
         value, index = near.max(0)
         top, place = float(value), int(index)
-        done = step + 1
-    return chosen[:done]
+    return chosen
 
 
 def _approach(far: Tensor, points: Tensor, norms: Tensor, chosen: Tensor) -> None:

@@ -67,18 +67,19 @@ def picked(
     Returns:
         (M, C) on the device of the descriptors.
     """
-    patches = describe(train.batch([0])).shape[1]
+    first_image = describe(train.batch([0]))
+    patches = first_image.shape[1]
+    kept = first_image.new_zeros(len(places), first_image.shape[2])
     starts = range(0, len(train), 16)
-    kept: list[Tensor] = []
     for start in context.progress.track(starts, title, len(starts)):
         images = range(start, min(start + 16, len(train)))
         first, last = torch.searchsorted(
             places, torch.tensor([start * patches, (images[-1] + 1) * patches])
         ).tolist()
-        if first < last or not kept:
+        if first < last:
             rows = describe(train.batch(images)).flatten(0, 1)
-            kept.append(rows[(places[first:last] - start * patches).to(rows.device)])
-    return torch.cat(kept)
+            kept[first:last] = rows[(places[first:last] - start * patches).to(rows.device)]
+    return kept
 
 
 def drawn(train: Images, context: Context, describe: Describe, count: int) -> Tensor:

@@ -100,7 +100,7 @@ class Igd(Detector):
     smoke = {
         "backbone": "squeezenet1_1",
         "encoder": "random",
-        "epochs": 4,
+        "epochs": 2,
         "batch": 8,
         "patches": 1,
         "learning_rate": 1e-3,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmark import Context, Training
+from benchmark import Context, Training, load_results
 from benchmark.machine import requested_memory
 from benchmark.runner import estimate
 from benchmark.runner.estimate import Rehearsal
@@ -85,3 +85,21 @@ def test_a_run_that_will_not_fit_is_warned_of() -> None:
     assert estimate._warning(plan, "m", estimate.Estimate(1.0, 1 << 20)) == []
     (text,) = estimate._warning(plan, "m", estimate.Estimate(1.0, 10**15))
     assert "m will need about 1000000.0 GB" in text
+
+
+def test_what_a_detector_will_keep_is_told_before_it_is_fitted(
+    bench: Callable[..., tuple[int, str]], toy: Path, tmp_path: Path
+) -> None:
+    def run(*more: str) -> str:
+        status, out = bench(
+            "run", "--methods", "patchcore", "--dataset", "folder", "--data-root", toy, "--categories",
+            "nut", "--set", "patchcore.backbone=resnet18", "--weights", "random", "--image-size", "64",
+            "--results", tmp_path / "runs", *more,
+        )  # fmt: skip
+        assert status == 0, out
+        return out
+
+    row = next(line for line in run("--dry-run").splitlines() if line.startswith("patchcore  "))
+    run()
+    kept = load_results(tmp_path / "runs")["stored_bytes"].item()
+    assert row.split()[-2] == f"{kept / 1e6:.1f}" != "0.0"

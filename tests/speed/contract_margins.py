@@ -4,12 +4,14 @@
 
 Fits every method, presets included, under its smoke settings with each seed, which draws the images
 and whatever the method draws. Prints per method the CPU seconds of a fit and three margins, each as
-its lowest value relative to normal, and in the score's own unit as its mean over its standard
-deviation over the seeds:
+its lowest value and as its mean over its standard deviation over the seeds:
 
 - scores: mean score with a spot minus mean score without,
 - separation: the lowest score with a spot minus the highest without,
 - maps: mean of the map on the spot minus that away from it.
+
+A margin is a share of the larger of its two numbers (.5: half as much without the spot), since many
+methods' scores have another unit after each training; last comes the ratio in the score's own unit.
 
 A check that passes by a hair on this machine fails on another: the lowest separation and the lowest
 map margin must be well above zero.
@@ -20,6 +22,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from collections.abc import Sequence
 
 import torch
 from tabulate import tabulate
@@ -29,17 +32,20 @@ from benchmark.plugins.registry import Registry
 
 
 def margins(found: Obvious) -> dict[str, tuple[float, float]]:
-    """Margins of one fit, by name: in the score's own unit, and relative to normal."""
-    normal = found.normal.double()
-    scale = float(normal.mean().abs())
-    own = {
-        "scores": (float(found.odd.mean() - normal.mean()), scale),
-        "separation": (float(found.odd.min() - normal.max()), scale),
+    """Margins of one fit, by name: as a share of the larger number, and in the score's own unit."""
+    pairs = {
+        "scores": (found.odd.mean(), found.normal.mean()),
+        "separation": (found.odd.min(), found.normal.max()),
     }
     if found.on is not None and found.off is not None:
-        away = float(found.off.mean())
-        own["maps"] = (float(found.on.mean()) - away, abs(away))
-    return {name: (value, value / unit) for name, (value, unit) in own.items()}
+        pairs["maps"] = (found.on.mean(), found.off.mean())
+    own = {name: (float(odd), float(normal)) for name, (odd, normal) in pairs.items()}
+    return {n: ((a - b) / max(abs(a), abs(b)), a - b) for n, (a, b) in own.items()}
+
+
+def deviations(values: Sequence[float]) -> float:
+    """How many standard deviations lie between their mean and zero."""
+    return statistics.mean(values) / max(statistics.stdev(values), 1e-12)
 
 
 def main() -> None:
@@ -61,9 +67,8 @@ def main() -> None:
             found.append(margins(checks.obvious()))
         row = [name, f"{statistics.median(seconds):.1f}"]
         for margin in found[0]:
-            values, relative = zip(*(one[margin] for one in found), strict=True)
-            ratio = statistics.mean(values) / statistics.stdev(values)
-            row.append(f"{min(relative):.3f}, {ratio:.1f} sd")
+            shares, own = zip(*(one[margin] for one in found), strict=True)
+            row.append(f"{min(shares):.3f}, {deviations(shares):.1f} sd ({deviations(own):.1f})")
         rows.append(row)
         print(" ".join(row), flush=True)
     head = ["method", "fit s", "scores", "separation", "maps"]
