@@ -138,6 +138,8 @@ pretrained() {
   students="$teacher uninformed_students.stride=4"
   run standard --image-size 64 --methods uninformed_students \
     --set $students 'uninformed_students.fields=[33]' uninformed_students.epochs=2
+  # shallow heads on the same teacher's descriptors, as in the tables that name them
+  run paper --methods one_nn_teacher k_means_teacher oc_svm_teacher --set $teacher --seeds 0 1 2
   # textures and photographs from the same folder, which records name by ORIGIN and fingerprint
   origin="${ORIGIN:-photographs}"
   textures="textures.origin=$origin textures.most=1000"
