@@ -29,7 +29,10 @@ class CnnDict(Detector):
 
     A network pass per patch makes this slow, thousands of passes per image; ``stride`` and ``size``
     trade accuracy for time. How many patches are drawn, how many words there are and over how many
-    a distance is averaged is our choice: published accounts differ or do not say.
+    a distance is averaged is our choice: published accounts differ or do not say. The mean over half
+    of the words was made for one texture: a patch in the middle of its own cluster is still far from
+    the other words, so that of several kinds of patches the rarer one counts as anomalous.
+    ``nearest=1`` does without.
 
     Args:
         backbone: frozen network.

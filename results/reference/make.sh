@@ -37,6 +37,8 @@ frozen() {
   run paper --methods $drawn --set $(backbones resnet18 $drawn) --seeds 0 1 2
   # a network pass per patch: 961 of 64 pixels instead of 3,721 of 224, which would take hours
   run paper --methods cnn_dict --set cnn_dict.layer=3 cnn_dict.stride=8 cnn_dict.size=64 --seeds 0 1 2
+  # an object before a plain ground is far from most of the words, wherever it is normal
+  run paper --methods cnn_dict --set cnn_dict.layer=3 cnn_dict.stride=16 cnn_dict.size=64 cnn_dict.nearest=1
   # made for transformers; a convolutional network stands in, with layers that fit it
   fixed="gaussian_ad subspace_ad anomaly_dino rad"
   run paper --methods $fixed --set $(backbones resnet18 $fixed) 'gaussian_ad.layers=[1,2,3]' \
