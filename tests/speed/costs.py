@@ -43,7 +43,7 @@ def main() -> None:
     given = parser.parse_args()
     registry = Registry()
     names = given.methods or [
-        n for n in registry.names("method") if not n.partition("_")[0] == LEFT_OUT
+        n for n in registry.names("method") if n.partition("_")[0] != LEFT_OUT
     ]
     with tempfile.TemporaryDirectory() as folder:
         ib.dry_run(
