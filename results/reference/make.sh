@@ -37,7 +37,9 @@ frozen() {
   run paper --methods $drawn --set $(backbones resnet18 $drawn) --seeds 0 1 2
   # a network pass per patch: 961 of 64 pixels instead of 3,721 of 224, which would take hours
   run paper --methods cnn_dict --set cnn_dict.layer=3 cnn_dict.stride=8 cnn_dict.size=64 --seeds 0 1 2
-  # an object before a plain ground is far from most of the words, wherever it is normal
+  # an object before a plain ground has more kinds of patches than there are clusters, and is far from
+  # most of the words wherever it is normal: what more clusters, and the nearest word alone, change
+  run paper --methods k_means --set k_means.backbone=resnet18 k_means.clusters=100
   run paper --methods cnn_dict --set cnn_dict.layer=3 cnn_dict.stride=16 cnn_dict.size=64 cnn_dict.nearest=1
   # made for transformers; a convolutional network stands in, with layers that fit it
   fixed="gaussian_ad subspace_ad anomaly_dino rad"
