@@ -16,6 +16,9 @@ from benchmark.errors import SettingsError
 from ._parts.pca import reduction
 from .k_means import centres
 
+TOGETHER = 64
+"""Patches in one pass of the network."""
+
 
 class CnnDict(Detector):
     """CNN feature dictionary: distance of every small patch to the words of a dictionary.
@@ -136,9 +139,13 @@ class CnnDict(Detector):
         """Descriptors (L, C) of patches (L, 3, p, p)."""
         network = context.backbone(self.backbone)
         layers = network.resolve((self.layer,))
-        out = []
-        for some in torch.split(patches, 64):
+        parts = torch.split(patches, TOGETHER)
+        out = torch.empty(0)
+        for i, some in enumerate(context.progress.track(parts, "patches", len(parts))):
             enlarged = F.interpolate(some, size=(self.size, self.size), mode="bilinear")
             described = network(enlarged, layers)[0]
-            out.append(described.flatten(2).mean(2) if described.ndim == 4 else described)
-        return torch.cat(out)
+            rows = described.flatten(2).mean(2) if described.ndim == 4 else described
+            if i == 0:  # whole, even if a rehearsal ends the loop early
+                out = rows.new_zeros(len(patches), rows.shape[1])
+            out[i * TOGETHER : i * TOGETHER + len(rows)] = rows
+        return out

@@ -276,7 +276,7 @@ def _rehearsed(plan: Plan, cell: Cell, category: Category, keys: Keys) -> Estima
     detector = fit(cell, given, cost.Clock(plan.features, context))
     fitting = time.perf_counter() - start + rehearsal.rest
     scored = len(category.validation) + len(category.test) + len(category.unlabelled)
-    scoring = _seconds_per_image(detector, images.test, context)
+    scoring = _seconds_per_image(detector, images.test, context, rehearsal)
     expected = Estimate(
         before * count + fitting + scoring * scored,
         None,
@@ -295,16 +295,18 @@ def _rehearsed(plan: Plan, cell: Cell, category: Category, keys: Keys) -> Estima
     return replace(expected, nbytes=nbytes)
 
 
-def _seconds_per_image(detector: Detector, images: ImageSet, context: Context) -> float:
+def _seconds_per_image(
+    detector: Detector, images: ImageSet, context: Context, rehearsal: Rehearsal
+) -> float:
     """Time the scoring of one image, then of several where that is quick."""
 
     def timed(count: int) -> float:
         batch = images.batch(range(count))
-        start = time.perf_counter()
+        start, rest = time.perf_counter(), rehearsal.rest
         with torch.no_grad():
             detector.predict(batch, context)
         machine.wait(context.device)
-        return (time.perf_counter() - start) / count
+        return (time.perf_counter() - start + rehearsal.rest - rest) / count
 
     first = timed(1)
     if first > LOOP_SECONDS:
