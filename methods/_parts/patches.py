@@ -70,7 +70,7 @@ def picked(
     first_image = describe(train.batch([0]))
     patches = first_image.shape[1]
     kept = first_image.new_zeros(len(places), first_image.shape[2])
-    starts = range(0, len(train), 16)
+    starts, last = range(0, len(train), 16), 0
     for start in context.progress.track(starts, title, len(starts)):
         images = range(start, min(start + 16, len(train)))
         first, last = torch.searchsorted(
@@ -79,6 +79,8 @@ def picked(
         if first < last:
             rows = describe(train.batch(images)).flatten(0, 1)
             kept[first:last] = rows[(places[first:last] - start * patches).to(rows.device)]
+    if last < len(places):  # a rehearsal ends the loop early: what was read stands in for the rest
+        kept[last:] = kept[torch.arange(last, len(places)) % max(last, 1)]
     return kept
 
 
