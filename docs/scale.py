@@ -111,6 +111,7 @@ def measured() -> pd.DataFrame:
         "trained": ("trained", "max"),
     }
     frame["metric_seconds"] = [record["cost"]["metric_seconds"] for record in records]
+    # the time of a method without a loss curve grows with the images; others train for some steps
     frame["trained"] = [bool(record["curves"]) for record in records]
     for column, images in (
         *(("fit_seconds", "train"), ("predict_seconds", "test")),
@@ -145,7 +146,6 @@ def main() -> None:
 def page() -> str:
     """Compute what the study costs, and write the page."""
     table = measured()
-    # the time of a method without a loss curve grows with the images; others train for some steps
     learns = table.pop("trained").astype(bool)
     frozen, trained = table[~learns], table[learns]
     train, test = TRAIN / CATEGORIES, TEST / CATEGORIES

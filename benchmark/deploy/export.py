@@ -102,14 +102,10 @@ def export(
         proof = prove(OnnxDetector(path, threads), given)
         tolerance, alone = _tolerance(loaded, given, proof, console)
         seconds = timing(loaded, given)
+        found = {"tolerance": tolerance, "alone": alone, "torch_seconds": seconds}
         info: dict[str, Any] = {
             **kept.info,
-            "proof": {
-                **proof.as_json(),
-                "tolerance": tolerance,
-                "alone": alone,
-                "torch_seconds": seconds,
-            },
+            "proof": proof.as_json() | found,
             "graph": {"input": ["batch", *kept.size, 3], "batch": batch},
         }
         set_info(path, info)

@@ -55,9 +55,9 @@ class Estimate:
 
     seconds: float
     nbytes: int | None
-    fit: float = 0.0
-    image: float = 0.0
-    kept: int = 0
+    fit: float
+    image: float
+    kept: int
 
 
 class Rehearsal:
@@ -278,11 +278,11 @@ def _rehearsed(plan: Plan, cell: Cell, category: Category, keys: Keys) -> Estima
     scored = len(category.validation) + len(category.test) + len(category.unlabelled)
     scoring = _seconds_per_image(detector, images.test, context, rehearsal)
     expected = Estimate(
-        before * count + fitting + scoring * scored,
-        None,
-        before * len(category.train) + fitting,
-        before + scoring,
-        cost.stored_bytes(detector, context)["stored_bytes"],
+        seconds=before * count + fitting + scoring * scored,
+        nbytes=None,
+        fit=before * len(category.train) + fitting,
+        image=before + scoring,
+        kept=cost.stored_bytes(detector, context)["stored_bytes"],
     )
     nbytes = max(rehearsal.nbytes, _peak(device))
     if device.type == "cpu":

@@ -82,8 +82,8 @@ def test_what_asks_for_too_much_memory_is_stopped_and_said(
 
 def test_a_run_that_will_not_fit_is_warned_of() -> None:
     plan: Any = type("Plan", (), {"features": Context.alone()._features})
-    assert estimate._warning(plan, "m", estimate.Estimate(1.0, 1 << 20)) == []
-    (text,) = estimate._warning(plan, "m", estimate.Estimate(1.0, 10**15))
+    assert estimate._warning(plan, "m", estimate.Estimate(1.0, 1 << 20, 1.0, 1.0, 0)) == []
+    (text,) = estimate._warning(plan, "m", estimate.Estimate(1.0, 10**15, 1.0, 1.0, 0))
     assert "m will need about 1000000.0 GB" in text
 
 
