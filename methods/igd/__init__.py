@@ -157,9 +157,7 @@ class Igd(Detector):
         return self.formulation == "public_code"
 
     def needs(self) -> Sequence[FeatureSpec]:
-        if "global" not in self.scales:
-            return []
-        return [FeatureSpec(self.backbone, (POOLED,), flips=self.flips is not False)]
+        return [self._spec()] if "global" in self.scales else []
 
     def assets(self) -> Sequence[type[IgdEncoder]]:
         return [IgdEncoder] if self.encoder == "distilled" and "local" in self.scales else []
@@ -171,12 +169,12 @@ class Igd(Detector):
         self.facts_: dict[str, Any] = {"images": len(train)}
         body = None
         for name in scales_for(self.scales, size):
+            sides = (SIDE, SIDE) if name == "local" else size
             if name == "local":
                 body, width = self._distilled(train, context, stages)
-                self.inputs_[name] = {"sides": [SIDE, SIDE], "width": width}
             else:
-                pooled = context.features(next(iter(train)), self._spec())[0]
-                self.inputs_[name] = {"sides": list(size), "width": pooled.shape[1]}
+                width = context.features(next(iter(train)), self._spec())[0].shape[1]
+            self.inputs_[name] = {"sides": list(sides), "width": width}
         with seeded(context, "models"):
             self.build()
         if body is not None:
@@ -283,21 +281,19 @@ class Igd(Detector):
         return cast(ScaleModel, self.models_[name])
 
     def _spec(self) -> FeatureSpec:
-        return FeatureSpec(self.backbone, (POOLED,), flips=True)
+        return FeatureSpec(self.backbone, (POOLED,), flips=self.flips is not False)
 
     def _check(self) -> None:
-        if not self.scales or len(set(self.scales)) < len(self.scales):
-            raise SettingsError(
-                f"igd: scales is {list(self.scales)}; allowed are global, local or both, once each"
-            )
         positive = ("epochs", "steps", "patches", "e_steps", "learning_rate", "floor")
         shares = ("kappa", "beta", "xi")
-        given = self.settings()
-        wrong = {n: given[n] for n in positive if given[n] is not None and given[n] <= 0}
-        wrong |= {n: given[n] for n in shares if not 0 <= given[n] <= 1}
-        wrong |= {"batch": self.batch} if self.batch < 2 else {}
+        given = {name: value for name, value in self.settings().items() if value is not None}
+        wrong = [f"{name} is {given[name]}" for name in positive if given.get(name, 1) <= 0]
+        wrong += [f"{name} is {given[name]}" for name in shares if not 0 <= given[name] <= 1]
+        wrong += [f"batch is {self.batch}"] if self.batch < 2 else []
+        if not 0 < len(set(self.scales)) == len(self.scales):
+            wrong.append(f"scales is {list(self.scales)}")
         if wrong:
             raise SettingsError(
-                f"igd: {', '.join(f'{k} is {v}' for k, v in wrong.items())}; allowed are "
-                f"{', '.join(positive)} above 0, {', '.join(shares)} from 0 to 1, and batch from 2"
+                f"igd: {', '.join(wrong)}; allowed are {', '.join(positive)} above 0, "
+                f"{', '.join(shares)} from 0 to 1, batch from 2, scales global or local or both"
             )
