@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -118,7 +119,7 @@ def encoder(channels: int, layers: Sequence[Conv], between: Between) -> nn.Seque
         channels = conv.channels
         if i < len(layers) - 1:
             parts += _between(channels, between, norm=between.norm_first or i > 0)
-    return nn.Sequential(*parts)
+    return nn.Sequential(*parts).to(memory_format=torch.channels_last)
 
 
 def decoder(
@@ -155,7 +156,7 @@ def decoder(
         )
         if i:
             parts += _between(wide, between, norm=True)
-    return nn.Sequential(*parts)
+    return nn.Sequential(*parts).to(memory_format=torch.channels_last)
 
 
 class AutoEncoder(nn.Module):

@@ -84,7 +84,9 @@ class MsSsim(nn.Module):
     def scales(self, x: Tensor, y: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Per scale the luminance and the contrast-structure map at the window's valid places."""
         with torch.autocast(x.device.type, enabled=False):  # differences of squares need float32
-            x, y = x.float(), y.float()
+            # a convolution of each channel alone takes less than half the time in this layout
+            x = x.float().contiguous(memory_format=torch.channels_last)
+            y = y.float().contiguous(memory_format=torch.channels_last)
             out = []
             for scale in range(len(self.weights)):
                 if scale:

@@ -15,10 +15,10 @@ BENCH="${BENCH:-bench}"
 HERE="$(cd "$(dirname "$0")" && pwd)"
 
 run() { # protocol, then what differs from run to run
-  local protocol="$1"
-  shift
-  "$BENCH" run --dataset mvtec --data-root "$DATA" --weights-dir "$WEIGHTS" --protocol "$protocol" \
-    ${CATEGORIES:+--categories $CATEGORIES} --no-maps --results "$HERE" "$@"
+  local common=(--weights-dir "$WEIGHTS" --protocol "$1" --no-maps --results "$HERE" "${@:2}")
+  "$BENCH" run --dataset mvtec --data-root "$DATA" ${CATEGORIES:+--categories $CATEGORIES} "${common[@]}"
+  # bottle and screw, which are often all there is, are objects: a part can ask for a drawn texture
+  [ -z "${texture:-}" ] || "$BENCH" run --dataset synthetic --categories "$texture" "${common[@]}"
 }
 backbones() { # backbone, methods: the settings that give it to each of them
   printf "%s.backbone=$1\n" "${@:2}"
@@ -76,6 +76,7 @@ short() { # side, method, what both runs set, what hardly trains, what trains fo
 # distilled, inpainted, told from noise and from pasted parts: each hardly trained and trained for a
 # while, on small images; FULL=1 runs the papers' schedules and sizes instead (for a GPU)
 learned() {
+  local texture=fabric
   if [ -n "${FULL:-}" ]; then
     run paper --methods mkd --set mkd.backbone=mobilenetv2_100 'mkd.layers=[1,2,3,4]' mkd.rescale=true
     run paper --methods simplenet --set simplenet.backbone=resnet18
@@ -96,6 +97,7 @@ learned() {
 
 # auto-encoders: hardly trained at all, and two lengths far below the paper's 15,800 steps
 rebuild() {
+  local texture=fabric
   for steps in 1 40 160; do
     for method in l2_ae ssim_ae; do
       run paper --methods $method --set $method.batch=16 $method.learning_rate=0.001 $method.steps=$steps
@@ -144,6 +146,7 @@ pretrained() {
     --set $students 'uninformed_students.fields=[33]' uninformed_students.epochs=2
   # shallow heads on the same teacher's descriptors, as in the tables that name them
   run paper --methods one_nn_teacher k_means_teacher oc_svm_teacher --set $teacher --seeds 0 1 2
+  local texture=fabric
   # textures and photographs from the same folder, which records name by ORIGIN and fingerprint
   origin="${ORIGIN:-photographs}"
   textures="textures.origin=$origin textures.most=1000"
