@@ -61,9 +61,6 @@ trained() {
   else
     run paper --methods stfpm --set stfpm.epochs=8
     run paper --methods rd4ad --set rd4ad.backbone=resnet18 rd4ad.epochs=5
-    # longer ones, in half precision to fit an hour per category
-    run paper --precision bfloat16 --methods rd4ad --set rd4ad.backbone=resnet18 rd4ad.epochs=40
-    run paper --precision bfloat16 --methods stfpm --set stfpm.epochs=60
   fi
 }
 
