@@ -32,6 +32,8 @@ frozen() {
   small="padim.backbone=mobilenetv2_100 spade.backbone=mobilenetv2_100"
   run paper --methods padim spade --set $small
   run standard --methods padim spade --set $small
+  # a layer that every file of this network has, instead of the pooled one
+  run paper --methods spade --set spade.backbone=resnet18 spade.descriptor=3
   run paper --methods patchcore_1 --set patchcore_1.backbone=resnet18 --seeds 0 1 2
   drawn="one_nn k_means oc_svm"
   run paper --methods $drawn --set $(backbones resnet18 $drawn) --seeds 0 1 2
