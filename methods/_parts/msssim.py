@@ -30,13 +30,22 @@ class MsSsim(nn.Module):
         weights: exponent per scale, finest first.
         window: side of the Gaussian window (sigma 1.5); it lies wholly inside the image.
         span: between the lowest and the highest value that a pixel can have.
+        leak: gradient of the result by a mean that is not positive, where the result is 0. With 0 a
+            training cannot bring back an image that it has lost.
     """
 
     taps: Tensor
 
-    def __init__(self, weights: Sequence[float], window: int, span: float = PIXEL_RANGE) -> None:
+    def __init__(
+        self,
+        weights: Sequence[float],
+        window: int,
+        span: float = PIXEL_RANGE,
+        *,
+        leak: float = 0.0,
+    ) -> None:
         super().__init__()
-        self.weights, self.window = tuple(weights), window
+        self.weights, self.window, self.leak = tuple(weights), window, leak
         self.c1, self.c2 = (K1 * span) ** 2, (K2 * span) ** 2
         places = torch.arange(window) - (window - 1) / 2
         bell = torch.exp(-places.square() / (2 * SIGMA**2))
@@ -48,11 +57,15 @@ class MsSsim(nn.Module):
         A channel whose mean at some scale is not positive counts 0.
         """
         product: Tensor | float = 1.0
+        lost: Tensor | float = 0.0
         for i, (luminance, contrast) in enumerate(self.scales(x, y)):
             last = i == len(self.weights) - 1
             similar = (luminance * contrast if last else contrast).mean((2, 3))
             product = product * _power(similar, self.weights[i])
-        assert isinstance(product, Tensor)
+            lost = lost + similar.clamp(max=0)
+        assert isinstance(product, Tensor) and isinstance(lost, Tensor)
+        if self.leak and lost.requires_grad:
+            product = product + self.leak * (lost - lost.detach())  # a gradient, no value
         return product.mean(1)
 
     def pixelwise(self, x: Tensor, y: Tensor) -> Tensor:

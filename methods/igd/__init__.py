@@ -55,8 +55,8 @@ class Igd(Detector):
     eq. 8; β weights each scale's absolute error along with its similarity; ℓ_h(x) of eq. 11 is that
     of the image, hence of the global model; a pixel's similarity in eq. 12 is the product of eq. 9
     at that pixel, and a map has no description, which is the same at all pixels of an image. A
-    similarity counts 0 where its mean at some scale is not positive. Local batches are drawn over
-    the patches of all images.
+    similarity counts 0 where its mean at some scale is not positive, with a gradient that leads
+    back. Local batches are drawn over the patches of all images.
 
     ``formulation="public_code"`` is what https://github.com/tianyu0207/IGD runs; the folder's README
     lists where it differs. κ, ``floor``, ξ and β then have no effect, and ``batch`` only on images up
@@ -93,7 +93,7 @@ class Igd(Detector):
         xi: share of the reconstruction in eq. 11.
     """
 
-    version = "2"
+    version = "3"
     title = "IGD"
     citation = "Chen et al. 2021"
     paper = Geometry(resize=256, crop=256)

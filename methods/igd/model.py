@@ -15,6 +15,9 @@ ADVERSARIAL = 0.1
 """λ of equation 6: weight of what the critic says of interpolated images."""
 MS_SSIM = {"global": (GLOBAL_WEIGHTS, 11), "local": (LOCAL_WEIGHTS, 3)}
 """Weights of the scales of equation 9, and the side of the window."""
+LEAK = 1.0
+"""Gradient by a scale's similarity where that is not positive. The paper leaves it open; in the official
+code it is 0."""
 
 
 class ScaleModel(nn.Module):
@@ -43,7 +46,9 @@ class ScaleModel(nn.Module):
         super().__init__()
         self.scale, self.sides, self.published, self.learned = scale, sides, published, learned
         weights, window = MS_SSIM[scale]
-        self.similarity = MsSsim(scales_that_fit(weights, window, min(sides)), window)
+        self.similarity = MsSsim(
+            scales_that_fit(weights, window, min(sides)), window, leak=0.0 if published else LEAK
+        )
         self.body = PatchEncoder(width) if scale == "local" else None
         if self.body is not None:
             self.body.requires_grad_(learned)

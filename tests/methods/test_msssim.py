@@ -123,6 +123,27 @@ def test_equal_images_are_alike_and_opposite_ones_count_nothing_and_teach_nothin
     assert not bool(opposite.grad[0].any()) and bool(opposite.grad[1].any())
 
 
+def test_a_leak_leads_lost_images_back_and_changes_nothing_else() -> None:
+    x, near = pair(32, 0.2)
+    lost = torch.stack([-x[0], near[1]]).requires_grad_()
+    plain, leaky = MsSsim(LOCAL_WEIGHTS, 3), MsSsim(LOCAL_WEIGHTS, 3, leak=0.5)
+    found = leaky(x, lost)
+    assert torch.equal(found, plain(x, lost)) and float(found.detach()[0]) == 0.0
+    (by_leak,) = torch.autograd.grad(found.sum(), lost)
+    (by_plain,) = torch.autograd.grad(plain(x, lost).sum(), lost)
+    assert torch.equal(by_leak[1], by_plain[1]) and not bool(by_plain[0].any())
+    # the slow way: half of the gradient of the sum of the means that are not positive, per channel
+    total: torch.Tensor | float = 0.0
+    for i, (luminance, contrast) in enumerate(plain.scales(x, lost)):
+        for channel in range(3):
+            last = i == len(LOCAL_WEIGHTS) - 1
+            mean = (luminance * contrast if last else contrast)[0, channel].mean()
+            total = total + (0.5 * mean / 3 if float(mean.detach()) <= 0 else 0.0)
+    assert isinstance(total, torch.Tensor)
+    (slow,) = torch.autograd.grad(total, lost)
+    torch.testing.assert_close(by_leak[0], slow[0])
+
+
 @pytest.mark.parametrize(("side", "count"), [(256, 5), (128, 4), (64, 3), (16, 1)])
 def test_scales_shrink_with_the_image(side: int, count: int) -> None:
     weights = scales_that_fit(GLOBAL_WEIGHTS, 11, side)
