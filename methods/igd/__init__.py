@@ -169,12 +169,12 @@ class Igd(Detector):
         self.facts_: dict[str, Any] = {"images": len(train)}
         body = None
         for name in scales_for(self.scales, size):
-            sides = (SIDE, SIDE) if name == "local" else size
+            sides = [SIDE, SIDE] if name == "local" else list(size)
             if name == "local":
                 body, width = self._distilled(train, context, stages)
             else:
                 width = context.features(next(iter(train)), self._spec())[0].shape[1]
-            self.inputs_[name] = {"sides": list(sides), "width": width}
+            self.inputs_[name] = {"sides": sides, "width": width}
         with seeded(context, "models"):
             self.build()
         if body is not None:
@@ -295,5 +295,5 @@ class Igd(Detector):
         if wrong:
             raise SettingsError(
                 f"igd: {', '.join(wrong)}; allowed are {', '.join(positive)} above 0, "
-                f"{', '.join(shares)} from 0 to 1, batch from 2, scales global or local or both"
+                f"{', '.join(shares)} from 0 to 1, batch from 2, scales global, local, once each"
             )

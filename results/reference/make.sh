@@ -176,8 +176,8 @@ one_class() { # data set, classes, seeds, preset, steps of 16 of the 6000 images
     --set "$4.scales=[local]" "$4.batch=16" "$4.steps=$5" "${@:6}"
 }
 
-# a small part of the papers' 256 and 128 epochs: on MVTec AD not trained at all, 8 and 24 steps, and one
-# epoch, all in small batches, since so few steps matter more than what they average
+# a small part of the papers' 256 and 128 epochs; on MVTec AD not trained at all, 8 and 24 steps, and one
+# epoch, in batches of 4, since an epoch has so few images that steps count for more than their size
 igd() {
   encoder="igd-encoder.backbone=squeezenet1_1 igd-encoder.steps=1600 igd-encoder.batch=16"
   encoder="$encoder igd-encoder.learning_rate=0.0005"
