@@ -4,9 +4,9 @@
 
 On random pixels and random weights (neither changes the time) and in one process:
 
-- training steps per second of STFPM and RD4AD at their papers' batch sizes, with the teacher's
-  features in the cache and with the cache switched off, alternating, median of all steps but each
-  fit's first,
+- training steps per second of STFPM, RD4AD and SimpleNet at their papers' batch sizes, with the
+  backbone's features in the cache and with the cache switched off, alternating, median of all steps
+  but each fit's first,
 - seconds per image and bytes kept of the student-teacher methods beside SPADE and PaDiM, as a
   record's cost block has them.
 """
@@ -32,6 +32,8 @@ from benchmark.plugins.registry import Registry
 from benchmark.runner import cost
 
 T = TypeVar("T")
+TRAINED = (("stfpm", "student", 32), ("rd4ad", "decoder", 16), ("simplenet", "discriminator", 8))
+"""Methods, the title of their loop, images of a step."""
 
 
 class StepTimes:
@@ -65,8 +67,10 @@ def random_images(count: int, side: int) -> ImageSet:
 def training_rows(given: argparse.Namespace) -> list[list[Any]]:
     """Method, batch, seconds per step cached and not, gain."""
     rows = []
-    for name, title, batch in (("stfpm", "student", 32), ("rd4ad", "decoder", 16)):
+    for name, title, batch in TRAINED:
         settings: dict[str, Any] = {"backbone": given.backbone, "batch": batch, "epochs": 1}
+        if name == "simplenet":
+            settings |= {"width": 384, "hidden": 256}  # the records' heads; the paper's are wider
         if name == "stfpm":
             settings["validation"] = 1e-6  # a single image, so that the epoch's end costs nothing
         images = random_images(batch * given.steps + (name == "stfpm"), given.side)
