@@ -35,6 +35,7 @@ class Vae(Reconstruction):
 
     title = "VAE"
     citation = "Kingma and Welling 2014"
+    version = "2"
     smoke = {"views": 16, "batch": 8, "epochs": 1, "learning_rate": 1e-3, "draws_per_image": 2}
 
     def __init__(
@@ -94,7 +95,7 @@ class Vae(Reconstruction):
     def _drawn(self, mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
         """Rebuild images from codes drawn with noise (B, code) or (1, code)."""
         codes = mean + (log_variance / 2).exp() * noise
-        out: Tensor = cast(AutoEncoder, self.network_).decode(codes[:, :, None, None])
+        out: Tensor = cast(AutoEncoder, self.network_).decoder(codes[:, :, None, None])
         return out.float()
 
 

@@ -160,14 +160,13 @@ def decoder(
 
 
 class AutoEncoder(nn.Module):
-    """An encoder, its mirrored decoder, and what ends the latter.
+    """An encoder and its mirrored decoder, whose last layer is linear.
 
     Args:
         size: (H, W) of images.
         channels: of images.
         layers: of the encoder.
         between: what stands between convolutions, in both.
-        end: a sigmoid for images in [0, 1], or nothing.
     """
 
     def __init__(
@@ -176,20 +175,14 @@ class AutoEncoder(nn.Module):
         channels: int,
         layers: Sequence[Conv],
         between: Between,
-        end: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder(channels, layers, between)
         self.decoder = decoder(size, channels, layers, between)
-        self.end = end or nn.Sigmoid()
 
     def forward(self, images: Tensor) -> Tensor:
         """Rebuild images (B, C, H, W)."""
-        return self.decode(self.encoder(images))
-
-    def decode(self, codes: Tensor) -> Tensor:
-        """Build images (B, C, H, W) from what the encoder gives."""
-        out: Tensor = self.end(self.decoder(codes))
+        out: Tensor = self.decoder(self.encoder(images))
         return out
 
 

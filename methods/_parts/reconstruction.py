@@ -164,7 +164,10 @@ class Reconstruction(Detector):
 
 
 def bergmann(size: tuple[int, int], channels: int, code: int | None) -> AutoEncoder:
-    """Build the auto-encoder of Bergmann et al. 2018, Table 1.
+    """Build the auto-encoder of Bergmann et al. 2018, Table 1, whose output layers are linear.
+
+    Ports that end with a sigmoid can saturate it within ten steps where most pixels are black, as on
+    MNIST, and have no gradient from then on.
 
     Args:
         size: (H, W).
