@@ -30,7 +30,7 @@ class Dae(Reconstruction):
     title = "DAE"
     citation = "Hadsell et al. 2006"
     version = "2"
-    smoke = {"views": 16, "batch": 8, "epochs": 1, "learning_rate": 1e-3}
+    smoke = {"views": 64, "batch": 2, "epochs": 8, "learning_rate": 1e-3}
     presets = {"dae_denoising": {"noise": 0.2}}
 
     def __init__(

@@ -20,7 +20,9 @@ class SsimAe(Reconstruction):
     Bergmann et al., "Improving Unsupervised Defect Segmentation by Applying Structural Similarity to
     Autoencoders", 2018, arXiv 1807.02011, sections 3.2 and 3.3. Similarity in Gaussian windows of
     11 × 11 inside the image, mean of the channels; a map repeats its outermost values at the border.
-    Network, training and crops are those of ``l2_ae``.
+    Training and crops are those of ``l2_ae``, and so is the network, but for the sigmoid that ports
+    end it with: far outside of the images' range, where a linear layer can get within a few steps, the
+    similarity has no gradient.
 
     Args:
         code: length of the code; None is 500 for 256 × 256, 100 up to 128 × 128, 64 up to 32 × 32.
@@ -32,7 +34,6 @@ class SsimAe(Reconstruction):
 
     title = "SSIM-AE"
     citation = "Bergmann et al. 2018"
-    version = "2"
     smoke = {"views": 16, "batch": 8, "epochs": 1, "learning_rate": 1e-3}
 
     def __init__(
@@ -51,7 +52,7 @@ class SsimAe(Reconstruction):
         self.code = code
 
     def network(self, size: tuple[int, int], channels: int) -> nn.Module:
-        return bergmann(size, channels, self.code)
+        return bergmann(size, channels, self.code, nn.Sigmoid())
 
     def loss(self, images: Tensor, generator: torch.Generator) -> Tensor:
         return unlike(images, self.network_(images)).mean()

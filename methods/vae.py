@@ -36,7 +36,7 @@ class Vae(Reconstruction):
     title = "VAE"
     citation = "Kingma and Welling 2014"
     version = "2"
-    smoke = {"views": 16, "batch": 8, "epochs": 1, "learning_rate": 1e-3, "draws_per_image": 2}
+    smoke = {"views": 64, "batch": 2, "epochs": 8, "learning_rate": 1e-3, "draws_per_image": 2}
 
     def __init__(
         self,

@@ -160,13 +160,14 @@ def decoder(
 
 
 class AutoEncoder(nn.Module):
-    """An encoder and its mirrored decoder, whose last layer is linear.
+    """An encoder, its mirrored decoder, and what ends the latter.
 
     Args:
         size: (H, W) of images.
         channels: of images.
         layers: of the encoder.
         between: what stands between convolutions, in both.
+        end: after the decoder's last layer; None leaves it linear.
     """
 
     def __init__(
@@ -175,10 +176,13 @@ class AutoEncoder(nn.Module):
         channels: int,
         layers: Sequence[Conv],
         between: Between,
+        end: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder(channels, layers, between)
         self.decoder = decoder(size, channels, layers, between)
+        if end is not None:
+            self.decoder.append(end)
 
     def forward(self, images: Tensor) -> Tensor:
         """Rebuild images (B, C, H, W)."""

@@ -163,19 +163,23 @@ class Reconstruction(Detector):
         return images.to(context.device)
 
 
-def bergmann(size: tuple[int, int], channels: int, code: int | None) -> AutoEncoder:
+def bergmann(
+    size: tuple[int, int], channels: int, code: int | None, end: nn.Module | None = None
+) -> AutoEncoder:
     """Build the auto-encoder of Bergmann et al. 2018, Table 1, whose output layers are linear.
 
     Ports that end with a sigmoid can saturate it within ten steps where most pixels are black, as on
-    MNIST, and have no gradient from then on.
+    MNIST: a squared error has no gradient from then on.
 
     Args:
         size: (H, W).
         channels: of the images.
         code: length of the code; None is 500 for objects (256 × 256), 100 up to 128 × 128 as the
             paper has it, and 64 up to 32 × 32 (Abati et al. 2019).
+        end: after the last layer; None leaves it linear.
     """
-    return AutoEncoder(size, channels, bergmann_layers(size, code or code_length(size)), RECTIFIER)
+    layers = bergmann_layers(size, code or code_length(size))
+    return AutoEncoder(size, channels, layers, RECTIFIER, end)
 
 
 def moved(images: Tensor, generator: torch.Generator) -> Tensor:

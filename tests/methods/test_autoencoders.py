@@ -127,7 +127,9 @@ def test_a_vae_minimises_the_negated_evidence_bound() -> None:
         kl = kl_divergence(Normal(mean, spread), Normal(torch.zeros(5), torch.ones(5)))
         assert got == pytest.approx(float((kl.sum() - likelihood.sum()) / 2), rel=1e-5)
         maps = [
-            (vae.network_.decoder((mean + spread * one)[:, :, None, None]) - images).square().mean(1)
+            (vae.network_.decoder((mean + spread * one)[:, :, None, None]) - images)
+            .square()
+            .mean(1)
             for one in vae.noise_
         ]
         assert len(maps) == 6
