@@ -34,7 +34,6 @@ class SsimAe(Reconstruction):
 
     title = "SSIM-AE"
     citation = "Bergmann et al. 2018"
-    version = "2"
     smoke = {"views": 16, "batch": 8, "epochs": 1, "learning_rate": 1e-3}
 
     def __init__(

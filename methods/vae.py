@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from benchmark import Context, Images
 from benchmark.errors import SettingsError
 
-from ._parts.autoencoders import AutoEncoder, bergmann_layers, encoder, glorot
+from ._parts.autoencoders import AutoEncoder, bergmann_layers, encoder
 from ._parts.reconstruction import RECTIFIER, Reconstruction, code_length
 
 
@@ -69,9 +69,7 @@ class Vae(Reconstruction):
     def network(self, size: tuple[int, int], channels: int) -> nn.Module:
         code = self.code or code_length(size)
         network = AutoEncoder(size, channels, bergmann_layers(size, code), RECTIFIER)
-        network.encoder = encoder(channels, bergmann_layers(size, 2 * code), RECTIFIER).apply(
-            glorot
-        )
+        network.encoder = encoder(channels, bergmann_layers(size, 2 * code), RECTIFIER)
         return network
 
     def loss(self, images: Tensor, generator: torch.Generator) -> Tensor:

@@ -162,9 +162,6 @@ def decoder(
 class AutoEncoder(nn.Module):
     """An encoder, its mirrored decoder, and what ends the latter.
 
-    Weights start as Glorot and Bengio 2010 have it, uniformly, and biases at zero, as was usual in the
-    papers' frameworks: with PyTorch's own a twentieth layer gets 1e-12 of the first one's signal.
-
     Args:
         size: (H, W) of images.
         channels: of images.
@@ -186,20 +183,11 @@ class AutoEncoder(nn.Module):
         self.decoder = decoder(size, channels, layers, between)
         if end is not None:
             self.decoder.append(end)
-        self.apply(glorot)
 
     def forward(self, images: Tensor) -> Tensor:
         """Rebuild images (B, C, H, W)."""
         out: Tensor = self.decoder(self.encoder(images))
         return out
-
-
-def glorot(module: nn.Module) -> None:
-    """Draw a convolution's weights anew: uniform, of variance 2 / (inputs + outputs); bias zero."""
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-        nn.init.xavier_uniform_(module.weight)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
 
 
 def channels_of(train: Images) -> int:
