@@ -39,6 +39,7 @@ reference: $(VENV)/.installed
 tables: $(VENV)/.installed
 	$(BIN)/python docs/tables/gallery.py
 	$(BIN)/python docs/scale.py
+	$(BIN)/python docs/learned.py
 
 # Pages of the Python interface, in site/; a warning is an error
 docs: $(VENV)/.installed-docs

@@ -42,9 +42,10 @@ def test_the_page_on_fidelity_is_up_to_date(gallery: Any) -> None:
     assert kept == gallery.near_and_far(), "run: make tables"
 
 
-def test_the_page_on_a_large_study_is_up_to_date() -> None:
-    kept = (FOLDER.parent / "scale.md").read_text()
-    assert kept == script(FOLDER.parent / "scale.py").page(), "run: make tables"
+@pytest.mark.parametrize("name", ["scale", "learned"])
+def test_a_page_that_a_script_makes_is_up_to_date(name: str) -> None:
+    kept = (FOLDER.parent / f"{name}.md").read_text()
+    assert kept == script(FOLDER.parent / f"{name}.py").page(), "run: make tables"
 
 
 def test_the_page_on_fidelity_has_verdicts_and_reasons(gallery: Any) -> None:
