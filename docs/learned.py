@@ -25,8 +25,8 @@ Made by `make tables` (docs/learned.py) from the records in [results/reference](
 
 ## Defects
 
-Bottle and screw of MVTec AD and `fabric`, a drawn texture; two cores and a few minutes per training. Each
-method once after next to nothing (a single step) and once, or twice, after a small part of its schedule, on
+Every cell: bottle / screw of MVTec AD / `fabric`, a drawn texture. Two cores and a few minutes per training.
+Each method once after next to nothing (a single step) and once, or twice, after a small part of its schedule, on
 images of `side` pixels; what differs from the paper's settings stands in the records, under
 [fidelity](fidelity.md) beside the numbers of the papers' tables, and in `results/reference/make.sh`. Nothing
 was chosen by its result. `published` is what the papers' tables print for full schedules. IGD's account is
@@ -63,11 +63,11 @@ REASONS = """- **Screw** is not a fair test of a score: its good test images are
 - `cutpaste_control`, the same Gaussian on an untouched backbone, is ahead of `cutpaste`, which has seen a few
   hundred images; an untrained network with a Gaussian is not far behind either.
 - `efficient_ad` learns from a teacher that was itself distilled in minutes, from ResNet-18, on small images. On
-  128 pixels a third of its map's sides is border.
-- The networks of Bergmann et al. are twenty layers deep without normalisation, and next to nothing of an image
-  comes through at the start. `ssim_ae` on 256 pixels has hardly left that state after 160 steps on bottle: its
-  loss has fallen by a fiftieth. Its untrained map is high wherever there is structure, which on screw is where
-  the defects are."""
+  128 pixels a quarter of its map's sides is border.
+- The networks of Bergmann et al. are twenty layers deep without normalisation, and next to nothing of an
+  image comes through at the start. `ssim_ae` has hardly left that state after 160 steps on bottle and
+  fabric: its loss has fallen by a fiftieth at most. Its untrained map is high wherever there is structure,
+  which on screw is where the defects are."""
 ONE_REASONS = """None of the trained ones has had its schedule: `dae` and `vae` have seen 8,000 images of 1,200,000, `memae` 32,000
 of 588,000, `deep_svdd` 60,000 twice of 900,000 twice, `igd` 1,200 of 768,000. `dae` is ahead of the published
 mean all the same, whose network is not described anywhere. `memae` is far behind: until its shares of the
