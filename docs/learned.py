@@ -55,11 +55,11 @@ REASONS = """- **Screw** is not a fair test of a score: its good test images are
   brightness and has what brightness has; whoever learns what training images look like then finds the good
   test images the stranger ones, and falls below one half. Maps, which compare places within an image, are
   nearer to the truth there.
-- **How far from the papers**: the schedules are a hundredth of theirs or less, the images a quarter to a
-  sixteenth of the pixels, the networks narrower. What reads a pre-trained backbone (`mkd`, `simplenet`) is near
-  already on bottle; what starts from nothing is not. `l2_ae` rises with every length, and is far from its end:
-  at 160 steps the corners of an image, which a transposed convolution reaches least, still have the largest
-  error of all, and that is the score.
+- **How far from the papers**: the schedules are between a hundredth and an eighth of theirs, most images
+  have a quarter or a sixteenth of the pixels, most networks are narrower. What reads a pre-trained backbone
+  (`mkd`, `simplenet`) is near already on bottle; what starts from nothing is not. The PRO of `l2_ae` rises
+  with the length of training and is far from its end: after 160 steps on bottle the largest error of an
+  image, which is its score, still lies where all images are equally white.
 - `cutpaste_control`, the same Gaussian on an untouched backbone, is ahead of `cutpaste`, which has seen a few
   hundred images; an untrained network with a Gaussian is not far behind either.
 - `efficient_ad` learns from a teacher that was itself distilled in minutes, from ResNet-18, on small images. On
