@@ -34,23 +34,7 @@ was chosen by its result. `published` is what the papers' tables print for full 
 
 {short}
 
-{reasons}
-
-## One class of small images
-
-Mean image AUROC over the ten classes, seed 0, and the means of [IGD's Table 1](tables/igd-1.md).
-
-{one_class}
-
-{one_reasons}
-
-## Lines
-
-Of each method's file or folder, docstrings and comments included; what they share is in `methods/_parts`.
-
-{lines}
-"""
-REASONS = """- **Screw** is not a fair test of a score: its good test images are darker than its good training images, which
+- **Screw** is not a fair test of a score: its good test images are darker than its good training images, which
   alone has an AUROC of 1.000 (`bench data mvtec --shortcuts`). An untrained network that rebuilds follows
   brightness and has what brightness has; whoever learns what training images look like then finds the good
   test images the stranger ones, and falls below one half. Maps, which compare places within an image, are
@@ -67,14 +51,22 @@ REASONS = """- **Screw** is not a fair test of a score: its good test images are
 - The networks of Bergmann et al. are twenty layers deep without normalisation, and next to nothing of an
   image comes through at the start. `ssim_ae` has hardly left that state after 160 steps on bottle and
   fabric: its loss has fallen by a fiftieth at most. Its untrained map is high wherever there is structure,
-  which on screw is where the defects are."""
-ONE_REASONS = """None of the trained ones has had its schedule: `dae` and `vae` have seen 8,000 images of 1,200,000, `memae` 32,000
+  which on screw is where the defects are.
+
+## One class of small images
+
+Mean image AUROC over the ten classes, seed 0, and the means of [IGD's Table 1](tables/igd-1.md).
+
+{one_class}
+
+None of the trained ones has had its schedule: `dae` and `vae` have seen 8,000 images of 1,200,000, `memae` 32,000
 of 588,000, `deep_svdd` 60,000 twice of 900,000 twice, `igd` 1,200 of 768,000. `dae` is ahead of the published
 mean all the same, whose network is not described anywhere. `memae` is far behind: until its shares of the
-slots have become sparse, for which its loss has a weight of .0002, the memory holds back nothing, and an
+slots have become sparse, for which its loss has a weight of .0002, the memory holds back little, and an
 encoder with 16 positions of 64 numbers rebuilds any digit. The two without a schedule are the published
-methods on the same images, and yet off: what their tables ran cannot have been these (the docstring of
-`kde_pixels` says why)."""
+methods on the same images, and yet off: what their tables ran can hardly have been these (the docstring of
+`kde_pixels` says why).
+"""
 METRICS = {"image_auroc": "image AUROC", "pixel_auroc": "pixel AUROC", "pro": "PRO"}
 NONE = "–"
 CATEGORIES = ("bottle", "screw", "fabric")
@@ -102,11 +94,6 @@ def records(methods: tuple[str, ...]) -> pd.DataFrame:
     kept = [json.loads(Path(path).read_text()) for path in frame["path"]]
     frame["steps"] = [steps(record["facts"]) for record in kept]
     return frame
-
-
-def side(row: pd.Series[Any]) -> str:
-    """Say how large a run's images were."""
-    return str(json.loads(Path(row["path"]).read_text())["key"]["geometry"]["resize"][0])
 
 
 def number(values: pd.Series[Any]) -> str:
@@ -149,7 +136,8 @@ def short_trainings() -> str:
         groups = sorted(runs.groupby("config"), key=lambda group: group[1]["steps"].mean())
         for place, (_, rows_of) in enumerate(groups):
             name = "" if place else f"`{method}`"
-            rows.append([name, side(rows_of.iloc[0]), spread(rows_of["steps"]), *cells(rows_of)])
+            side = rows_of["geometry"].iloc[0]["resize"][0]
+            rows.append([name, side, spread(rows_of["steps"]), *cells(rows_of)])
         paper = cells(published(method))
         rows += [["", "", "published", *paper]] if any(paper) else []
     return tabulate(
@@ -192,24 +180,9 @@ def one_class() -> str:
     )  # fmt: skip
 
 
-def lines() -> str:
-    """Lines of every method's own file or folder, comments and docstrings among them."""
-    rows = []
-    for method in REBUILD:
-        alone = HERE.parent / "methods" / f"{method}.py"
-        files = [alone] if alone.exists() else sorted((alone.parent / method).glob("*.py"))
-        counts = [len(path.read_text().splitlines()) for path in files]
-        if counts:  # a preset has no file
-            rows.append([f"`{method}`", sum(counts), counts[0]])
-    return tabulate(rows, ["", "lines", "of them in the method's first file"], "github")
-
-
 def page() -> str:
     """Fill the page."""
-    return PAGE.format(
-        short=short_trainings(), reasons=REASONS, one_class=one_class(), one_reasons=ONE_REASONS,
-        lines=lines(),
-    )  # fmt: skip
+    return PAGE.format(short=short_trainings(), one_class=one_class())
 
 
 def main() -> None:

@@ -78,9 +78,8 @@ def test_mostly_black_images_do_not_end_the_learning(name: str) -> None:
     pixels = np.zeros((24, 28, 28, 3), np.uint8)
     pixels[:, 10:18, 10:18] = 255
     images = ImageSet(pixels, [str(i) for i in range(len(pixels))])
-    learned = new(name, steps=60, learning_rate=1e-3)
-    learned.epochs, learned.views = 60, 24
-    learned.fit(images, CONTEXT)
+    cls: Any = Registry().method(name)[0]
+    learned = cls(views=24, batch=3, steps=60, learning_rate=1e-3).fit(images, CONTEXT)
     with torch.no_grad():
         rebuilt = learned.network_(images.batch([0]).pixels[:, :1])[0, 0]
     assert rebuilt[12:16, 12:16].mean() > 0.3 and rebuilt[:4].abs().mean() < 0.2
