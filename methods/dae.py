@@ -29,7 +29,7 @@ class Dae(Reconstruction):
 
     title = "DAE"
     citation = "Hadsell et al. 2006"
-    version = "2"
+    version = "3"
     smoke = {"views": 64, "batch": 2, "epochs": 8, "learning_rate": 1e-3}
     presets = {"dae_denoising": {"noise": 0.2}}
 

@@ -28,8 +28,8 @@ class L2Ae(Reconstruction):
 
     title = "ℓ2-AE"
     citation = "Bergmann et al. 2018"
-    version = "2"
-    smoke = {"views": 64, "batch": 2, "epochs": 8, "learning_rate": 1e-3}
+    version = "3"
+    smoke = {"views": 64, "batch": 4, "epochs": 8, "learning_rate": 1e-3}
 
     def __init__(
         self,

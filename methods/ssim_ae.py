@@ -34,7 +34,8 @@ class SsimAe(Reconstruction):
 
     title = "SSIM-AE"
     citation = "Bergmann et al. 2018"
-    smoke = {"views": 16, "batch": 8, "epochs": 1, "learning_rate": 1e-3}
+    version = "2"
+    smoke = {"views": 64, "batch": 8, "epochs": 4, "learning_rate": 1e-3}
 
     def __init__(
         self,

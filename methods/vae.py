@@ -35,8 +35,8 @@ class Vae(Reconstruction):
 
     title = "VAE"
     citation = "Kingma and Welling 2014"
-    version = "2"
-    smoke = {"views": 64, "batch": 2, "epochs": 8, "learning_rate": 1e-3, "draws_per_image": 2}
+    version = "3"
+    smoke = {"views": 64, "batch": 4, "epochs": 8, "learning_rate": 2e-3, "draws_per_image": 4}
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ layers and in what stands between them share the code.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -36,12 +37,15 @@ class Between:
         norm: whether batch normalisation precedes it.
         norm_first: whether it does so after an encoder's first convolution, too.
         bias: whether convolutions have one.
+        he: whether weights start as He et al. 2015 have it for rectifiers (:func:`he_start`), and not as
+            PyTorch does, whose own leave a billionth of the signal after twenty layers without a norm.
     """
 
     slope: float = 0.0
     norm: bool = False
     norm_first: bool = True
     bias: bool = True
+    he: bool = False
 
 
 HALVING, SAME = ((4, 4), 2, 1), ((3, 3), 1, 1)
@@ -115,7 +119,10 @@ def encoder(channels: int, layers: Sequence[Conv], between: Between) -> nn.Seque
     """Chain the layers: (B, channels, H, W) to what the last gives, with nothing after that."""
     parts: list[nn.Module] = []
     for i, conv in enumerate(layers):
-        parts.append(nn.Conv2d(channels, *conv, bias=between.bias))
+        layer = nn.Conv2d(channels, *conv, bias=between.bias)
+        if between.he:
+            he_start(layer, channels * math.prod(conv.kernel), between.slope)
+        parts.append(layer)
         channels = conv.channels
         if i < len(layers) - 1:
             parts += _between(channels, between, norm=between.norm_first or i > 0)
@@ -143,20 +150,37 @@ def decoder(
             for coarse, kernel in zip(lengths[i + 1], conv.kernel, strict=True)
         ]
         lost = (lengths[i][0] - back[0], lengths[i][1] - back[1])  # rows that a stride skipped
-        parts.append(
-            nn.ConvTranspose2d(
-                conv.channels,
-                wide,
-                conv.kernel,
-                conv.stride,
-                conv.padding,
-                output_padding=lost,
-                bias=between.bias,
-            )
+        layer = nn.ConvTranspose2d(
+            conv.channels,
+            wide,
+            conv.kernel,
+            conv.stride,
+            conv.padding,
+            output_padding=lost,
+            bias=between.bias,
         )
+        if between.he:  # every input reaches a kernel of outputs, which are more
+            products = math.prod((*conv.kernel, *lengths[i + 1])) / math.prod(lengths[i])
+            he_start(layer, conv.channels * products, between.slope)
+        parts.append(layer)
         if i:
             parts += _between(wide, between, norm=True)
     return nn.Sequential(*parts).to(memory_format=torch.channels_last)
+
+
+def he_start(layer: nn.Conv2d | nn.ConvTranspose2d, inputs: float, slope: float) -> None:
+    """Draw weights that keep the signal's mean square through a rectifier, and biases of zero.
+
+    He et al., "Delving Deep into Rectifiers", ICCV 2015, equation 14.
+
+    Args:
+        layer: whose weights are drawn anew.
+        inputs: numbers that one of its outputs is the weighted sum of.
+        slope: of the leaky rectifier before it.
+    """
+    nn.init.normal_(layer.weight, std=math.sqrt(2 / ((1 + slope**2) * inputs)))
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
 
 
 class AutoEncoder(nn.Module):
