@@ -59,18 +59,6 @@ class Official(Dataset):
             "own runs as 'folder'."
         )
 
-    def place(self) -> Path:
-        """Return the root. Raises DataError when there is none."""
-        if self.root is None or not self.root.is_dir():
-            where = (
-                "no data root was given" if self.root is None else f"{self.root}: no such folder"
-            )
-            raise DataError(
-                f"{self.title}: {where}.\nTo get it, {self.origin}; then pass its folder as "
-                f"--data-root, or set BENCH_DATA.\n{self.layout}"
-            )
-        return self.root
-
     @property
     def layout(self) -> str:
         """The expected layout, for messages."""

@@ -128,13 +128,12 @@ class OneClass(Dataset):
 
     def places(self) -> Iterator[Path]:
         """Yield the folders that are looked into, those of torchvision included."""
-        if self.root is None:
-            raise DataError(f"{self.title}: no data root was given; {self.origin}")
-        yield self.root
+        root = self.place()
+        yield root
         for below in (self.torchvision, "oneclass"):
-            yield self.root / below
-        yield self.root / "raw"
-        yield self.root / self.torchvision / "raw"
+            yield root / below
+        yield root / "raw"
+        yield root / self.torchvision / "raw"
 
     def _find(self) -> Arrays:
         for folder in self.places():

@@ -16,7 +16,7 @@ import benchmark
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results" / "reference"
-PUBLISHED = HERE.parent / "results" / "published" / "published.csv"
+PUBLISHED = HERE.parent / "results" / "published"
 
 PAGE = """# Methods that learn, after a small part of their training
 
@@ -77,6 +77,9 @@ REBUILD = (
 )
 SINGLE = ("dae", "vae", "memae", "deep_svdd", "oc_svm_pixels", "kde_pixels", "igd")
 
+THIRD_PARTY = {"efficient_ad": "PDN-S"}
+"""Settings of third parties' numbers, of methods that no table of our papers has by category."""
+
 KEYS = {"deep_svdd": "dsvdd"}
 """Of the published rows, where a method's own name is another."""
 
@@ -117,10 +120,11 @@ def cells(frame: pd.DataFrame) -> list[str]:
     return out
 
 
-def published(method: str) -> pd.DataFrame:
-    """A paper's own numbers on these categories, a column per metric."""
-    frame = pd.read_csv(PUBLISHED)
+def published(method: str, setting: str = "") -> pd.DataFrame:
+    """Numbers on these categories, a column per metric: the papers' tables', or third parties' for a setting."""
+    frame = pd.read_csv(PUBLISHED / ("third_party.csv" if setting else "published.csv"))
     frame = frame[(frame["method_key"] == method) & (frame["dataset"] == "mvtec")]
+    frame = frame[frame["setting"] == setting] if setting else frame
     frame = frame.assign(value=frame["value"] / (1 + 99 * (frame["unit"] == "percent")))
     wide = frame.pivot_table(index="category", columns="metric", values="value").reset_index()
     return wide.reindex(columns=["category", *METRICS])
@@ -140,6 +144,8 @@ def short_trainings() -> str:
             rows.append([name, side, spread(rows_of["steps"]), *cells(rows_of)])
         paper = cells(published(method))
         rows += [["", "", "published", *paper]] if any(paper) else []
+        if method in THIRD_PARTY:
+            rows.append(["", "", "third party", *cells(published(method, THIRD_PARTY[method]))])
     return tabulate(
         rows, ["", "side", "steps", *METRICS.values()], "github", disable_numparse=True,
         colalign=["left", "right", "right", "center", "center", "center"],
@@ -149,7 +155,7 @@ def short_trainings() -> str:
 def one_class() -> str:
     """Mean image AUROC over the classes of both data sets, of the configuration that has most of them."""
     frame = records(SINGLE)
-    means = pd.read_csv(PUBLISHED)
+    means = pd.read_csv(PUBLISHED / "published.csv")
     means = means[(means["paper"] == "igd") & (means["category"] == "mean")]
     rows = []
     for method in SINGLE:

@@ -118,7 +118,7 @@ def measured() -> pd.DataFrame:
         *(("metric_seconds", "test"), ("stored_bytes", "train")),
     ):
         frame[f"{column} per {images}"] = frame[column] / frame[images]
-    table = frame.groupby("method").agg(**columns)  # type: ignore[call-overload]
+    table = frame.groupby("method").agg(**columns)
     table[["stored MB", "stored MB per image"]] /= 1e6
     table["peak GB"] /= 1e9
     return pd.DataFrame(table)
@@ -186,10 +186,11 @@ def page() -> str:
         * sum(c * (SIDE // d) ** 2 for c, d in zip(channels, (4, 8, 16), strict=True))
         for name, channels in LAYERS.items()
     }
+    spade = float(table["stored MB per image"]["spade"])
     return PAGE.format(
         images=TRAIN + TEST, categories=CATEGORIES, methods=METHODS, seeds=SEEDS, side=SIDE,
         cells=cells, train=TRAIN, test=TEST, trained=TRAINED_SHARE, faster=FASTER,
-        measured=tabulate(table.reset_index(), [*SECONDS], "github", floatfmt=".3g", showindex=False),
+        measured=tabulate(table.itertuples(), [*SECONDS], "github", floatfmt=".3g"),
         frozen_cell=cell["frozen"], trained_cell=cell["trained"], hours=hours,
         gpu_hours=hours / FASTER,
         machines=tabulate(rows, ["GPUs", "categories one after the other", "hours", "busy"], "github",
@@ -197,8 +198,8 @@ def page() -> str:
         disk=tabulate(disk, ["", "", "from"], "github", disable_numparse=True),
         pixels=of_images * SIDE * SIDE * 3 / 1e9,
         peak=table["peak GB"].max(),
-        spade=table.loc["spade", "stored MB per image"],
-        spade_all=table.loc["spade", "stored MB per image"] * train / 1e3,
+        spade=spade,
+        spade_all=spade * train / 1e3,
         features=", ".join(f"{name} {size / 1e9:.1f} GB" for name, size in features.items()),
         trained_part=cell["trained"] * TRAINED_SHARE / sum(cell[k] * share[k] for k in cell),
         metric=metric.mean(), test_category=round(test),

@@ -182,6 +182,23 @@ class Dataset(ABC):
     def __init__(self, root: Path | None = None) -> None:
         self.root = root
 
+    @property
+    def layout(self) -> str:
+        """Say which files are expected, for messages."""
+        return ""
+
+    def place(self) -> Path:
+        """Return the root, for a data set that reads from one. Raises DataError when there is none."""
+        if self.root is None or not self.root.is_dir():
+            where = (
+                "no data root was given" if self.root is None else f"{self.root}: no such folder"
+            )
+            raise DataError(
+                f"{self.title}: {where}.\nTo get it, {self.origin}; then pass its folder as "
+                f"--data-root, or set BENCH_DATA.\n{self.layout}".rstrip()
+            )
+        return self.root
+
     @abstractmethod
     def categories(self) -> list[str]:
         """List the categories that can be run, in table order."""

@@ -43,8 +43,12 @@ class FolderData(Dataset):
     title = "Folder"
     licence = "the user's own"
     citation = "the user's own"
-    origin = "pass the folder that holds your images as --data-root, or set BENCH_DATA"
+    origin = "put your own images into one folder"
     size = 256
+
+    @property
+    def layout(self) -> str:
+        return _ACCEPTED
 
     def categories(self) -> list[str]:
         """List the folders that hold a category, or the folder itself, under its own name.
@@ -100,8 +104,7 @@ class FolderData(Dataset):
             DataError: there is one already, or it cannot be written.
         """
         folders = self._folders()
-        assert self.root is not None
-        file = self.root / FILE
+        file = self.place() / FILE
         text = proposal({name: self._roles(name, divide=False) for name in folders})
         try:
             with file.open("x", encoding="utf-8") as out:
@@ -138,24 +141,20 @@ class FolderData(Dataset):
 
     def _folders(self) -> dict[str, Path]:
         """Find the folder of every category."""
-        if self.root is None or not self.root.is_dir():
-            where = (
-                "no data root was given" if self.root is None else f"{self.root}: no such folder"
-            )
-            raise DataError(f"folder: {where}; {self.origin}.\n{_ACCEPTED}")
-        rules = read_rules(self.root)
-        if holds_category(self.root) or _stated(self.root, rules):
-            plain = self.root.name not in ("", "..")  # a link keeps its own name
-            return {_composed((self.root if plain else self.root.resolve()).name): self.root}
+        root = self.place()
+        rules = read_rules(root)
+        if holds_category(root) or _stated(root, rules):
+            plain = root.name not in ("", "..")  # a link keeps its own name
+            return {_composed((root if plain else root.resolve()).name): root}
         found: dict[str, Path] = {}
-        for path in subfolders(self.root):
+        for path in subfolders(root):
             if holds_category(path) or _stated(path, rules):
                 other = found.setdefault(_composed(path.name), path)
                 if other is not path:
                     raise DataError(f"{other} and {path}: the same name; rename one of them")
         if not found:
             raise DataError(
-                f"{self.root}: not a layout that is known. Found:\n{_tree(self.root)}\n{_ACCEPTED}"
+                f"{root}: not a layout that is known. Found:\n{_tree(root)}\n{_ACCEPTED}"
             )
         return found
 

@@ -30,14 +30,14 @@ class LabelledParts(Dataset):
         return Category(name, train, test)
 
     def _sample(self, line: dict[str, str]) -> Sample:
-        mask = FileSource(self.root / line["mask"]) if line["mask"] else None
+        mask = FileSource(self.place() / line["mask"]) if line["mask"] else None
         label = int(line["defect"] != "good")
         return Sample(
-            line["file"], FileSource(self.root / line["file"]), label, line["defect"], mask
+            line["file"], FileSource(self.place() / line["file"]), label, line["defect"], mask
         )
 
     def _lines(self) -> list[dict[str, str]]:
-        table = self.root / "parts.csv"
+        table = self.place() / "parts.csv"
         if not table.is_file():
             raise DataError(f"{table}: no such file; {self.origin}")
         with table.open(newline="", encoding="utf-8") as file:

@@ -34,7 +34,7 @@ def shown() -> list[str]:
     trained longest. Scores play no part."""
     frame = benchmark.load_results(RESULTS)
     frame = frame[(frame["status"] == "ok") & (frame["protocol_name"] == "paper")]
-    names = {}
+    names: dict[str, None] = {}
     for _, rows in frame.groupby(["method", frame["dataset"] == "mvtec"], sort=True):
         others = rows[~rows["name"].str.contains("|".join(AVOIDED))]
         kept = (others if len(others) else rows).groupby("name")["fit_seconds"]
