@@ -97,14 +97,21 @@ class MsSsim(nn.Module):
     def scales(self, x: Tensor, y: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Per scale the luminance and the contrast-structure map at the window's valid places."""
         with torch.autocast(x.device.type, enabled=False):  # differences of squares need float32
-            # a convolution of each channel alone takes less than half the time in this layout
+            # a convolution of each channel alone takes less than half the time in this layout, but
+            # five times as long where there is one channel: grey images are channels of one image
+            grey = x.shape[1] == 1
+            if grey:
+                x, y = x.transpose(0, 1), y.transpose(0, 1)
             x = x.float().contiguous(memory_format=torch.channels_last)
             y = y.float().contiguous(memory_format=torch.channels_last)
             out = []
             for scale in range(len(self.weights)):
                 if scale:
                     x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
-                out.append(self._compare(x, y))
+                luminance, contrast = self._compare(x, y)
+                if grey:
+                    luminance, contrast = luminance.transpose(0, 1), contrast.transpose(0, 1)
+                out.append((luminance, contrast))
         return out
 
     def _compare(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
