@@ -33,6 +33,12 @@ def declared(cls: Callable[..., object]) -> dict[str, tuple[Any, Any]]:
             )
         if parameter.annotation is parameter.empty:
             raise SettingsError(f"{title}: setting {name!r} has no type annotation")
+        if not _storable(parameter.annotation):
+            raise SettingsError(
+                f"{title}: setting {name!r} is {describe(parameter.annotation)}, which no record can "
+                "hold unchanged; allowed are int, float, bool, str, None, Literal, and tuples of "
+                f"these (write `{name}: tuple[int, ...] = (1, 2)` for a list, str for a path)"
+            )
         out[name] = (parameter.annotation, parameter.default)
     return out
 
@@ -131,6 +137,14 @@ def _fit(value: Any, annotation: Any) -> tuple[bool, Any]:
     if annotation is int:
         return isinstance(value, int) and not isinstance(value, bool), value
     return isinstance(annotation, type) and isinstance(value, annotation), value
+
+
+def _storable(annotation: Any) -> bool:
+    """Tell whether settings may have this type."""
+    if get_origin(annotation) in (Union, types.UnionType, tuple):
+        return all(_storable(a) for a in get_args(annotation) if a is not Ellipsis)
+    plain = (int, float, bool, str, type(None), None)
+    return get_origin(annotation) is Literal or annotation in plain
 
 
 def describe(annotation: Any) -> str:

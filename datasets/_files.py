@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from benchmark import Category, Sample
 from benchmark.data.images import EXTENSIONS, FileSource
 from benchmark.errors import DataError
 from benchmark.texts import shown_name
+
+PHOTOGRAPHS = frozenset(
+    (
+        ".heic",
+        ".heif",
+        ".avif",
+        ".jxl",
+        ".dng",
+        ".cr2",
+        ".cr3",
+        ".nef",
+        ".arw",
+        ".raf",
+        ".orf",
+        ".rw2",
+    )
+    + (".exr", ".hdr", ".psd", ".dcm")
+)
+"""Endings, in lower case, of pictures in formats that are not read."""
 
 
 def subfolders(folder: Path) -> list[Path]:
@@ -26,9 +45,14 @@ def pictures(folder: Path) -> list[Path]:
     ]
 
 
-def image_files(folder: Path) -> list[str]:
+def image_files(folder: Path, endings: Collection[str] = EXTENSIONS) -> list[str]:
     """List the paths of all image files below a folder, hidden ones included, links followed; with
-    forward slashes, sorted. Raises DataError when a folder cannot be listed."""
+    forward slashes, sorted. Raises DataError when a folder cannot be listed.
+
+    Args:
+        folder: where to look.
+        endings: in lower case, of the files that are listed; of all of them where it is empty.
+    """
     found: list[str] = []
     todo = [(folder, "", frozenset([folder.resolve()]))]
     while todo:
@@ -42,7 +66,7 @@ def image_files(folder: Path) -> list[str]:
                 real = path.resolve()
                 if real not in above:  # a link to a folder around it would never end
                     todo.append((path, f"{prefix}{path.name}/", above | {real}))
-            elif path.suffix.lower() in EXTENSIONS:
+            elif not endings or path.suffix.lower() in endings:
                 found.append(prefix + path.name)
     return sorted(found)
 

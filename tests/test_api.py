@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -112,6 +113,36 @@ def test_several_data_sets_in_one_run(toy_run: dict[str, Any], toy: Path) -> Non
     assert results.ok and list(results.frame["dataset"]) == ["folder", "toy"]
 
 
+class Mislabelled(Toy):
+    """A toy whose first category has a label that is none, or a defect among what is trained on."""
+
+    def __init__(self, root: Path | None = None, *, train: bool = False) -> None:
+        super().__init__(root)
+        self.train = train
+
+    def category(self, name: str) -> Category:
+        found = super().category(name)
+        if name == "pin":
+            return found
+        bad = next(s for s in found.test if s.label)
+        if self.train:
+            return replace(found, train=[*found.train, bad])
+        return replace(found, test=[*found.test, replace(bad, id="x", label=2)])
+
+
+@pytest.mark.parametrize(
+    ("train", "said"), [(False, "'x' has label 2; allowed are 0"), (True, "is defective and in tr")]
+)
+def test_a_category_with_a_wrong_label_costs_itself(
+    toy_run: dict[str, Any], toy: Path, train: bool, said: str
+) -> None:
+    toy_run.pop("dataset")
+    results = ib.run(Brightness, Mislabelled(toy, train=train), **toy_run)
+    assert list(results.frame["status"]) == ["failed", "ok"]
+    (record,) = Path(toy_run["results"]).rglob("nut-seed0.json")
+    assert said in record.read_text()
+
+
 def test_metrics_of_arrays() -> None:
     rng = np.random.default_rng(0)
     maps, masks = rng.random((4, 8, 8)), rng.random((4, 8, 8)) > 0.7
@@ -122,6 +153,13 @@ def test_metrics_of_arrays() -> None:
     assert "pixel_auroc" not in ib.measure([0.1, 0.2], [0, 1])
     with pytest.raises(SettingsError, match="go together"):
         ib.measure([0.1, 0.2], [0, 1], maps)
+    with pytest.raises(SettingsError, match="4 maps and 4 masks of 2 images"):
+        ib.measure([0.1, 0.2], [0, 1], maps, masks)
+    for labels in ([-1, 1], [1, 2], [0.2, 0.8], ["good", "bad"]):
+        with pytest.raises(SettingsError, match=r"labels hold .* allowed are 0 \(good\) and 1"):
+            ib.measure([0.1, 0.2], labels)
+    with pytest.raises(SettingsError, match="methods: 5 is neither a name"):
+        ib.run([5], "synthetic")  # type: ignore[list-item]
 
 
 def test_every_view_takes_the_results_of_a_run(toy_run: dict[str, Any], toy: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -38,3 +39,22 @@ def test_settings_take_the_annotated_type(name: str, given: Any, got: Any) -> No
 def test_settings_refuse_other_types(name: str, given: Any) -> None:
     with pytest.raises(SettingsError, match=f"sample.{name}.*allowed is"):
         settings.resolve(Sample, {name: given}, "sample")
+
+
+class Listed:
+    def __init__(self, *, layers: list[int] = [1]) -> None:  # noqa: B006
+        pass
+
+
+class Placed:
+    def __init__(self, *, folder: Path = Path()) -> None:
+        pass
+
+
+@pytest.mark.parametrize("cls", [Listed, Placed])
+def test_settings_that_no_record_can_hold_are_refused(cls: type) -> None:
+    """A list is one object for all cells, and is another after a record."""
+    with pytest.raises(
+        SettingsError, match="no record can hold unchanged; allowed are int, .*tuple"
+    ):
+        settings.resolve(cls, {}, "sample")

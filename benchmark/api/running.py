@@ -160,9 +160,17 @@ def measure(scores: Any, labels: Any, maps: Any = None, masks: Any = None) -> di
 
     if (maps is None) != (masks is None):
         raise SettingsError("measure: maps and masks go together; give both or neither")
-    image = image_metrics(np.asarray(scores, float), np.asarray(labels, bool))
+    given = np.asarray(labels)
+    if given.dtype.kind not in "biuf" or not np.isin(given, (0, 1)).all():
+        found = ", ".join(str(value) for value in np.unique(given)[:6])
+        raise SettingsError(f"measure: labels hold {found}; allowed are 0 (good) and 1 (defective)")
+    image = image_metrics(np.asarray(scores, float), given.astype(bool))
     if maps is None:
         return dict(image.values)
+    if not len(maps) == len(masks) == len(given):
+        raise SettingsError(
+            f"measure: {len(maps)} maps and {len(masks)} masks of {len(given)} images; give one each"
+        )
     return {**image.values, **pixel_metrics(maps, masks).values}
 
 
@@ -250,4 +258,10 @@ def _listed(given: T | Sequence[T]) -> list[T]:
 
 
 def _class(method: Detector | type[Detector]) -> type[Detector]:
+    from benchmark.detector.base import Detector as Base
+
+    if not isinstance(method, Base) and not (isinstance(method, type) and issubclass(method, Base)):
+        raise SettingsError(
+            f"methods: {method!r} is neither a name (bench list methods) nor a Detector"
+        )
     return method if isinstance(method, type) else type(method)

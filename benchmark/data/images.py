@@ -172,8 +172,8 @@ def decode_mask(data: bytes, name: str, threshold: int | None = None) -> Array:
     between = int(np.count_nonzero((raw != 0) & ~np.isin(raw, (1, 255, 65535))))
     raise MaskValuesError(
         f"{name}: a mask with {len(values)} values ({shown}{more}), allowed are 0 and 255, or 0 and "
-        "1; pass --mask-threshold 127, or threshold it and save it as PNG (JPEG and smooth resizing "
-        "blur the values)",
+        "1; pass --mask-threshold 127 where JPEG or smooth resizing blurred the values, "
+        "--mask-threshold 0 where every value but 0 is a defect, or save it as PNG with two values",
         between,
     )
 

@@ -17,8 +17,8 @@ REMEDIES: Mapping[str, str] = {
     "no mask": "defective images without a mask; add the masks, or remove all of the category",
     "mask only": "masks without a defective image; put the image back, or remove the mask",
     "other size": "masks of another size than their image; resize them with nearest neighbour",
-    "not binary": "masks with values other than 0 and 255 (or 0 and 1); run with --mask-threshold "
-    "127, or threshold them and save as PNG",
+    "not binary": "masks with values other than 0 and 255 (or 0 and 1); run with the --mask-threshold "
+    "that is named, or save them with two values",
 }
 """The kinds of problem that stop a run, and what to do about each."""
 
@@ -118,8 +118,12 @@ class Report:
             lines += _details(category, limit)
         if self.ok:
             said = any(c.found_kinds or c.outside for c in self.categories)
+            whose = " of these categories" if self.unread else ""
             but = "; a run goes on and repeats the warnings above." if said else "."
-            lines += ["", f"Every image and every mask can be {'read' if said else 'used'}{but}"]
+            lines += [
+                "",
+                f"Every image and every mask{whose} can be {'read' if said else 'used'}{but}",
+            ]
         return "\n".join(lines)
 
 

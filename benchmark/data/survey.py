@@ -238,8 +238,8 @@ def sizes_text(sizes: Mapping[tuple[int, int], int]) -> str:
 def squashed(sizes: Mapping[tuple[int, int], int], limit: float = 1.25) -> tuple[int, int] | None:
     """Propose a size (height, width) for images that a square would squash by more than ``limit``:
     the usual aspect in multiples of 32, the shorter side 256; None where a square will do."""
-    if not sizes:
-        return None
+    if not sizes or len({width > height for width, height in sizes}) > 1:
+        return None  # upright and lying images have no size in common
     (width, height), _ = max(sizes.items(), key=lambda item: item[1])
     ratio = max(width, height) / min(width, height)
     if ratio <= limit:

@@ -158,6 +158,11 @@ def check_prediction(prediction: Prediction, batch: Batch, owner: str) -> Predic
         )
     found = {"scores": prediction.scores}
     found |= {f"parts[{name!r}]": values for name, values in prediction.parts.items()}
+    everything = found if prediction.maps is None else {**found, "maps": prediction.maps}
+    for what, values in everything.items():
+        if not isinstance(values, Tensor) or values.is_complex():
+            kind = values.dtype if isinstance(values, Tensor) else type(values).__name__
+            raise DetectorError(f"{owner}: {what} are {kind}; return tensors of real numbers")
     for what, values in found.items():
         if tuple(values.shape) != (count,):
             raise DetectorError(

@@ -9,6 +9,7 @@ run uses is imported.
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import importlib
 import importlib.util
@@ -131,12 +132,13 @@ class Registry:
         return cls
 
     def assets(self) -> Mapping[str, type[Asset]]:
-        """Collect every asset that some method asks for by default, by name. Imports all
-        methods."""
+        """Collect every asset that some method asks for by default, by name. Imports all methods;
+        one that cannot be imported has none."""
         found: dict[str, type[Asset]] = {}
         for name, entry in self.entries["method"].items():
             if entry.preset is None:
-                found |= {asset.name: asset for asset in self.method(name)[0]().assets()}
+                with contextlib.suppress(SettingsError):
+                    found |= {asset.name: asset for asset in self.method(name)[0]().assets()}
         return found
 
     def open_dataset(
@@ -168,7 +170,10 @@ class Registry:
                 continue
             below = f"{module.name}/__init__.py" if module.ispkg else f"{module.name}.py"
             source = Path(package.__path__[0]) / below
-            summary, presets = _described(source, kind)
+            try:
+                summary, presets = _described(source, kind)
+            except SyntaxError as error:  # it costs itself; importing it says so, too
+                summary, presets = f"cannot be read: line {error.lineno}: {error.msg}", ()
             load = partial(importlib.import_module, f"{_PACKAGE[kind]}.{module.name}")
             self._add(kind, module.name, summary, "built in", load, presets)
 

@@ -76,6 +76,13 @@ def merge(sources: Iterable[str | Path], into: str | Path) -> Merged:
     return merged
 
 
+def _lacks_files(version: _Version) -> bool:
+    """Tell whether a version cites a file that is not beside it."""
+    cited = [file["name"] for file in (version.record.get("files") or {}).values() if file]
+    there = version.folder
+    return bool(cited) and (there is None or not all((there / name).is_file() for name in cited))
+
+
 def _category(versions: Sequence[_Version]) -> str:
     return str(versions[0].record["key"]["category"])
 
@@ -86,6 +93,7 @@ def _merge_one(target: Path, given: Sequence[_Version], merged: Merged) -> None:
     versions = [_Version(existing, target, target.parent)] if existing else []
     versions += given
     finished = [v for v in versions if v.record["status"] == "ok"]
+    finished.sort(key=_lacks_files)  # what one version's folder has not, another's may have
     first, *others = finished or versions
     found = []
     for other in others if finished else ():

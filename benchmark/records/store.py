@@ -32,7 +32,10 @@ Array = npt.NDArray[Any]
 FORMAT = 1
 KEPT = (".detector.json", ".detector.safetensors")
 """Endings of the files of a kept detector (:mod:`benchmark.records.kept`)."""
-_KEY = {"dataset", "source", "category", "method", "seed", "protocol", "geometry", "data"}
+_KEY = {
+    *("dataset", "source", "category", "method", "seed", "protocol", "geometry", "data"),
+    *("settings", "version", "weights", "assets", "precision"),
+}
 """Parts of a record's key that every reader wants."""
 _NAME = re.compile(r"[^.].*-seed\d+\.json", re.DOTALL)
 """Names of records; a kept detector's JSON has another."""
@@ -121,6 +124,8 @@ def check(record: Any) -> None:
     key = record.get("key")
     if "status" not in record or not isinstance(key, dict) or not key.keys() >= _KEY:
         raise StoreError("is no record of a cell (its status or its key is not whole)")
+    if record["status"] == "ok" and not isinstance(record.get("metrics"), dict):
+        raise StoreError("is the record of a finished cell without its metrics")
 
 
 def place(dataset: str, protocol: str, config: str, name: str) -> PurePosixPath:

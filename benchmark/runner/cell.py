@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -50,7 +51,7 @@ def run_cell(cell: Cell, given: Inputs, claim: Claim) -> dict[str, Any]:
     clock = cost.Clock(given.features, given.context)
     cell.path.sweep(keep=_standing(cell))
     detector, before = restored(cell) if cell.fitted else (fit(cell, given, clock), {})
-    facts, state = before.get("facts") or detector.facts(), None
+    facts, state = before.get("facts") or _facts(cell, detector), None
     if cell.keep:
         detector, state = keep.stored_and_restored(cell, detector)
     files, peaks = score(cell, detector, given, clock)
@@ -82,6 +83,19 @@ def run_cell(cell: Cell, given: Inputs, claim: Claim) -> dict[str, Any]:
     _commit(cell, record, claim)
     given.context.checkpoint.delete()
     return record
+
+
+def _facts(cell: Cell, detector: Detector) -> dict[str, Any]:
+    """Return what a method says of its training. Raises DetectorError where no record can hold it."""
+    facts = detector.facts()
+    try:
+        json.dumps(facts, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise DetectorError(
+            f"{cell.method.name}: facts() holds what no record can ({error}); give finite numbers, "
+            "texts, and lists or dicts of them"
+        ) from None
+    return facts
 
 
 def fit(cell: Cell, given: Inputs, clock: cost.Clock) -> Detector:

@@ -291,6 +291,8 @@ def prepare(
         path_component(name, "category")
         if shown_name(name) not in known:
             raise DataError(unknown(f"category of {source}", name, categories))
+    for text in dataset.unread():
+        console.say(f"warning: no category: {text}")
     results_dir = places.expanded(config.results)
     began = files.check_writable(results_dir)
     # with workers, theirs is another, and the memory of a GPU here is theirs, too

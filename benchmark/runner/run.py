@@ -224,8 +224,9 @@ def _run(plan: Plan, cells: Sequence[Cell], loaded: LoadedCategory, claim: Claim
     geometry = cell.method.geometry
     if geometry in loaded.unusable:
         return _failed(plan, cell, loaded.unusable[geometry])
-    given = inputs(plan, cell, loaded)
+    given = None
     try:
+        given = inputs(plan, cell, loaded)
         cell.path.folder.mkdir(parents=True, exist_ok=True)
         anew = plan.config.force or not cell.method.reusable
         earlier = [] if anew else store.read_folder(cell.path.folder, cell.category)
@@ -236,7 +237,7 @@ def _run(plan: Plan, cells: Sequence[Cell], loaded: LoadedCategory, claim: Claim
     except ClaimLostError:
         raise
     except Exception as error:  # whatever a method does, the other cells go on
-        return _failed(plan, cell, error, given.context)
+        return _failed(plan, cell, error, given.context if given else None)
 
 
 def _twin(cell: Cell, records: Sequence[dict[str, Any]]) -> dict[str, Any] | None:

@@ -277,14 +277,21 @@ def _below(part: pd.DataFrame, runs: Runs, labels: Labels, several: bool) -> lis
 def seeds_text(runs: Mapping[str, pd.DataFrame]) -> str:
     """Say how many seeds stand behind the numbers of each name; a method that draws nothing has
     one."""
-    counts = {n: r["seed"].nunique() if r["draws"].all() else 1 for n, r in runs.items()}
-    if set(counts.values()) == {1}:
+    counts = {n: _seeds(r) if r["draws"].all() else "1" for n, r in runs.items()}
+    if set(counts.values()) == {"1"}:
         several = any(r["seed"].nunique() > 1 for r in runs.values())
         return "One result: the seeds change nothing." if several else "One seed."
     if len(set(counts.values())) == 1:
         return f"Mean ± standard deviation over {next(iter(counts.values()))} seeds."
     each = ", ".join(f"{name}: {count}" for name, count in counts.items())
     return f"Mean ± standard deviation over seeds ({each})."
+
+
+def _seeds(run: pd.DataFrame) -> str:
+    """Count the seeds of a category, or the fewest and the most of several."""
+    counts = run.groupby(["dataset", "category"])["seed"].nunique()
+    low, high = counts.min(), counts.max()
+    return str(high) if low == high else f"{low} to {high}"
 
 
 def _count(part: pd.DataFrame, every: Sequence[str]) -> str:

@@ -36,6 +36,7 @@ LATEX = {
     "λ": r"$\lambda$",
     "ℓ": r"$\ell$",
     "Δ": r"$\Delta$",
+    "τ": r"$\tau$",
     "✓": r"$\surd$",
     "…": r"\dots{}",
 }

@@ -20,21 +20,27 @@ the others are for training. That order is the only rule: no image decides about
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
 from benchmark import Category, Dataset, Sample
 from benchmark.data.dataset import Role
+from benchmark.data.images import decode_mask, in_parallel
 from benchmark.data.looks import annotates
-from benchmark.errors import DataError, unknown
+from benchmark.errors import DataError, SettingsError, unknown
 
-from .._files import image_files, pictures, sample, subfolders, usable_name
+from .._files import PHOTOGRAPHS, image_files, pictures, sample, subfolders, usable_name
 from .layouts import holds_category
+from .masks import unused
+from .names import is_system
 from .propose import proposal
 from .refusals import require_images, require_masks, require_roles
 from .roles import assign, in_order
-from .rules import FILE, Rules, read_rules
+from .rules import FILE, Rules, literal, read_rules
+
+BRIGHT = 127
+"""Values above this, of 255, mark a defect in a mask that is looked at for whether it has any."""
 
 
 class FolderData(Dataset):
@@ -45,6 +51,10 @@ class FolderData(Dataset):
     citation = "the user's own"
     origin = "put your own images into one folder"
     size = 256
+
+    def __init__(self, root: Path | None = None) -> None:
+        super().__init__(root)
+        self._checked: set[Path] = set()  # files of rules that all fit something
 
     @property
     def layout(self) -> str:
@@ -70,9 +80,10 @@ class FolderData(Dataset):
         """
         roles = self.roles(name)
         folder = self._folders()[_composed(name)]
+        self._require_hits(folder)
         require_roles(name, roles, self._rules(folder))
         category = _category(name, folder, roles)
-        require_images(folder, category)
+        require_images(folder, category, roles)
         require_masks(folder, category, roles)
         return category
 
@@ -123,16 +134,42 @@ class FolderData(Dataset):
         if name not in folders:
             raise DataError(unknown("category", name, folders))
         folder = folders[name]
+        files = image_files(folder)
+        roles = assign(
+            files, self._rules(folder), lambda path: _asked(_seen, folder / path), divide
+        )
+        return roles | _contradicted(folder, roles) | self._unreadable(folder)
 
-        def look(path: str) -> bool | None:
-            file = folder / path
-            try:
-                state = file.stat()
-            except OSError:
-                return None
-            return _seen(file, state.st_mtime_ns, state.st_size)
+    def _unreadable(self, folder: Path) -> dict[str, Role]:
+        """Give a role to photographs in formats that are not read."""
+        rules = self._rules(folder)
+        roles = {}
+        for path in image_files(folder, PHOTOGRAPHS):
+            stated = [rule for rule, _ in rules.match(path) if rule.role == "unused"]
+            if stated:
+                roles[path] = Role("unused", why=f"{FILE}: {stated[0].pattern}")
+            elif not any(is_system(part) for part in path.split("/")):
+                ending = Path(path).suffix
+                why = f"{ending} is not read; convert it to PNG, or leave it out"
+                roles[path] = unused(why, f"**/*{ending}")
+        return roles
 
-        return assign(image_files(folder), self._rules(folder), look, divide)
+    def _require_hits(self, folder: Path) -> None:
+        """Raises SettingsError for a line of folder.yaml that fits no file."""
+        rules = self._rules(folder)
+        if not rules.rules or rules.file in self._checked:
+            return
+        folders = [folder] if rules.file.parent == folder else self._folders().values()
+        files = [path for each in folders for path in image_files(each, frozenset())]
+        for rule in rules.rules:
+            if not rule.fits(files):
+                near = rule.near(files)
+                raise SettingsError(
+                    f"{rules.file}: {rule.role}: {rule.pattern} fits no file"
+                    + (f", but nearly {near}" if near else "")
+                    + "; correct the line, or remove it"
+                )
+        self._checked.add(rules.file)
 
     def _rules(self, folder: Path) -> Rules:
         """Read a category's own folder.yaml, or the one beside all categories."""
@@ -153,16 +190,49 @@ class FolderData(Dataset):
                 if other is not path:
                     raise DataError(f"{other} and {path}: the same name; rename one of them")
         if not found:
+            stated = f" {rules.file} names no good images that are there." if rules.rules else ""
             raise DataError(
-                f"{root}: not a layout that is known. Found:\n{_tree(root)}\n{_ACCEPTED}"
+                f"{root}: not a layout that is known.{stated} Found:\n{_tree(root)}\n{_ACCEPTED}"
             )
         return found
 
 
+def _asked(question: Callable[[Path, int, int], bool | None], file: Path) -> bool | None:
+    """Ask something of a file once for all that a run asks of a folder, until the file changes."""
+    try:
+        state = file.stat()
+    except OSError:
+        return None
+    return question(file, state.st_mtime_ns, state.st_size)
+
+
 @lru_cache(maxsize=10_000)
 def _seen(file: Path, changed: int, size: int) -> bool | None:
-    """Look at a picture once for all that a run asks of a folder, until the file changes."""
     return annotates(file)
+
+
+@lru_cache(maxsize=100_000)
+def _marks(file: Path, changed: int, size: int) -> bool:
+    """Tell whether a mask marks anything; one that cannot be read does not."""
+    try:
+        return bool(decode_mask(file.read_bytes(), file.name, BRIGHT).any())
+    except (OSError, DataError):
+        return False
+
+
+def _contradicted(folder: Path, roles: Mapping[str, Role]) -> dict[str, Role]:
+    """Make images unsettled that are taken for good while their masks mark a defect."""
+    masks = {
+        path: role.of
+        for path, role in roles.items()
+        if role.kind == "mask" and roles[role.of].kind in ("train", "good", "validation")
+    }
+    marked = in_parallel(lambda path: _asked(_marks, folder / path), masks)
+    return {
+        image: unused(f"taken for good, and {mask} marks a defect in it", literal(image))
+        for (mask, image), marks in zip(masks.items(), marked, strict=True)
+        if marks
+    }
 
 
 def _category(name: str, folder: Path, roles: Mapping[str, Role]) -> Category:
@@ -204,12 +274,19 @@ def _tree(folder: Path, limit: int = 12) -> str:
     """Draw the first two levels of a folder, for an error message."""
     lines = []
     for path in subfolders(folder):
-        lines.append(f"  {path.name}/ ({len(pictures(path))} images)")
-        lines += [f"    {p.name}/ ({len(pictures(p))} images)" for p in subfolders(path)]
+        lines.append(f"  {path.name}/ ({_contents(path)})")
+        lines += [f"    {p.name}/ ({_contents(p)})" for p in subfolders(path)]
     if count := len(pictures(folder)):
         lines.append(f"  {count} images directly in it")
     more = [f"  … and {len(lines) - limit} more"] if len(lines) > limit else []
     return "\n".join([*lines[:limit], *more]) or "  nothing"
+
+
+def _contents(folder: Path) -> str:
+    """Count the images directly in a folder, and the photographs in formats that are not read."""
+    others = [p for p in image_files(folder, PHOTOGRAPHS) if "/" not in p]
+    strange = f", {len(others)} {Path(others[0]).suffix} that are not read" if others else ""
+    return f"{len(pictures(folder))} images{strange}"
 
 
 _ACCEPTED = """\

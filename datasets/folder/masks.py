@@ -167,14 +167,20 @@ class Pairing:
         self._roles = roles
         self._stems: dict[str, list[str]] = defaultdict(list)
         self._plain: dict[str, list[str]] = defaultdict(list)
+        self._there = {name for path in roles for name in _folders(path)}
         for path, role in roles.items():
-            if role.kind in IMAGES:
+            if role.kind in (*IMAGES, "unused"):
                 self._stems[composed(stem_of(path))].append(path)
                 self._plain[bare(stem_of(path), "image")].append(path)
         out = {
             mask: Role("mask", image, f"named like {_name(image)} beside it")
             for mask, image in self.of.items()
             if image in roles and roles[image].kind in IMAGES
+        }
+        out |= {
+            mask: _left_out(image)
+            for mask, image in self.of.items()
+            if image in roles and roles[image].kind == "unused"
         }
         for mask in self.of.keys() - out.keys():
             out[mask] = unused(f"a mask of {self.of[mask]}, which is no image", literal(mask))
@@ -211,7 +217,15 @@ class Pairing:
                     f"{folder}.png",
                     f"{literal(folder)}/**",
                 )
-        return self._one(mask, named, ())
+        role = self._one(mask, named, ())
+        image = self._roles.get(role.of)
+        strange = not self._there.isdisjoint(below) or (image and image.kind != "defect")
+        if role.kind == "mask" and below and strange:
+            return unused(
+                f"a mask of no image below {'/'.join(below)}, though {role.of} has its name",
+                literal(mask),
+            )
+        return role
 
     def _one(self, mask: str, images: Sequence[str], below: tuple[str, ...]) -> Role:
         """Choose the one image of a mask; a defective one comes before good ones of the same
@@ -219,6 +233,9 @@ class Pairing:
         images = [i for i in images if self._roles[i].kind == "defect"] or list(images)
         nearest = [i for i in images if _folders(i)[-len(below) :] == below] if below else []
         images = nearest or images
+        images = [i for i in images if self._roles[i].kind in IMAGES] or images
+        if images and self._roles[images[0]].kind == "unused":
+            return _left_out(images[0])
         if images and (len(images) == 1 or self._roles[images[0]].kind != "defect"):
             return Role("mask", images[0], "in a folder of masks")
         if images:
@@ -232,6 +249,10 @@ class Pairing:
         expected = f"{folder}/{stem_of(defective)}.png".lstrip("/")
         hint = f"; for {defective} it would be {expected}" if defective else ""
         return unused(f"a mask that is named after no image{hint}", literal(mask))
+
+
+def _left_out(image: str) -> Role:
+    return Role("unused", why=f"a mask of {image}, which is left out")
 
 
 def _once(masks: Mapping[str, Role], images: Mapping[str, Role]) -> dict[str, Role]:

@@ -66,7 +66,7 @@ def _above(path: str) -> list[str]:
     return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
 
 
-def require_images(folder: Path, category: Category) -> None:
+def require_images(folder: Path, category: Category, roles: Mapping[str, Role]) -> None:
     """Raises DataError when a category has nothing to train on or nothing to test."""
     normal = "put them into train/good"
     test = (
@@ -74,6 +74,8 @@ def require_images(folder: Path, category: Category) -> None:
         "two folders good and bad without train and test, then every fifth good image becomes a "
         "test image"
     )
+    if left := next((p for p, r in roles.items() if "validation takes good" in r.why), ""):
+        test += f"; {_folder(left)} holds defective images: if it is the test split, call it test"
     for samples, missing, remedy in (
         (category.train, "no normal images to train on", normal),
         (category.test, "no images to test", test),

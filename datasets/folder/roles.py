@@ -20,6 +20,8 @@ from .rules import Rules, literal
 
 EVERY = 5
 """Without a test split every fifth good image is a test image."""
+NORMAL = {"train": "training", "validation": "validation"}
+"""The splits of good images only, and what each is for."""
 
 
 def assign(files: Iterable[str], rules: Rules, look: Look, divide: bool = True) -> dict[str, Role]:
@@ -50,7 +52,7 @@ def assign(files: Iterable[str], rules: Rules, look: Look, divide: bool = True) 
     readings = {dirs: read(dirs) for dirs in folders}
     goods = _settle_folders(folders, readings, looks)
     split = any(r.usable and r.split in ("train", "test") for r in readings.values())
-    split = split or any(r.kind == "train" for r in roles.values())
+    split = split or any(_splits(path, roles[path]) for path in stated)
     layout = _Layout([r for r in readings.values() if r.usable], split)
     for dirs, here in folders.items():
         reading = readings[dirs]
@@ -104,14 +106,9 @@ class _Layout:
 
     def __init__(self, readings: Sequence[Reading], split: bool) -> None:
         self.split = split
-        self.types = {
-            composed(r.type) for r in readings if r.label == "defect" and r.split != "train"
-        }
-        self.generic = {
-            r.dirs[: r.label_at]: own(r)
-            for r in readings
-            if r.label == "defect" and r.generic and r.split != "train"
-        }
+        tested = [r for r in readings if r.label == "defect" and r.split not in NORMAL]
+        self.types = {composed(r.type) for r in tested}
+        self.generic = {r.dirs[: r.label_at]: own(r) for r in tested if r.generic}
 
     def role(self, r: Reading, path: str) -> Role:
         """Return the role of the images in one folder."""
@@ -119,14 +116,12 @@ class _Layout:
             return Role("unused", why="thumbnails" if not r.system else "hidden, or of a system")
         if r.clash:
             return self._ask(r, r.culprit, r.clash)
-        if r.split == "validation":
-            return Role("validation", why=self._why(r))
-        if not r.label and r.split != "train":
+        if r.split in NORMAL:
+            return self._normal(r)
+        if not r.label:
             where = "/".join(r.dirs) + "/" if r.dirs else "the category's folder"
             why = f"directly in {where}, which says nothing about good or defective"
             return unused(why, literal(path))
-        if r.split == "train":
-            return self._training(r)
         if self.split and not r.split:
             return self._ask(r, max(r.label_at, 0), "below no folder for train or test")
         if r.label == "defect":
@@ -140,13 +135,15 @@ class _Layout:
             return Role("defect", r.type, self._why(r))
         return Role("good", why=self._why(r))
 
-    def _training(self, r: Reading) -> Role:
+    def _normal(self, r: Reading) -> Role:
+        """Return the role of the images in a split that takes good ones only."""
         if r.label != "defect":
-            return Role("train", why=self._why(r))
+            why = self._why(r)
+            return Role("train", why=why) if r.split == "train" else Role("validation", why=why)
         if r.generic or composed(r.type) in self.types:
-            return Role("unused", why="defective, and training takes good images only")
+            return Role("unused", why=f"defective, and {NORMAL[r.split]} takes good images only")
         asked = self._ask(r, r.label_at, f"{own(r)} is not known to hold good images")
-        return replace(asked, settle=asked.settle.replace("unused", "train", 1))
+        return replace(asked, settle=asked.settle.replace("unused", r.split, 1))
 
     def _why(self, r: Reading) -> str:
         names = [n for n in r.dirs if meaning(n).one_of("train", "test", "validation")]
@@ -155,6 +152,12 @@ class _Layout:
 
     def _ask(self, r: Reading, at: int, why: str) -> Role:
         return unused(why, f"{literal('/'.join(r.dirs[: at + 1]))}/**")
+
+
+def _splits(path: str, role: Role) -> bool:
+    """Tell whether a file with a stated role shows that training and test images lie apart."""
+    images = role.kind in ("good", "defect")
+    return role.kind == "train" or (images and read(in_order(path)[0]).split in ("train", "test"))
 
 
 def _settle_folders(

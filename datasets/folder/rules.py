@@ -14,9 +14,10 @@ Patterns are paths below a category's folder. ``*`` is part of a name, ``**`` an
 
 from __future__ import annotations
 
+import difflib
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +44,16 @@ class Rule:
     role: str
     pattern: str
     regex: re.Pattern[str]
+
+    def fits(self, paths: Iterable[str]) -> bool:
+        """Tell whether one of these paths, composed, is meant."""
+        return any(self.regex.fullmatch(unicodedata.normalize("NFC", path)) for path in paths)
+
+    def near(self, paths: Sequence[str]) -> str:
+        """Find a path that would be meant if letters did not matter so much; "" if none would."""
+        loose = re.compile(self.regex.pattern, re.IGNORECASE)
+        alike = next((path for path in paths if loose.fullmatch(path)), "")
+        return alike or next(iter(difflib.get_close_matches(self.pattern, paths, 1, 0.8)), "")
 
     @property
     def folder(self) -> str:
@@ -90,6 +101,8 @@ def read_rules(folder: Path) -> Rules:
     try:
         node = yaml.compose(file.read_text(encoding="utf-8"), yaml.SafeLoader)
     except FileNotFoundError:
+        if other := next((p for p in folder.glob("*.y*ml") if _meant(p)), None):
+            raise SettingsError(f"{other}: is not read under this name; rename it {FILE}") from None
         return Rules(file)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SettingsError(f"{file}: cannot be read as YAML ({error})") from None
@@ -109,6 +122,10 @@ def read_rules(folder: Path) -> Rules:
                 )
             rules.append(Rule(key.value, item.value, _compile(item.value, file)))
     return Rules(file, tuple(rules))
+
+
+def _meant(path: Path) -> bool:
+    return path.name.lower() in (FILE, "folder.yml") and path.name != FILE
 
 
 def line(role: str, patterns: Iterable[str]) -> str:

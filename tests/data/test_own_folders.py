@@ -457,3 +457,104 @@ def test_a_long_image_keeps_its_aspect(camera: Camera, bench: Bench) -> None:
     assert record["key"]["protocol"]["keep_aspect"] is True
     for wrong in (("--protocol", "paper", "--keep-aspect"), ("--image-size", "3x4x5")):
         assert bench(*command, *wrong)[0] == 2
+
+
+def test_validation_takes_good_images_only(camera: Camera) -> None:
+    camera.photos(*numbered("train/good", 4), *numbered("val/good", 2), *numbered("val/bad", 2))
+    with pytest.raises(
+        DataError, match="no images to test.* val/bad holds defective .* call it test"
+    ):
+        counts(camera.root)
+    camera.photos(*numbered("test/good", 2), *numbered("test/bad", 1))
+    category = FolderData(camera.root).category("things")
+    assert [s.id for s in category.validation] == numbered("val/good", 2)
+    assert kinds(camera.root)["unused"] == 2
+
+
+def test_a_mask_is_given_to_no_image_of_another_folder(camera: Camera) -> None:
+    camera.split(masks=True)
+    (camera.root / "test/dent/001.png").unlink()  # test/good/001.png is there
+    with pytest.raises(
+        DataError, match=r"dent/001\.png: a mask of no image below dent, though test"
+    ):
+        counts(camera.root)
+    camera.photos("test/dent/001.png")
+    (camera.root / "folder.yaml").write_text("unused: test/dent/001.png")
+    assert counts(camera.root) == (4, 2, 1) and kinds(camera.root)["unused"] == 2
+
+
+def test_a_good_image_whose_mask_marks_a_defect_is_asked_about(camera: Camera) -> None:
+    camera.split(masks=True)
+    camera.photos("test/good/9.png")
+    camera.masks("ground_truth/good/000.png", empty=True)
+    camera.masks("ground_truth/good/9.png")
+    wanted = "taken for good, and ground_truth/good/9.png marks"
+    with pytest.raises(DataError, match=wanted) as said:
+        counts(camera.root)
+    (camera.root / "folder.yaml").write_text(str(said.value).splitlines()[-1])
+    assert counts(camera.root) == (4, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("unused: Test/dent/000.png", "fits no file, but nearly test/dent/000.png"),
+        ("unused: test/dnet/000.png", "fits no file, but nearly test/dent/000.png"),
+        ("good: okay/**", r"good: okay/\*\* fits no file; correct the line"),
+    ],
+)
+def test_a_line_that_fits_no_file_is_refused(camera: Camera, line: str, said: str) -> None:
+    camera.split()
+    (camera.root / "folder.yaml").write_text(line)
+    with pytest.raises(SettingsError, match=said):
+        counts(camera.root)
+
+
+def test_folder_yml_is_not_overlooked(camera: Camera) -> None:
+    camera.split()
+    (camera.root / "folder.yml").write_text("unused: test/dent/000.png")
+    with pytest.raises(SettingsError, match=r"folder\.yml: is not read .* rename it folder\.yaml"):
+        counts(camera.root)
+
+
+def test_photographs_in_formats_that_are_not_read_are_named(camera: Camera) -> None:
+    camera.split()
+    for i in range(2):
+        (camera.root / f"test/IMG_{i}.HEIC").write_bytes(b"ftypheic")
+    with pytest.raises(DataError, match=r"IMG_0\.HEIC and 1 more: \.HEIC is not read") as said:
+        counts(camera.root)
+    (camera.root / "folder.yaml").write_text(str(said.value).splitlines()[-1])
+    assert counts(camera.root) == (4, 2, 2)
+    shutil.rmtree(camera.root / "train")
+    shutil.rmtree(camera.root / "test")
+    camera.root.joinpath("ok").mkdir()
+    camera.root.joinpath("ok/a.heic").write_bytes(b"ftypheic")
+    camera.root.joinpath("folder.yaml").unlink()
+    with pytest.raises(DataError, match=r"0 images, 1 \.heic that are not read|empty"):
+        counts(camera.root)
+
+
+def test_a_run_names_what_belongs_to_no_category(camera: Camera, bench: Bench) -> None:
+    camera.photos(*numbered("nuts/good", 5), *numbered("nuts/bad", 2), *numbered("bolts/bad", 2))
+    _, out = bench("run", "--dataset", "folder", "--data-root", camera.root, *RUN, "--dry-run")
+    assert "warning: no category: bolts/: 2 images" in out
+    assert "of these categories can be used" in verify(FolderData(camera.root)).text()
+
+
+def test_a_written_proposal_does_not_turn_test_images_into_training(
+    camera: Camera, bench: Bench
+) -> None:
+    camera.photos(*numbered("test/good", 10), *numbered("test/bad", 2))
+    for _ in range(2):
+        with pytest.raises(DataError, match="no normal images to train on"):
+            counts(camera.root)
+        bench("data", "folder", "--data-root", camera.root, "--write")
+
+
+def test_no_common_aspect_is_proposed_for_upright_and_lying_images(camera: Camera) -> None:
+    names = [*numbered("train/good", 4), *numbered("test/good", 1), *numbered("test/dent", 1)]
+    for name in names:
+        camera.save(name, np.zeros((24, 48, 3)))
+    assert "--keep-aspect" in verify(FolderData(camera.root)).text()
+    camera.save("train/good/000.png", np.zeros((48, 24, 3)))
+    assert "--keep-aspect" not in verify(FolderData(camera.root)).text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -26,3 +27,8 @@ def test_check_prediction_names_the_image() -> None:
         check_prediction(Prediction(torch.zeros(2), None, parts), batch, "m")
     with pytest.raises(DetectorError, match="wanted \\(2,\\)"):
         check_prediction(Prediction(torch.zeros(3)), batch, "m")
+    for wrong in (np.zeros(2), [0.0, 0.0], torch.zeros(2, dtype=torch.complex64)):
+        with pytest.raises(DetectorError, match="m: scores are .*; return tensors of real numbers"):
+            check_prediction(Prediction(wrong), batch, "m")  # type: ignore[arg-type]
+    with pytest.raises(DetectorError, match="m: maps are ndarray"):
+        check_prediction(Prediction(torch.zeros(2), np.zeros((2, 4, 4))), batch, "m")  # type: ignore[arg-type]

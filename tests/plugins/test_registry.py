@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmark import methods
 from benchmark.errors import SettingsError
 from benchmark.plugins.registry import Registry
 
@@ -37,6 +38,20 @@ def test_a_plugin_without_a_method_says_so(bench: Bench, tmp_path: Path) -> None
     plugin.write_text("from benchmark.detector.training import Training\nclass A(Training): pass\n")
     status, out = bench("list", "methods", "--plugin", plugin)
     assert status == 2 and "no class derived from Detector or Dataset" in out
+
+
+def test_a_file_with_a_mistake_costs_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "half_done.py").write_text("def fit(\n")
+    (tmp_path / "whole.py").write_text(PLUGIN.read_text())
+    monkeypatch.setattr(methods, "__path__", [str(tmp_path)])
+    registry = Registry()
+    assert registry.method("whole")[0].title == "Mean colour"
+    assert "cannot be read: line 1" in registry.entry("method", "half_done").summary
+    with pytest.raises(SettingsError, match="'half_done' .*cannot be imported: SyntaxError"):
+        registry.method("half_done")
+    assert not registry.assets()
 
 
 def test_an_entry_point_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -150,6 +150,11 @@ def test_merged_records_keep_their_files_and_unequal_ones_are_shown_and_left_out
     ib.export_results(file, results)
     assert ib.merge([results, file], into) == ib.Merged(copied=2, known=2)
     assert ib.merge([results], into).copied == 0
+    assert ib.merge([file, results], tmp_path / "other").copied == 2  # the folder has the scores
+    assert len([*(tmp_path / "other").rglob("*.npz")]) == 2
+    ib.merge([file], tmp_path / "late")
+    assert ib.merge([results], tmp_path / "late").copied == 2
+    assert len([*(tmp_path / "late").rglob("*.npz")]) == 2
     pins = [*results.rglob("pin-seed0.*")]
     assert len(pins) == 3  # record, scores, maps
     for kept in pins:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,7 +78,17 @@ def test_sweeping_leaves_other_cells_alone(tmp_path: Path) -> None:
     assert (other.folder / cited["name"]).exists()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 99}'])
+KEY = dict.fromkeys(store._KEY)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", '{"format": 99}', '{"format": 1, "status": "ok", "key": {}}'),
+        json.dumps({"format": 1, "status": "ok", "key": KEY}),  # no metrics
+        json.dumps({"format": 1, "status": "failed", "key": {**KEY} | {"x": 1}})[:-20],
+    ],
+)
 def test_what_is_no_record_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "a-seed0.json").write_text(text)
     with pytest.raises(StoreError, match="a-seed0.json"):

@@ -37,6 +37,14 @@ def test_seeds_are_averaged_and_their_sample_deviation_is_shown(
     assert rows["Average over 2"] == "0.860 ± 0.071"
 
 
+def test_a_category_with_fewer_seeds_is_said(record: Record, results: Path) -> None:
+    for seed in range(2):
+        record("bottle", 0.8, seed=seed)
+    record("screw", 0.8)
+    text = make("per-category", form="markdown", results=[results])
+    assert "Mean ± standard deviation over 1 to 2 seeds." in text
+
+
 def test_one_seed_has_no_deviation(record: Record, results: Path) -> None:
     record("bottle", 0.8)
     assert per_category(results)[1][-1] == "0.800"
