@@ -162,6 +162,16 @@ def test_metrics_of_arrays() -> None:
         ib.run([5], "synthetic")  # type: ignore[list-item]
 
 
+def test_one_name_is_a_list_of_one_and_unknown_options_are_named(
+    toy_run: dict[str, Any], tmp_path: Path
+) -> None:
+    ib.run("mean_colour", plugin=[str(PLUGIN)], **toy_run)
+    text = ib.table("per-category", results=toy_run["results"], metric="image_auroc")
+    assert "nut" in text and ib.merge(toy_run["results"], tmp_path / "all").copied == 2
+    with pytest.raises(SettingsError, match="unknown option of a table 'metrics'.*metric"):
+        ib.table("summary", results=toy_run["results"], metrics=["pro"])
+
+
 def test_every_view_takes_the_results_of_a_run(toy_run: dict[str, Any], toy: Path) -> None:
     given = {"plugin": [str(PLUGIN)], **toy_run}
     assert ib.dry_run(["mean_colour"], **given)

@@ -42,9 +42,9 @@ def table(
     Raises:
         BenchError: an unknown name, or records that cannot make this table.
     """
-    from benchmark.tables.request import Request, make
+    from benchmark.tables.request import make, requested
 
-    return make(Request(name, folders(results), **options), form)
+    return make(requested(name, folders(results), options), form)
 
 
 def check_table(
@@ -69,9 +69,9 @@ def check_table(
     """
     from benchmark.records.stored import Datasets
     from benchmark.tables.check import check
-    from benchmark.tables.request import Request
+    from benchmark.tables.request import requested
 
-    request = Request(name, folders(results), **options)
+    request = requested(name, folders(results), options)
     return check(request, Path(saved) if saved else None, Datasets(data_root, plugin))
 
 

@@ -169,13 +169,6 @@ def hash_category(category: Category, threads: int) -> Keys:
         )
     if not category.test:
         raise DataError(f"category {category.name!r} has no test images")
-    if bad := next((s for s in category.normal if s.label), None):
-        raise DataError(
-            f"category {category.name!r}: the sample {bad.id!r} is defective and in training or "
-            "validation, which take good images only"
-        )
-    for sample in (*category.normal, *category.test):
-        _check_sample(category, sample)
     samples = [*category.normal, *category.test, *category.unlabelled]
     ids = [sample.id for sample in samples]
     if len(set(ids)) != len(ids):
@@ -189,17 +182,20 @@ def hash_category(category: Category, threads: int) -> Keys:
     return Keys(images[:train], images[train:test], fingerprint, masks[train:test], images[test:])
 
 
-def _check_sample(category: Category, sample: Sample) -> None:
-    """Raises DataError for a sample that breaks the data set's contract."""
-    where = f"category {category.name!r}: the sample {sample.id!r}"
-    if not isinstance(sample.id, str):
-        raise DataError(f"{where} has a {type(sample.id).__name__} for its id; ids are texts")
-    if sample.label not in (0, 1):
-        raise DataError(f"{where} has label {sample.label!r}; allowed are 0 (good), 1 (defective)")
-    if sample.label != (sample.defect != "good"):
+def check_samples(category: Category) -> None:
+    """Raises DataError for samples of a data set that break its contract, before any is read."""
+    for sample in (*category.normal, *category.test):
+        where = f"category {category.name!r}: the sample {sample.id!r}"
+        if not isinstance(sample.id, str):
+            raise DataError(f"{where} has a {type(sample.id).__name__} for its id; ids are texts")
+        if sample.label not in (0, 1):
+            raise DataError(
+                f"{where} has label {sample.label!r}; allowed are 0 (good) and 1 (defective)"
+            )
+    if bad := next((sample for sample in category.normal if sample.label), None):
         raise DataError(
-            f"{where} has label {sample.label} and defect {sample.defect!r}; a good one has 0 and "
-            "'good', a defective one 1 and the kind of its defect"
+            f"category {category.name!r}: the sample {bad.id!r} is defective and in training or "
+            "validation, which take good images only"
         )
 
 

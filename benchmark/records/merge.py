@@ -41,19 +41,21 @@ class _Version:
     folder: Path | None
 
 
-def merge(sources: Iterable[str | Path], into: str | Path) -> Merged:
+def merge(sources: str | Path | Iterable[str | Path], into: str | Path) -> Merged:
     """Copy the records of several results into one folder, with the files they cite.
 
     Of records of one cell with equal keys and numbers the first is taken, of a failed and a finished
     one the finished. Where keys or numbers differ none is taken, and what the folder holds stays.
 
     Args:
-        sources: folders of records, or exported files.
+        sources: folders of records or exported files, one or several.
         into: a folder, new or with records.
 
     Raises:
         StoreError: no such source, a run works on the same category there, or it cannot be written.
     """
+    if isinstance(sources, str | Path):
+        sources = [sources]
     target = expanded(into)
     given: dict[PurePosixPath, list[_Version]] = {}
     for source in map(expanded, sources):

@@ -17,7 +17,7 @@ import torch
 
 from benchmark.data.dataset import Category
 from benchmark.data.geometry import Geometry
-from benchmark.data.loading import Decoded, Keys, decode_category, hash_category
+from benchmark.data.loading import Decoded, Keys, check_samples, decode_category, hash_category
 from benchmark.data.survey import with_threshold
 from benchmark.detector.context import Checkpoint, Context, Meters
 from benchmark.errors import AssetError, SettingsError, StoreError, WeightsError, in_words, sentence
@@ -113,7 +113,9 @@ def state_of(cell: Cell, record: dict[str, Any] | None) -> CellState:
 def hashed(plan: Plan, name: str) -> tuple[Category, Keys]:
     """List and hash a category's samples. Raises DataError."""
     path_component(name, "category")
-    category = with_threshold(plan.dataset.category(name), plan.config.mask_threshold)
+    category = plan.dataset.category(name)
+    check_samples(category)
+    category = with_threshold(category, plan.config.mask_threshold)
     category = plan.protocol.stress.altered(category, plan.source)
     return category, hash_category(category, plan.threads)
 

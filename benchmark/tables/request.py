@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import SettingsError, StoreError, unknown
 from benchmark.tables import TABLES
@@ -78,6 +78,22 @@ class Request:
     def own(self) -> bool:
         """Whether the table is described in a file of the user's."""
         return self.name.endswith((".yaml", ".yml"))
+
+
+def requested(name: str, results: Sequence[str | Path], options: Mapping[str, Any]) -> Request:
+    """Make a request of options by name; one name stands for a list of one.
+
+    Raises:
+        SettingsError: an option that tables do not have.
+    """
+    known = [field.name for field in fields(Request) if field.name not in ("name", "results")]
+    given: dict[str, Any] = {}
+    for option, value in options.items():
+        if option not in known:
+            raise SettingsError(unknown("option of a table", option, known))
+        several = option in ("metric", "methods", "plugin") and isinstance(value, str | Path)
+        given[option] = [value] if several else value
+    return Request(name, results, **given)
 
 
 def records(request: Request, again: Again | None = None) -> pd.DataFrame | None:

@@ -106,9 +106,7 @@ class Beside:
 
     def _part(self, stem: str) -> str | None:
         """Find the longest other stem that this one begins or ends with, up to a separator."""
-        cuts = [i for i, c in enumerate(stem) if i and not c.isalnum()]
-        parts = [stem[:i] for i in reversed(cuts)] + [stem[i + 1 :] for i in cuts]
-        return next((part for part in parts if part in self._stems), None)
+        return next((part for part in _parts(stem) if part in self._stems), None)
 
     def _settle(self, partners: Mapping[str, str], count: int, doubtful: bool) -> None:
         """Looks at pictures that belong to images, all by the same kind of name."""
@@ -142,6 +140,12 @@ class Beside:
         if len(formats) > 1:
             for paths in formats.values():
                 self._looks.at(paths, FEW)
+
+
+def _parts(stem: str) -> list[str]:
+    """List what a name begins or ends with, up to a separator, the longest beginning first."""
+    cuts = [i for i, c in enumerate(stem) if i and not c.isalnum()]
+    return [stem[:i] for i in reversed(cuts)] + [stem[i + 1 :] for i in cuts]
 
 
 class Pairing:
@@ -227,6 +231,16 @@ class Pairing:
             )
         return role
 
+    def _inside(self, mask: str, below: tuple[str, ...]) -> str:
+        """Find the one defective image whose name begins or ends a mask's, or "" if there is none."""
+        stem = stem_of(mask)
+        for part in _parts(stem):
+            images = [i for i in self._stems.get(composed(part), ()) if _within(below, i)]
+            images = [i for i in images if self._roles[i].kind == "defect"]
+            if len(images) == 1 and stem_of(images[0]) in stem:
+                return images[0]
+        return ""
+
     def _one(self, mask: str, images: Sequence[str], below: tuple[str, ...]) -> Role:
         """Choose the one image of a mask; a defective one comes before good ones of the same
         name."""
@@ -244,11 +258,21 @@ class Pairing:
                 "like those of the images",
                 literal(mask),
             )
+        if image := self._inside(mask, below):
+            more = f"a mask of {image}? Its name says more than the image's"
+            return Role("unsettled", why=more, settle=f"mask:{_named_after(mask, image)}")
         folder = mask.rpartition("/")[0]
         defective = next((p for p, r in self._roles.items() if r.kind == "defect"), "")
         expected = f"{folder}/{stem_of(defective)}.png".lstrip("/")
         hint = f"; for {defective} it would be {expected}" if defective else ""
         return unused(f"a mask that is named after no image{hint}", literal(mask))
+
+
+def _named_after(mask: str, image: str) -> str:
+    """Write a pattern for masks in this folder that are named after their images as this one is."""
+    folder, _, name = mask.rpartition("/")
+    before, _, after = name.partition(stem_of(image))
+    return f"{literal(folder)}/{literal(before)}{{stem}}{literal(after)}".lstrip("/")
 
 
 def _left_out(image: str) -> Role:
@@ -262,7 +286,8 @@ def _once(masks: Mapping[str, Role], images: Mapping[str, Role]) -> dict[str, Ro
     for mask, role in masks.items():
         other = first.setdefault(role.of, mask) if role.kind == "mask" else mask
         if other != mask and images[role.of].kind == "defect":
-            role = unused(f"a second mask of {role.of}, which has {other}", literal(mask))
+            why = f"a second mask of {role.of}, which has {other}; merge them into one file"
+            role = unused(why, literal(mask))
         out[mask] = role
     return out
 

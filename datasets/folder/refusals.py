@@ -48,7 +48,9 @@ def _settling(roles: Mapping[str, Role]) -> list[str]:
             continue
         name, _, pattern = role.settle.partition(":")
         alone = [prefix for prefix in _above(path) if prefix not in settled]
-        if alone:
+        if name == "mask":
+            pass  # a pattern for all that are named alike
+        elif alone:
             pattern = f"{literal(alone[0])}/**"
         elif _folder(path) not in beside and alike[_folder(path)] > 1:
             pattern = f"{literal(_folder(path))}/*".lstrip("/")

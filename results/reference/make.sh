@@ -100,7 +100,7 @@ rebuild() {
   local texture=fabric
   for steps in 1 40 160 640; do
     run paper --methods l2_ae --set l2_ae.batch=16 l2_ae.learning_rate=0.001 l2_ae.steps=$steps
-    # at 0.001 a training on bottle lost its gradient in the sigmoid after 500 steps
+    # at 0.001 the training on bottle collapsed after 500 steps, to a loss above its first
     run paper --methods ssim_ae --set ssim_ae.batch=16 ssim_ae.learning_rate=0.0005 ssim_ae.steps=$steps
   done
   for method in dae vae memae; do

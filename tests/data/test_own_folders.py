@@ -558,3 +558,14 @@ def test_no_common_aspect_is_proposed_for_upright_and_lying_images(camera: Camer
     assert "--keep-aspect" in verify(FolderData(camera.root)).text()
     camera.save("train/good/000.png", np.zeros((48, 24, 3)))
     assert "--keep-aspect" not in verify(FolderData(camera.root)).text()
+
+
+def test_masks_with_names_of_their_own_are_proposed_as_masks(camera: Camera) -> None:
+    camera.split()
+    camera.masks(*numbered("ground_truth/dent", 2, "{:03}_defekt.png"))
+    with pytest.raises(DataError, match="a mask of test/dent/000.png. Its name says more") as said:
+        counts(camera.root)
+    line = str(said.value).splitlines()[-1]
+    assert line == "mask: ground_truth/dent/{stem}_defekt.png"
+    (camera.root / "folder.yaml").write_text(line)
+    assert FolderData(camera.root).category("things").has_masks
