@@ -160,6 +160,8 @@ def test_metrics_of_arrays() -> None:
             ib.measure([0.1, 0.2], labels)
     with pytest.raises(SettingsError, match="methods: 5 is neither a name"):
         ib.run([5], "synthetic")  # type: ignore[list-item]
+    with pytest.raises(SettingsError, match="dataset: 5 is neither a name"):
+        ib.run("padim", 5)  # type: ignore[arg-type]
 
 
 def test_one_name_is_a_list_of_one_and_unknown_options_are_named(

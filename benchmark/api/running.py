@@ -189,7 +189,7 @@ def _plans(
     if chosen:
         given["methods"] = [m if isinstance(m, str) else name_of(_class(m)) for m in chosen]
     if sources:
-        given["dataset"] = [s if isinstance(s, str) else name_of(type(s)) for s in sources]
+        given["dataset"] = [s if isinstance(s, str) else name_of(type(_opened(s))) for s in sources]
     file = Path(config) if config else None
     if table is None:
         yield from _plans_of(console, RunConfig.build(given, file), chosen, sources)
@@ -255,6 +255,16 @@ def _listed(given: T | Sequence[T]) -> list[T]:
     if isinstance(given, Sequence) and not isinstance(given, str):
         return list(given)
     return [given]
+
+
+def _opened(dataset: Dataset) -> Dataset:
+    from benchmark.data.dataset import Dataset as Base
+
+    if not isinstance(dataset, Base):
+        raise SettingsError(
+            f"dataset: {dataset!r} is neither a name (bench list datasets) nor an open Dataset"
+        )
+    return dataset
 
 
 def _class(method: Detector | type[Detector]) -> type[Detector]:

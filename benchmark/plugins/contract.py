@@ -283,6 +283,7 @@ class DatasetChecks:
             assert category.train, f"{name}: no training samples"
             assert all(s.label == 0 for s in category.train), f"{name}: defective in train"
             ids = [s.id for s in (*category.train, *category.test)]
+            assert all(isinstance(i, str) for i in ids), f"{name}: an id that is no text"
             assert len(set(ids)) == len(ids), f"{name}: an id occurs twice"
             for sample in category.test:
                 assert sample.label in (0, 1), f"{sample.id}: label {sample.label}"

@@ -10,6 +10,8 @@ all rounds but the first. What is shared and what the ports do instead:
   similarity and a gradient magnitude by convolutions.
 - ``ssim_ae``, a training step: network and similarity keep channels last; the port has the default
   layout and pytorch-msssim.
+- ``ssim_ae_grey``, the same with images of one channel, whose similarity is computed as that of one image
+  of as many channels.
 - ``ssim_ae``, scoring a texture: 64 crops go through the network at once; the port takes crop by crop.
 
 Backbone features that are kept from epoch to epoch (``simplenet``) are in student_teacher.py.
@@ -110,18 +112,18 @@ def riad(given: argparse.Namespace, context: Context) -> tuple[Step, Step]:
     return learning(ours.painter_, fast), learning(port, plain)
 
 
-def auto_encoders(side: int) -> tuple[SsimAe, nn.Module]:
+def auto_encoders(side: int, channels: int = 3) -> tuple[SsimAe, nn.Module]:
     """Ours and a port's, the same network in the default layout."""
     ours = SsimAe()
-    ours.inputs_ = {"sides": [side, side], "cropped": False, "channels": 3}
+    ours.inputs_ = {"sides": [side, side], "cropped": False, "channels": channels}
     ours.build()
-    port = ours.network((side, side), 3)
+    port = ours.network((side, side), channels)
     return ours, port.to(memory_format=torch.contiguous_format)
 
 
-def ssim_ae(given: argparse.Namespace, context: Context) -> tuple[Step, Step]:
-    images = torch.rand(given.batch, 3, given.side, given.side)
-    ours, port = auto_encoders(given.side)
+def ssim_ae(given: argparse.Namespace, context: Context, channels: int = 3) -> tuple[Step, Step]:
+    images = torch.rand(given.batch, channels, given.side, given.side)
+    ours, port = auto_encoders(given.side, channels)
 
     def plain() -> Tensor:
         rebuilt = port(images.contiguous()).contiguous()
@@ -133,6 +135,10 @@ def ssim_ae(given: argparse.Namespace, context: Context) -> tuple[Step, Step]:
         learning(ours.network_, lambda: ours.loss(images, generator)),
         learning(port, plain),
     )
+
+
+def ssim_ae_grey(given: argparse.Namespace, context: Context) -> tuple[Step, Step]:
+    return ssim_ae(given, context, 1)
 
 
 def ssim_ae_texture(given: argparse.Namespace, context: Context) -> tuple[Step, Step]:
@@ -159,6 +165,7 @@ def ssim_ae_texture(given: argparse.Namespace, context: Context) -> tuple[Step, 
 CASES = {
     "riad, training step": riad,
     "ssim_ae, training step": ssim_ae,
+    "ssim_ae, training step, grey": ssim_ae_grey,
     "ssim_ae, scoring a texture": ssim_ae_texture,
 }
 
