@@ -156,25 +156,27 @@ class FolderData(Dataset):
 
     def _require_hits(self, folder: Path) -> None:
         """Raises SettingsError for a line of folder.yaml that fits no file."""
-        rules = self._rules(folder)
-        if not rules.rules or rules.file in self._checked:
-            return
-        folders = [folder] if rules.file.parent == folder else self._folders().values()
-        files = [path for each in folders for path in image_files(each, frozenset())]
-        for rule in rules.rules:
-            if not rule.fits(files):
-                near = rule.near(files)
-                raise SettingsError(
-                    f"{rules.file}: {rule.role}: {rule.pattern} fits no file"
-                    + (f", but nearly {near}" if near else "")
-                    + "; correct the line, or remove it"
-                )
-        self._checked.add(rules.file)
+        shared = (read_rules(self.place()), self._folders().values())
+        for rules, folders in ((read_rules(folder), [folder]), shared):
+            if not rules.rules or rules.file in self._checked:
+                continue
+            files = [path for each in folders for path in image_files(each, frozenset())]
+            for rule in rules.rules:
+                if not rule.fits(files):
+                    near = rule.near(files)
+                    raise SettingsError(
+                        f"{rules.file}: {rule.role}: {rule.pattern} fits no file"
+                        + (f", but nearly {near}" if near else "")
+                        + "; correct the line, or remove it"
+                    )
+            self._checked.add(rules.file)
 
     def _rules(self, folder: Path) -> Rules:
-        """Read a category's own folder.yaml, or the one beside all categories."""
-        own = read_rules(folder)
-        return own if own.rules or self.root is None else read_rules(self.root)
+        """Read the lines of a category's own folder.yaml and of the one beside all categories."""
+        own, shared = read_rules(folder), read_rules(self.place())
+        if own.file == shared.file:
+            return own
+        return Rules(own.file if own.rules else shared.file, own.rules + shared.rules)
 
     def _folders(self) -> dict[str, Path]:
         """Find the folder of every category."""

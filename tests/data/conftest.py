@@ -17,8 +17,8 @@ Tree = Callable[..., Path]
 def tree(tmp_path: Path) -> Tree:
     """``tree("train/good/0.png", "masks/bad/0.png")`` writes such files and returns their root.
 
-    Files below a folder of masks, or with a mask's ending, are masks; all others are images of
-    8×6 pixels, each with other pixels.
+    Files below a folder of masks, or with a mask's ending, are masks (of good images empty); all others
+    are images of 8×6 pixels, each with other pixels.
     """
 
     def write(*names: str, root: str = "things") -> Path:
@@ -32,7 +32,7 @@ def tree(tmp_path: Path) -> Tree:
             )
             if is_mask:
                 pixels = np.zeros((6, 8), dtype=np.uint8)
-                pixels[2:4, 3:5] = 255
+                pixels[2:4, 3:5] = 0 if "good" in path.parent.parts else 255
             else:
                 pixels = np.full((6, 8, 3), 10 + number % 200, dtype=np.uint8)
             Image.fromarray(pixels).save(path)

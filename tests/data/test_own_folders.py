@@ -569,3 +569,12 @@ def test_masks_with_names_of_their_own_are_proposed_as_masks(camera: Camera) -> 
     assert line == "mask: ground_truth/dent/{stem}_defekt.png"
     (camera.root / "folder.yaml").write_text(line)
     assert FolderData(camera.root).category("things").has_masks
+
+
+def test_lines_of_a_category_join_those_beside_all_categories(camera: Camera) -> None:
+    for name in ("nuts", "bolts"):
+        camera.photos(*numbered(f"{name}/good", 5), *numbered(f"{name}/bad", 2), f"{name}/x.png")
+    (camera.root / "folder.yaml").write_text("unused: x.png")
+    (camera.root / "nuts/folder.yaml").write_text("unused: bad/001.png")
+    data = FolderData(camera.root)
+    assert [sum(s.label for s in data.category(n).test) for n in ("nuts", "bolts")] == [1, 2]
