@@ -36,8 +36,8 @@ another implementation's authors do. IGD's account is [its own](../methods/igd/R
 
 - **Screw** is not a fair test of a score: its good test images are darker than its good training images, which
   alone has an AUROC of 1.000 (`bench data mvtec --shortcuts`). An untrained network that rebuilds follows
-  brightness and has what brightness has; whoever learns what training images look like then finds the good
-  test images the stranger ones, and falls below one half. Maps, which compare places within an image, are
+  brightness and has what brightness has; what learns the looks of training images may then find the good
+  test images the stranger ones, and fall below one half. Maps, which compare places within an image, are
   nearer to the truth there.
 - **How far from the papers**: the schedules are between a two-hundredth and an eighth of theirs, most images
   have a quarter or a sixteenth of the pixels, most networks are narrower. What reads a pre-trained backbone

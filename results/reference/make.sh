@@ -109,7 +109,7 @@ rebuild() {
   short 32 deep_svdd "deep_svdd.batch=16" deep_svdd.steps=1 deep_svdd.steps=150
   short 32 ganomaly "ganomaly.batch=16" ganomaly.steps=1 ganomaly.steps=150
   short 32 f_anogan "f_anogan.side=32 f_anogan.width=16 f_anogan.batch=16" \
-    "f_anogan.gan_steps=1 f_anogan.encoder_steps=1" "f_anogan.gan_steps=500 f_anogan.encoder_steps=150"
+    "f_anogan.gan_steps=1 f_anogan.encoder_steps=1" "f_anogan.gan_steps=2000 f_anogan.encoder_steps=600"
 }
 
 one() { # data set, method, its settings
