@@ -77,7 +77,7 @@ def test_an_entry_of_the_table_is_measured_listed_and_resampled(
     monkeypatch.setitem(METRICS, "pixel_fpr", Metric("y", pooled(worst), "pixel"))
     assert "image_fpr_at_95" in measured("image") and "pixel_fpr" in measured("pixel")
     scores, labels = np.array([0.1, 0.4, 0.3, 0.9]), np.array([0, 0, 1, 1], bool)
-    found = ib.measure(scores, labels, scores.reshape(1, 2, 2), labels.reshape(1, 2, 2))
+    found = ib.measure(scores, labels, scores.reshape(4, 1, 1), labels.reshape(4, 1, 1))
     assert found["image_fpr_at_95"] == found["pixel_fpr"] == 0.5
     assert {0.0, 0.5} < set(image_values(scores, "image_fpr_at_95", Draws.of(labels, 50), None))
     assert ib.available("metrics")["pixel_fpr"] == "y"
