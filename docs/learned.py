@@ -38,7 +38,8 @@ another implementation's authors do. IGD's account is [its own](../methods/igd/R
   alone has an AUROC of 1.000 (`bench data mvtec --shortcuts`). An untrained network that rebuilds follows
   brightness and has what brightness has; what learns the looks of training images may then find the good
   test images the stranger ones, and fall below one half. Maps, which compare places within an image, are
-  nearer to the truth there.
+  nearer to the truth there. The one map below that of its untrained self is RIAD's: a painter that has
+  learned nothing errs wherever there is screw, and the defects are on the screws.
 - **How far from the papers**: the schedules are between a two-hundredth and an eighth of theirs, most images
   have a quarter or a sixteenth of the pixels, most networks are narrower. What reads a pre-trained backbone
   (`mkd`, `simplenet`) is near already on bottle; what starts from nothing is not. SimpleNet's paper has means

@@ -89,7 +89,7 @@ learned() {
     short 128 simplenet "simplenet.backbone=resnet18 simplenet.width=384 simplenet.hidden=256" \
       "simplenet.epochs=1 simplenet.batch=512" "simplenet.epochs=20"
     short 64 riad "riad.width=16" "riad.epochs=1 riad.batch=512" \
-      "riad.epochs=10 riad.learning_rate=0.001"
+      "riad.epochs=30 riad.learning_rate=0.001"
     short 64 cutpaste "cutpaste.batch=16" "cutpaste.steps=1" "cutpaste.steps=100"
   fi
 }
