@@ -37,7 +37,7 @@ class Official(Dataset):
 
     @property
     def name(self) -> str:
-        """What the command line calls it: its file's name."""
+        """Return its name on the command line, which is that of its file."""
         return type(self).__module__.rpartition(".")[2]
 
     def categories(self) -> list[str]:

@@ -14,7 +14,7 @@ import benchmark as ib
 from benchmark import Batch, Category, Context, Dataset, Detector, Images, Prediction
 from benchmark.datasets.folder import FolderData
 from benchmark.errors import SettingsError
-from benchmark.metrics import pixel_metrics
+from benchmark.metrics import MetricInputError, pixel_metrics
 
 PLUGIN = Path(__file__).parents[1] / "docs" / "examples" / "mean_colour.py"
 
@@ -156,7 +156,7 @@ def test_metrics_of_arrays() -> None:
     with pytest.raises(SettingsError, match="4 maps and 4 masks of 2 images"):
         ib.measure([0.1, 0.2], [0, 1], maps, masks)
     for labels in ([-1, 1], [1, 2], [0.2, 0.8], ["good", "bad"]):
-        with pytest.raises(SettingsError, match=r"labels hold .* allowed are 0 \(good\) and 1"):
+        with pytest.raises(MetricInputError, match=r"labels hold .* only 0 \(normal\) and 1"):
             ib.measure([0.1, 0.2], labels)
     with pytest.raises(SettingsError, match="methods: 5 is neither a name"):
         ib.run([5], "synthetic")  # type: ignore[list-item]

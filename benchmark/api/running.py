@@ -161,10 +161,7 @@ def measure(scores: Any, labels: Any, maps: Any = None, masks: Any = None) -> di
     if (maps is None) != (masks is None):
         raise SettingsError("measure: maps and masks go together; give both or neither")
     given = np.asarray(labels)
-    if given.dtype.kind not in "biuf" or not np.isin(given, (0, 1)).all():
-        found = ", ".join(str(value) for value in np.unique(given)[:6])
-        raise SettingsError(f"measure: labels hold {found}; allowed are 0 (good) and 1 (defective)")
-    image = image_metrics(np.asarray(scores, float), given.astype(bool))
+    image = image_metrics(np.asarray(scores, float), given)
     if maps is None:
         return dict(image.values)
     if not len(maps) == len(masks) == len(given):

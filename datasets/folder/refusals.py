@@ -12,6 +12,7 @@ from benchmark.data.images import EXTENSIONS
 from benchmark.errors import DataError
 
 from .._files import lacking
+from .reading import read
 from .rules import Rules, line, literal
 
 
@@ -48,9 +49,10 @@ def _settling(roles: Mapping[str, Role]) -> list[str]:
             continue
         name, _, pattern = role.settle.partition(":")
         alone = [prefix for prefix in _above(path) if prefix not in settled]
-        if name == "mask":
-            pass  # a pattern for all that are named alike
-        elif alone:
+        if name == "mask":  # already a pattern for all that are named alike
+            patterns[name][pattern] = None
+            continue
+        if alone:
             pattern = f"{literal(alone[0])}/**"
         elif _folder(path) not in beside and alike[_folder(path)] > 1:
             pattern = f"{literal(_folder(path))}/*".lstrip("/")
@@ -68,6 +70,12 @@ def _above(path: str) -> list[str]:
     return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
 
 
+def _validates(path: str) -> bool:
+    """Tell whether a file is a defective image below a folder for validation."""
+    reading = read(tuple(path.split("/")[:-1]))
+    return reading.split == "validation" and reading.label == "defect"
+
+
 def require_images(folder: Path, category: Category, roles: Mapping[str, Role]) -> None:
     """Raises DataError when a category has nothing to train on or nothing to test."""
     normal = "put them into train/good"
@@ -76,7 +84,7 @@ def require_images(folder: Path, category: Category, roles: Mapping[str, Role]) 
         "two folders good and bad without train and test, then every fifth good image becomes a "
         "test image"
     )
-    if left := next((p for p, r in roles.items() if "validation takes good" in r.why), ""):
+    if left := next((p for p, r in roles.items() if r.kind == "unused" and _validates(p)), ""):
         test += f"; {_folder(left)} holds defective images: if it is the test split, call it test"
     for samples, missing, remedy in (
         (category.train, "no normal images to train on", normal),

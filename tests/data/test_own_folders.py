@@ -481,6 +481,16 @@ def test_a_mask_is_given_to_no_image_of_another_folder(camera: Camera) -> None:
     camera.photos("test/dent/001.png")
     (camera.root / "folder.yaml").write_text("unused: test/dent/001.png")
     assert counts(camera.root) == (4, 2, 1) and kinds(camera.root)["unused"] == 2
+    camera.photos(*numbered("test/scratch", 2))
+    camera.masks("ground_truth/scratch/000.png", "ground_truth/scratch/001.png")
+    (camera.root / "test/scratch/001.png").unlink()
+    (camera.root / "folder.yaml").unlink()
+    camera.photos("test/dent/001.png")
+    (
+        camera.root / "ground_truth/dent/001.png"
+    ).unlink()  # which the scratch's mask must not replace
+    with pytest.raises(DataError, match=r"scratch/001\.png: a mask of no image below scratch"):
+        counts(camera.root)
 
 
 def test_a_good_image_whose_mask_marks_a_defect_is_asked_about(camera: Camera) -> None:
