@@ -25,7 +25,7 @@ PHOTOGRAPHS = frozenset(
         ".orf",
         ".rw2",
     )
-    + (".exr", ".hdr", ".psd", ".dcm")
+    + (".exr", ".psd", ".dcm")
 )
 """Endings, in lower case, of pictures in formats that are not read."""
 
