@@ -11,21 +11,8 @@ from benchmark.errors import DataError
 from benchmark.texts import shown_name
 
 PHOTOGRAPHS = frozenset(
-    (
-        ".heic",
-        ".heif",
-        ".avif",
-        ".jxl",
-        ".dng",
-        ".cr2",
-        ".cr3",
-        ".nef",
-        ".arw",
-        ".raf",
-        ".orf",
-        ".rw2",
-    )
-    + (".exr", ".psd", ".dcm")
+    (".heic", ".heif", ".avif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf")
+    + (".rw2", ".exr", ".psd", ".dcm")
 )
 """Endings, in lower case, of pictures in formats that are not read."""
 
