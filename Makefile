@@ -28,7 +28,7 @@ test-lowest:
 	$(VENV)-lowest/bin/uv pip install --quiet --python $(VENV)-lowest/bin/python --no-deps --editable .
 	$(VENV)-lowest/bin/python -m pytest -q -n 2 --dist loadfile $(TESTS)
 
-lint: $(VENV)/.installed-test
+lint: $(VENV)/.installed-test $(VENV)/.installed-docs
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 # Our own committed records on real images: make reference DATA=~/data WEIGHTS=~/weights
