@@ -42,7 +42,7 @@ class LeNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) to (B, length)."""
-        x = images
+        x = images.to(memory_format=torch.channels_last)
         for conv, norm in zip(self.convs, self.norms, strict=True):
             x = F.max_pool2d(F.leaky_relu(norm(conv(x))), 2)
         out: Tensor = self.head(x.flatten(1))
@@ -76,6 +76,7 @@ class LeNetAutoEncoder(nn.Module):
         self.norms = nn.ModuleList(nn.BatchNorm2d(b, EPS, affine=False) for b in widths)
         if channels > 1:
             _xavier(self.convs)
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:
         """Rebuild images (B, C, H, W), values in [0, 1]."""
