@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from torch.nn import functional as F
 
 from benchmark.errors import SettingsError
 
-from ._parts.autoencoders import Between, Conv, decoder, encoder
+from ._parts.autoencoders import Between, Conv, decoder, encoder, sides
 from ._parts.reconstruction import SMALL, Reconstruction
 
 BETWEEN = Between(norm=True)
@@ -25,14 +26,21 @@ class MemAe(Reconstruction):
     Paper: Gong et al., "Memorizing Normality to Detect Anomaly: Memory-augmented Deep Autoencoder for
     Unsupervised Anomaly Detection", ICCV 2019, arXiv 1904.02639, sections 3 and 4.1: the network of
     MNIST for grey images up to 32 × 32, that of CIFAR-10 for all others, which the paper has no
-    network for. Every position of what the encoder gives asks the memory, as in the official code
-    (https://github.com/donggong1/memae-anomaly-detection, videos only); so does the similarity, a plain
-    product where the paper has a cosine. Slots whose share is below ``shrink`` parts of an even share
-    are cut; the paper allows 1 to 3, but from just above 1 a fresh memory, whose shares are even, may
+    network for.
+
+    A slot holds "the whole encoding or the features on one pixel of the encoding" (figure 2). Up to 32 × 32
+    it is the whole: the authors decode single slots of MNIST's memory to digits
+    (https://donggong1.github.io/anomdec-memae.html). Larger images ask position by position, as in the
+    official code
+    (https://github.com/donggong1/memae-anomaly-detection, videos only). From there is the similarity, too,
+    a plain product where the paper has a cosine. Slots whose share is below ``shrink`` parts of an even
+    share are cut; the paper allows 1 to 3, but from just above 1 a fresh memory, whose shares are even, may
     lose all its slots. Schedule of the code; images are seen whole.
 
     Args:
         slots: of the memory; None is 100 for grey images up to 32 × 32, else 500.
+        query: what asks the memory: ``image``, the whole encoding, or every ``position`` of it; None is
+            ``image`` up to 32 × 32.
         shrink: least share of a slot, in units of 1 / slots.
         entropy: weight of the shares' entropy in the loss.
         views: images per epoch; None is 10,000, or up to 32 × 32 the training images.
@@ -42,12 +50,14 @@ class MemAe(Reconstruction):
 
     title = "MemAE"
     citation = "Gong et al. 2019"
+    version = "2"
     smoke = {"views": 56, "batch": 2, "epochs": 2, "learning_rate": 3e-3, "slots": 20}
 
     def __init__(
         self,
         *,
         slots: int | None = None,
+        query: Literal["image", "position"] | None = None,
         shrink: float = 1.0,
         entropy: float = 2e-4,
         views: int | None = None,
@@ -59,6 +69,7 @@ class MemAe(Reconstruction):
     ) -> None:
         super().__init__("memae", "never", views, epochs, steps, batch, learning_rate, weight_decay)
         self.slots = slots
+        self.query = query
         self.shrink = shrink
         self.entropy = entropy
         if (slots is not None and slots < 1) or shrink < 0 or entropy < 0:
@@ -68,7 +79,8 @@ class MemAe(Reconstruction):
             )
 
     def network(self, size: tuple[int, int], channels: int) -> nn.Module:
-        return MemoryAutoEncoder(size, channels, self.slots, self.shrink)
+        whole = max(size) <= SMALL if self.query is None else self.query == "image"
+        return MemoryAutoEncoder(size, channels, self.slots, self.shrink, whole)
 
     def loss(self, images: Tensor, generator: torch.Generator) -> Tensor:
         rebuilt, shares = self.network_(images)
@@ -87,12 +99,14 @@ class MemoryAutoEncoder(nn.Module):
         channels: of images.
         slots: of the memory; None is the paper's number.
         shrink: see :class:`Memory`.
+        whole: whether a slot holds the whole encoding of an image, or that of one position.
     """
 
     def __init__(
-        self, size: tuple[int, int], channels: int, slots: int | None, shrink: float
+        self, size: tuple[int, int], channels: int, slots: int | None, shrink: float, whole: bool
     ) -> None:
         super().__init__()
+        self.whole = whole
         small = channels == 1 and max(size) <= SMALL
         (widths, back), published = GREY if small else COLOURED
         layers = [Conv(width, (3, 3), 2, 1) for width in widths]
@@ -100,14 +114,17 @@ class MemoryAutoEncoder(nn.Module):
             layers[0] = Conv(widths[0], (1, 1), 2)
         self.encoder = encoder(channels, layers, BETWEEN)
         self.encoder.extend([nn.BatchNorm2d(widths[-1]), nn.ReLU()])
-        self.memory = Memory(slots or published, widths[-1], shrink)
+        positions = math.prod(sides(size, layers)[-1]) if whole else 1
+        self.memory = Memory(slots or published, widths[-1] * positions, shrink)
         mirrored = [Conv(width, (3, 3), 2, 1) for width in back]
         self.decoder = decoder(size, channels, mirrored, BETWEEN)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Rebuild images (B, C, H, W); also return the slots' shares (B · positions, slots)."""
-        remembered, shares = self.memory(self.encoder(images).float())
-        return self.decoder(remembered).float(), shares
+        """Rebuild images (B, C, H, W); also return the slots' shares for every query (queries, slots)."""
+        codes = self.encoder(images).float()
+        queries = codes.flatten(1)[:, :, None, None] if self.whole else codes
+        remembered, shares = self.memory(queries)
+        return self.decoder(remembered.reshape(codes.shape)).float(), shares
 
 
 class Memory(nn.Module):

@@ -165,15 +165,37 @@ def test_a_memory_answers_with_the_slots_above_an_even_share() -> None:
     torch.testing.assert_close(entropy(shares), rows.entropy(), atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize(("name", "slots", "widths"), [("grey", 100, 64), ("coloured", 500, 256)])
-def test_the_memory_network_is_the_papers(name: str, slots: int, widths: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "whole", "slots", "width"),
+    [
+        ("grey", True, 100, 64 * 4 * 4),
+        ("coloured", True, 500, 256 * 2 * 2),
+        ("grey", False, 100, 64),
+    ],
+)
+def test_the_memory_network_is_the_papers(name: str, whole: bool, slots: int, width: int) -> None:
     grey = name == "grey"
-    network = MemoryAutoEncoder((28, 28) if grey else (32, 32), 1 if grey else 3, None, 1.0)
-    assert network.memory.slots.shape == (slots, widths)
+    size, channels = ((28, 28), 1) if grey else ((32, 32), 3)
+    network = MemoryAutoEncoder(size, channels, None, 1.0, whole)
+    assert network.memory.slots.shape == (slots, width)
+    rebuilt, shares = network(torch.rand(2, channels, *size))
+    assert rebuilt.shape == (2, channels, *size)
+    assert shares.shape == (2 if whole else 2 * 4 * 4, slots)
     kernels = [m.kernel_size[0] for m in network.encoder if isinstance(m, nn.Conv2d)]
     assert kernels == ([1, 3, 3] if grey else [3, 3, 3, 3])
     back = [m.out_channels for m in network.decoder if isinstance(m, nn.ConvTranspose2d)]
     assert back == ([64, 32, 1] if grey else [256, 128, 128, 3])
+
+
+def test_a_slot_decodes_to_a_whole_image() -> None:
+    network = MemoryAutoEncoder((28, 28), 1, 3, 0.0, whole=True).eval()
+    with torch.no_grad():
+        network.memory.slots.fill_(-1e3)  # far from any encoding, whose numbers are not negative
+        network.memory.slots[0] = torch.linspace(0, 1, 64 * 4 * 4)
+        rebuilt, shares = network(torch.rand(2, 1, 28, 28))
+        alone = network.decoder(network.memory.slots[0].view(1, 64, 4, 4))
+    torch.testing.assert_close(shares, torch.eye(3)[:1].expand(2, 3))
+    torch.testing.assert_close(rebuilt, alone.expand_as(rebuilt))
 
 
 @pytest.mark.parametrize(
