@@ -35,7 +35,7 @@ from .layouts import holds_category
 from .masks import unused
 from .names import is_system
 from .propose import proposal
-from .refusals import require_images, require_masks, require_roles
+from .refusals import require_images, require_masks, require_roles, require_whole
 from .roles import assign, in_order
 from .rules import FILE, Rules, literal, read_rules
 
@@ -182,7 +182,9 @@ class FolderData(Dataset):
         """Find the folder of every category."""
         root = self.place()
         rules = read_rules(root)
-        if holds_category(root) or _stated(root, rules):
+        if (stated := _stated(root, rules)) or holds_category(root):
+            if not stated:
+                require_whole(root)
             plain = root.name not in ("", "..")  # a link keeps its own name
             return {_composed((root if plain else root.resolve()).name): root}
         found: dict[str, Path] = {}
@@ -192,9 +194,9 @@ class FolderData(Dataset):
                 if other is not path:
                     raise DataError(f"{other} and {path}: the same name; rename one of them")
         if not found:
-            stated = f" {rules.file} names no good images that are there." if rules.rules else ""
+            none = f" {rules.file} names no good images that are there." if rules.rules else ""
             raise DataError(
-                f"{root}: not a layout that is known.{stated} Found:\n{_tree(root)}\n{_ACCEPTED}"
+                f"{root}: not a layout that is known.{none} Found:\n{_tree(root)}\n{_ACCEPTED}"
             )
         return found
 

@@ -11,9 +11,28 @@ from benchmark.data.dataset import Role
 from benchmark.data.images import EXTENSIONS
 from benchmark.errors import DataError
 
-from .._files import lacking
-from .reading import read
-from .rules import Rules, line, literal
+from .._files import image_files, lacking, subfolders
+from .names import meaning
+from .reading import SAYS_NOTHING, read
+from .rules import FILE, Rules, line, literal
+
+
+def require_whole(root: Path) -> None:
+    """Raises DataError for a folder that is one split of a category, with another one beside it."""
+    root = root.resolve()
+    splits = {path: meaning(path.name) for path in (root, *subfolders(root.parent))}
+    named = {
+        path: says.one_of("train", "test", "validation")
+        for path, says in splits.items()
+        if says.only("train", "test", "validation", *SAYS_NOTHING) and image_files(path)
+    }
+    others = [path.name for path, split in named.items() if split != named.get(root)]
+    if root in named and others:
+        raise DataError(
+            f"{root}: holds one split, and {', '.join(f'{name}/' for name in others)} beside it the "
+            f"other images; pass {root.parent} as --data-root. If it is to be read alone, say in "
+            f"{root / FILE} which of its images are good, for instance good: good/**"
+        )
 
 
 def require_roles(name: str, roles: Mapping[str, Role], rules: Rules) -> None:

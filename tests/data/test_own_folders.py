@@ -588,3 +588,11 @@ def test_lines_of_a_category_join_those_beside_all_categories(camera: Camera) ->
     (camera.root / "nuts/folder.yaml").write_text("unused: bad/001.png")
     data = FolderData(camera.root)
     assert [sum(s.label for s in data.category(n).test) for n in ("nuts", "bolts")] == [1, 2]
+
+
+def test_one_split_is_not_taken_for_the_whole(camera: Camera) -> None:
+    camera.split()
+    with pytest.raises(DataError, match=r"one split, and train/ beside.*pass \S+things as --data"):
+        FolderData(camera.root / "test").categories()
+    (camera.root / "test/folder.yaml").write_text("good: good/**")
+    assert FolderData(camera.root / "test").categories() == ["test"]

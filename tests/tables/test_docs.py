@@ -48,10 +48,10 @@ def test_a_page_that_a_script_makes_is_up_to_date(name: str) -> None:
     assert kept == script(FOLDER.parent / f"{name}.py").page(), "run: make tables"
 
 
-def test_the_page_on_fidelity_has_verdicts_and_reasons(gallery: Any) -> None:
+def test_the_page_on_fidelity_has_verdicts_and_reasons() -> None:
     found: dict[str, list[list[str]]] = {}
     heading = ""
-    for line in gallery.near_and_far().splitlines():
+    for line in (FOLDER.parent / "fidelity.md").read_text().splitlines():
         if line.startswith("| *"):
             heading = line.strip("| *")
         elif line.startswith("| "):
