@@ -81,6 +81,9 @@ SINGLE = ("dae", "vae", "memae", "deep_svdd", "oc_svm_pixels", "kde_pixels", "ig
 THIRD_PARTY = {"efficient_ad": "PDN-S"}
 """Settings of third parties' numbers, of methods that no table of our papers has by category."""
 
+CLASSES = 10
+"""Of each of these data sets."""
+
 KEYS = {"deep_svdd": "dsvdd"}
 """Of the published rows, where a method's own name is another."""
 
@@ -154,32 +157,37 @@ def short_trainings() -> str:
 
 
 def one_class() -> str:
-    """Mean image AUROC over the classes of both data sets, of the configuration that has most of them."""
+    """Mean image AUROC over the classes of both data sets, of every configuration that has all of one."""
     frame = records(SINGLE)
+    frame = frame[frame["seed"] == 0]
     means = pd.read_csv(PUBLISHED / "published.csv")
     means = means[(means["paper"] == "igd") & (means["category"] == "mean")]
     rows = []
     for method in SINGLE:
-        row = [f"`{method}`"]
-        for dataset in ONE_CLASS:
-            runs = frame[(frame["method"] == method) & (frame["dataset"] == dataset)]
-            if runs.empty:
-                row += [NONE] * 3
-                continue
-            classes = runs.groupby("config")["category"].nunique()
-            widest = runs[runs["config"] == classes.idxmax()]
-            seed = widest[widest["seed"] == 0]
-            paper = means[
-                (means["dataset"] == dataset) & (means["method_key"] == KEYS.get(method, method))
-            ]
-            row += [
-                number(seed["image_auroc"]),
-                number(paper["value"].head(1)),
-                spread(seed["steps"]),
-            ]
-        rows.append(row)
+        own = frame[frame["method"] == method]
+        whole = {
+            key: runs
+            for key, runs in own.groupby(["config", "dataset"])
+            if runs["category"].nunique() == CLASSES and key[1] in ONE_CLASS
+        }
+        lengths = {config: whole[config, name]["steps"].mean() for config, name in whole}
+        for place, config in enumerate(sorted(lengths, key=lambda c: (lengths[c], c))):
+            row = ["" if place else f"`{method}`"]
+            for dataset in ONE_CLASS:
+                paper = means[
+                    (means["dataset"] == dataset)
+                    & (means["method_key"] == KEYS.get(method, method))
+                ]
+                runs = whole.get((config, dataset))
+                row += (
+                    [NONE] * 2
+                    if runs is None
+                    else [number(runs["image_auroc"]), spread(runs["steps"])]
+                )
+                row.append("" if place else number(paper["value"].head(1)))
+            rows.append(row)
     heads = [
-        f"{label}{what}" for label in ONE_CLASS.values() for what in ("", ", published", ", steps")
+        f"{label}{what}" for label in ONE_CLASS.values() for what in ("", ", steps", ", published")
     ]
     return tabulate(
         rows, ["", *heads], "github", disable_numparse=True,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from .._parts.convolutions import convolutions, doubled
+from .._parts.convolutions import UNet, convolutions, doubled
 from .vqvae import WIDTH, image_decoder
 
 DEPTH = 4
@@ -69,40 +68,23 @@ class ObjectDecoder(nn.Sequential):
         self.apply(_small_weights)
 
 
-class MaskNet(nn.Module):
-    """A U-Net to two logits per pixel, normal and anomalous: (B, C, H, W) to (B, 2, H, W).
+class MaskNet(UNet):
+    """A U-Net with three halvings to two logits per pixel: (B, channels, H, W) to (B, 2, H, W).
 
     Sides are multiples of 8.
 
     Args:
-        channels: C, 6 for the anomaly detection module (both reconstructions) and 8 for the
+        channels: 6 for the anomaly detection module (both reconstructions) and 8 for the
             upsampling module (and the former's mask).
         base: channels of the finest stage.
         small_weights: starts convolutions from N(0, 0.02) as published for the former.
     """
 
     def __init__(self, channels: int, base: int = 64, *, small_weights: bool = False) -> None:
-        super().__init__()
-        widths = (base, 2 * base, 4 * base, 4 * base)
-        pairs = zip((channels, *widths[:3]), widths, strict=True)
-        self.down = nn.ModuleList(nn.Sequential(*_convs(i, o, o)) for i, o in pairs)
-        self.pool = nn.MaxPool2d(2)
-        ups = list(zip(widths[:0:-1], widths[-2::-1], strict=True))  # from coarse to fine
-        self.up = nn.ModuleList(nn.Sequential(doubled(), *_convs(i, o)) for i, o in ups)
-        self.merge = nn.ModuleList(nn.Sequential(*_convs(2 * o, o, o)) for _, o in ups)
-        self.out = nn.Conv2d(base, 2, 3, padding=1)
+        down = (base, 2 * base, 4 * base, 4 * base)
+        super().__init__(nn.InstanceNorm2d, channels, down, down[-2::-1])
         if small_weights:
             self.apply(_small_weights)
-
-    def forward(self, x: Tensor) -> Tensor:
-        skips = []
-        for i, stage in enumerate(self.down):
-            x = stage(self.pool(x) if i else x)
-            skips.append(x)
-        for up, merge, skip in zip(self.up, self.merge, skips[-2::-1], strict=True):
-            x = merge(torch.cat([up(x), skip], 1))
-        logits: Tensor = self.out(x)
-        return logits
 
 
 class DsrNetworks(nn.Module):
