@@ -72,6 +72,7 @@ class Draem(Detector):
     title = "DRAEM"
     citation = "Zavrtanik et al. 2021"
     paper = Geometry(resize=(256, 256))
+    version = "2"
     smoke = {"textures": "drawn", "width": 16, "epochs": 80, "batch": 4, "learning_rate": 1e-3}
 
     def __init__(
