@@ -47,9 +47,8 @@ class DeepSvdd(Detector):
     training images lie outside of a sphere, whose radius follows the last batch.
 
     ``deep_svdd_theano`` has the schedule of the authors' first code (https://github.com/lukasruff/Deep-SVDD),
-    which the paper's numbers are of: the rate of pre-training never falls, which is what makes the
-    difference, and weights decay twice as fast. Its first layer starts from a dictionary of patches; ours
-    does not.
+    which the paper's numbers are of: in pre-training the rate never falls, and weights decay twice as
+    fast. Its first layer starts from a dictionary of patches; ours does not.
 
     Every image has its mean subtracted and is divided by its mean absolute value; then all are scaled
     by the lowest and highest value of the training images. The official code has these two numbers as
