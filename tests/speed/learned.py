@@ -12,6 +12,8 @@ all rounds but the first. What is shared and what the ports do instead:
   layout and pytorch-msssim.
 - ``ssim_ae_grey``, the same with images of one channel, whose similarity is computed as that of one image
   of as many channels.
+- ``deep_svdd``, a step of pre-training on 200 digits: the networks keep channels last, the port has the
+  default layout.
 - ``ssim_ae``, scoring a texture: 64 crops go through the network at once; the port takes crop by crop.
 
 Backbone features that are kept from epoch to epoch (``simplenet``) are in student_teacher.py.
@@ -36,6 +38,7 @@ from benchmark import Batch, Context, Geometry
 from benchmark.data.loading import ImageSet
 from benchmark.methods._parts.crops import fold
 from benchmark.methods._parts.reconstruction import CROP, STRIDE
+from benchmark.methods.deep_svdd.networks import LeNetAutoEncoder
 from benchmark.methods.riad import Riad
 from benchmark.methods.riad.painter import SETS, Painter, shared_out
 from benchmark.methods.ssim_ae import SsimAe
@@ -141,6 +144,30 @@ def ssim_ae_grey(given: argparse.Namespace, context: Context) -> tuple[Step, Ste
     return ssim_ae(given, context, 1)
 
 
+def deep_svdd(given: argparse.Namespace, context: Context) -> tuple[Step, Step]:
+    images = torch.rand(200, 1, 28, 28)
+
+    def rise(inside: int, outside: int, padding: int) -> list[nn.Module]:
+        conv = nn.ConvTranspose2d(inside, outside, 5, padding=padding, bias=False)
+        return [nn.LeakyReLU(), nn.Upsample(scale_factor=2.0), conv]
+
+    def fall(inside: int, outside: int) -> list[nn.Module]:
+        conv = nn.Conv2d(inside, outside, 5, padding=2, bias=False)
+        return [conv, nn.BatchNorm2d(outside, 1e-4, affine=False), nn.LeakyReLU(), nn.MaxPool2d(2)]
+
+    port = nn.Sequential(
+        *(*fall(1, 8), *fall(8, 4), nn.Flatten(), nn.Linear(4 * 7 * 7, 32, bias=False)),
+        *(nn.Unflatten(1, (2, 4, 4)), *rise(2, 4, 2), nn.BatchNorm2d(4, 1e-4, affine=False)),
+        *(*rise(4, 8, 3), nn.BatchNorm2d(8, 1e-4, affine=False), *rise(8, 1, 2), nn.Sigmoid()),
+    )
+
+    def loss(network: nn.Module) -> Callable[[], Tensor]:
+        return lambda: (network(images) - images).square().flatten(1).sum(1).mean()
+
+    ours = LeNetAutoEncoder((28, 28), 1)
+    return learning(ours, loss(ours)), learning(port, loss(port))
+
+
 def ssim_ae_texture(given: argparse.Namespace, context: Context) -> tuple[Step, Step]:
     pixels = np.random.default_rng(0).integers(0, 255, (2, given.side, given.side, 3), np.uint8)
     ours = SsimAe(crops="always", batch=1, steps=1).fit(ImageSet(pixels, ["0", "1"]), context)
@@ -166,6 +193,7 @@ CASES = {
     "riad, training step": riad,
     "ssim_ae, training step": ssim_ae,
     "ssim_ae, training step, grey": ssim_ae_grey,
+    "deep_svdd, pre-training step": deep_svdd,
     "ssim_ae, scoring a texture": ssim_ae_texture,
 }
 
