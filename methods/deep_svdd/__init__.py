@@ -33,8 +33,6 @@ COLLAPSED = 1e-6
 """Share of the codes' spread before training below which they are the same for all images."""
 SCHEDULE = {1: (150, 50, 0.5e-3), 3: (350, 250, 0.5e-6)}
 """By channels: epochs of pre-training, the one after which its rate falls, its weight decay."""
-FIRST_CODE = {"pretrain_milestone": 150, "pretrain_decay": 1e-3, "weight_decay": 1e-6}
-"""What the paper's own code does otherwise on MNIST: no fall of the rate, and twice the decay."""
 
 
 class DeepSvdd(Detector):
@@ -45,10 +43,6 @@ class DeepSvdd(Detector):
     MNIST for grey images, that of CIFAR-10 for others. An auto-encoder is trained first; the centre
     is the mean code of its encoder and stays fixed. ``deep_svdd_soft_boundary`` lets the share ν of the
     training images lie outside of a sphere, whose radius follows the last batch.
-
-    ``deep_svdd_theano`` has the schedule of the authors' first code (https://github.com/lukasruff/Deep-SVDD),
-    which the paper's numbers are of: in pre-training the rate never falls, and weights decay twice as
-    fast. Its first layer starts from a dictionary of patches; ours does not.
 
     Every image has its mean subtracted and is divided by its mean absolute value; then all are scaled
     by the lowest and highest value of the training images. The official code has these two numbers as
@@ -61,11 +55,8 @@ class DeepSvdd(Detector):
         objective: ``one_class`` or ``soft_boundary``.
         nu: share of the training images outside of the soft boundary.
         pretrain_epochs: None is 150 for grey images and 350 for others; 0 is no pre-training.
-        pretrain_milestone: epochs of pre-training after which its rate falls to a tenth; None is 50 for
-            grey images and 250 for others.
-        pretrain_decay: weight decay of pre-training; None is 0.5e-3 and 0.5e-6.
-        epochs, batch, learning_rate, weight_decay: of Adam.
-        milestone: epochs after which the rate falls to a tenth.
+        epochs, batch, learning_rate, weight_decay: of Adam; the rate falls to a tenth after
+            ``milestone`` epochs, in pre-training after 50 (grey images) or 250.
         steps: ends both trainings earlier than their epochs do.
         side: larger images are averaged down to side × side pixels, at most 32.
     """
@@ -74,10 +65,7 @@ class DeepSvdd(Detector):
     citation = "Ruff et al. 2018"
     paper = NATIVE
     smoke = {"epochs": 2, "pretrain_epochs": 10, "batch": 8}
-    presets = {
-        "deep_svdd_soft_boundary": {"objective": "soft_boundary"},
-        "deep_svdd_theano": FIRST_CODE,
-    }
+    presets = {"deep_svdd_soft_boundary": {"objective": "soft_boundary"}}
 
     def __init__(
         self,
@@ -85,8 +73,6 @@ class DeepSvdd(Detector):
         objective: Literal["one_class", "soft_boundary"] = "one_class",
         nu: float = 0.1,
         pretrain_epochs: int | None = None,
-        pretrain_milestone: int | None = None,
-        pretrain_decay: float | None = None,
         epochs: int = 150,
         milestone: int = 50,
         steps: int | None = None,
@@ -98,8 +84,6 @@ class DeepSvdd(Detector):
         self.objective = objective
         self.nu = nu
         self.pretrain_epochs = pretrain_epochs
-        self.pretrain_milestone = pretrain_milestone
-        self.pretrain_decay = pretrain_decay
         self.epochs = epochs
         self.milestone = milestone
         self.steps = steps
@@ -107,15 +91,12 @@ class DeepSvdd(Detector):
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.side = side
-        given = (epochs, batch, milestone, pretrain_milestone, steps)
-        counts_wrong = any(count is not None and count < 1 for count in given)
-        below_zero = (pretrain_epochs or 0) < 0 or (pretrain_decay or 0) < 0
-        if counts_wrong or below_zero or not 8 <= side <= 32 or not 0 < nu <= 1:
+        counts = (epochs, batch, milestone, 1 if steps is None else steps)
+        if min(counts) < 1 or (pretrain_epochs or 0) < 0 or not 8 <= side <= 32 or not 0 < nu <= 1:
             raise SettingsError(
-                f"deep_svdd: epochs is {epochs}, batch {batch}, milestone {milestone}, "
-                f"pretrain_milestone {pretrain_milestone}, steps {steps}: at least 1 is needed; "
-                f"pretrain_epochs is {pretrain_epochs}, pretrain_decay {pretrain_decay}: at least 0; "
-                f"side is {side}: allowed are 8 to 32; nu is {nu}: allowed is a share above 0 and up to 1"
+                f"deep_svdd: epochs is {epochs}, batch {batch}, milestone {milestone}, steps {steps}: "
+                f"at least 1 is needed; pretrain_epochs is {pretrain_epochs}: at least 0; side is "
+                f"{side}: allowed are 8 to 32; nu is {nu}: allowed is a share above 0 and up to 1"
             )
 
     def build(self) -> None:
@@ -167,8 +148,6 @@ class DeepSvdd(Detector):
         if done is None:
             channels = self.inputs_["channels"]
             epochs, milestone, decay = SCHEDULE[channels]
-            milestone = self.pretrain_milestone or milestone
-            decay = decay if self.pretrain_decay is None else self.pretrain_decay
             with seeded(context, "auto-encoder"):
                 model = LeNetAutoEncoder((images.shape[2], images.shape[3]), channels)
             model.to(context.device).train()

@@ -43,7 +43,7 @@ RUN_HERE = {
     "VAE": Reference("vae"),
     "KDE": Reference("kde_pixels"),
     "OCSVM": Reference("oc_svm_pixels"),
-    "DSVDD": Reference("deep_svdd_theano"),  # its paper's numbers, which are of that code
+    "DSVDD": Reference("deep_svdd"),
     "MemAE": Reference("memae"),
     "AE_SSIM": Reference("ssim_ae"),
 }

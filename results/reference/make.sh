@@ -129,10 +129,9 @@ oneclass() {
       one $dataset $method $method.steps=500 $method.batch=16 $method.learning_rate=0.001
     done
     one $dataset memae memae.steps=2000 memae.batch=16 memae.learning_rate=0.001
-    one $dataset deep_svdd_theano deep_svdd_theano.steps=300
+    one $dataset deep_svdd deep_svdd.steps=300
     one $dataset ganomaly ganomaly.steps=300
     if [ -n "${FULL:-}" ]; then
-      one $dataset deep_svdd_theano
       one $dataset deep_svdd
       one $dataset memae
     fi

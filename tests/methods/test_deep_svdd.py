@@ -16,13 +16,7 @@ from benchmark.data.loading import ImageSet
 from benchmark.detector.context import Checkpoint
 from benchmark.errors import DetectorError, SettingsError
 from benchmark.methods import deep_svdd
-from benchmark.methods.deep_svdd import (
-    FIRST_CODE,
-    DeepSvdd,
-    centre_of,
-    contrast_normalised,
-    soft_boundary,
-)
+from benchmark.methods.deep_svdd import DeepSvdd, centre_of, contrast_normalised, soft_boundary
 from benchmark.methods.deep_svdd.networks import LeNet, LeNetAutoEncoder
 
 from ..helpers import KilledAfter, noise, save_after_every_step
@@ -151,52 +145,20 @@ def test_goes_on_after_a_kill_as_if_nothing_had_happened(
         assert torch.equal(tensor, resumed.state().tensors[name]), name
 
 
-@pytest.fixture
-def groups(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
-    """Learning rate and weight decay of every step that is taken."""
-    taken = []
+def test_the_learning_rate_falls_to_a_tenth(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = []
     original = torch.optim.Adam.step
 
     def spy(self: torch.optim.Adam, *given: Any, **named: Any) -> Any:
-        taken.append((self.param_groups[0]["lr"], self.param_groups[0]["weight_decay"]))
+        rates.append(self.param_groups[0]["lr"])
         return original(self, *given, **named)
 
     monkeypatch.setattr(torch.optim.Adam, "step", spy)
-    return taken
-
-
-def test_the_learning_rate_falls_to_a_tenth(groups: list[tuple[float, float]]) -> None:
     settings = {**FAST, "pretrain_epochs": 0, "milestone": 1, "learning_rate": 1e-3}
     detector = DeepSvdd(**settings).fit(noise(8, side=16), Context.alone())
-    assert [rate for rate, _ in groups] == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4])
+    assert rates == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4])
     assert "auto_encoder" not in detector.facts()
     assert isinstance(detector.network_, nn.Module)
-
-
-@pytest.mark.parametrize(
-    ("channels", "given", "rates", "decay"),
-    [
-        (1, {}, [1e-4, 1e-5], 0.5e-3),
-        (3, {}, [1e-4, 1e-4], 0.5e-6),
-        (1, FIRST_CODE, [1e-4, 1e-4], 1e-3),
-        (3, {"pretrain_milestone": 50, "pretrain_decay": 0.0}, [1e-4, 1e-5], 0.0),
-    ],
-)
-def test_pre_training_has_a_schedule_of_its_own(
-    channels: int,
-    given: dict[str, Any],
-    rates: list[float],
-    decay: float,
-    groups: list[tuple[float, float]],
-) -> None:
-    train = noise(4, side=8)
-    if channels == 1:
-        train.pixels[:] = train.pixels[..., :1]
-    settings = {**FAST, "pretrain_epochs": 52, "epochs": 1, **given}
-    DeepSvdd(**settings).fit(train, Context.alone())
-    assert len(groups) == 53  # a step per epoch
-    assert [groups[i][0] for i in (49, 50)] == pytest.approx(rates)
-    assert groups[0][1] == decay and groups[-1][1] == given.get("weight_decay", 0.5e-6)
 
 
 @pytest.mark.parametrize("wrong", [{"side": 64}, {"nu": 0.0}, {"epochs": 0}])
