@@ -69,7 +69,9 @@ def test_what_is_rebuilt_has_the_images_size(size: tuple[int, int]) -> None:
         images = torch.rand(2, channels, *size)
         rebuilt = AutoEncoder(size, channels, bergmann_layers(size, 9), Between(0.2))(images)
         assert rebuilt.shape == images.shape
-        assert MemoryAutoEncoder(size, channels, 5, 1.0)(images)[0].shape == images.shape
+        for whole in (True, False):
+            rebuilt, _ = MemoryAutoEncoder(size, channels, 5, 1.0, whole)(images)
+            assert rebuilt.shape == images.shape
 
 
 @pytest.mark.parametrize("size", [(256, 256), (48, 32)])
