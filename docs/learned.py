@@ -65,8 +65,9 @@ within .02 of what was published. The others are far from theirs: `dae` and `vae
 1,200,000, `igd` 1,200 of 768,000. `dae` is ahead of the published mean all the same, whose network is not
 described anywhere.
 
-- `deep_svdd` follows the authors' PyTorch code; the published numbers are of their first code, which starts the
-  first layer from a dictionary of patches and does not slow down in pre-training.
+- `deep_svdd` follows the authors' PyTorch code. MNIST's published numbers are of their first code, which starts the
+  first layer from a dictionary of patches and does not slow down in pre-training; Fashion-MNIST's is copied from
+  runs of others: neither code has this data set.
 - `memae` remembers whole images here. Asked position by position, as in the authors' code for videos, it rebuilds
   any digit from 16 places of 64 numbers, and its mean is far lower (`--set memae.query=position`).
 - The two without a schedule are the published methods on the same images, and yet off: what their tables ran can

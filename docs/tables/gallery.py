@@ -29,13 +29,12 @@ nothing differs from what was published, and the footnote says why where none is
 
 
 def shown() -> list[str]:
-    """One configuration per method for MVTec AD and one for the one-class data sets, which share tables:
-    without the avoided backbones if there is another, then the one with most records, then the one
-    trained longest. Scores play no part."""
+    """One configuration per method and data set: without the avoided backbones if there is another, then
+    the one with most records, then the one trained longest. Scores play no part."""
     frame = benchmark.load_results(RESULTS)
     frame = frame[(frame["status"] == "ok") & (frame["protocol_name"] == "paper")]
     names: dict[str, None] = {}
-    for _, rows in frame.groupby(["method", frame["dataset"] == "mvtec"], sort=True):
+    for _, rows in frame.groupby(["method", "dataset"], sort=True):
         others = rows[~rows["name"].str.contains("|".join(AVOIDED))]
         kept = (others if len(others) else rows).groupby("name")["fit_seconds"]
         order = kept.agg(["size", "mean"]).sort_values(["size", "mean"], ascending=False)
