@@ -1,6 +1,6 @@
 """docs/learned.md from our own records: python docs/learned.py (or make tables).
 
-What the methods that learn reach after a small part of their training, beside what they are without.
+What the methods that learn reach by the length of their training, beside what they are without any.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results" / "reference"
 PUBLISHED = HERE.parent / "results" / "published"
 
-PAGE = """# Methods that learn, after a small part of their training
+PAGE = """# Methods that learn, by the length of their training
 
 Made by `make tables` (docs/learned.py) from the records in [results/reference](../results/reference), which
 `PARTS="oneclass rebuild learned pretrained" make reference …` makes again.

@@ -28,8 +28,8 @@ class MemAe(Reconstruction):
     MNIST for grey images up to 32 × 32, that of CIFAR-10 for all others, which the paper has no
     network for.
 
-    A slot holds "the whole encoding or the features on one pixel of the encoding" (figure 2). Up to 32 × 32
-    it is the whole: the authors decode single slots of MNIST's memory to digits
+    A slot holds an encoding, whole or of one position (the paper allows both, figure 2). Up to 32 × 32 it is
+    the whole: the authors decode single slots of MNIST's memory to digits
     (https://donggong1.github.io/anomdec-memae.html). Larger images ask position by position, as in the
     official code
     (https://github.com/donggong1/memae-anomaly-detection, videos only). From there is the similarity, too,

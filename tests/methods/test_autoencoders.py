@@ -189,6 +189,14 @@ def test_the_memory_network_is_the_papers(name: str, whole: bool, slots: int, wi
     assert back == ([64, 32, 1] if grey else [256, 128, 128, 3])
 
 
+def test_small_images_ask_as_a_whole_and_others_by_position() -> None:
+    sides = (28, 32, 64)
+    assert [new("memae").network((side, side), 1).whole for side in sides] == [True, True, False]
+    for query in ("image", "position"):
+        told = [new("memae", query=query).network((side, side), 1).whole for side in sides]
+        assert told == [query == "image"] * 3
+
+
 def test_a_slot_decodes_to_a_whole_image() -> None:
     network = MemoryAutoEncoder((28, 28), 1, 3, 0.0, whole=True).eval()
     with torch.no_grad():

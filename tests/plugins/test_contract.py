@@ -25,6 +25,7 @@ ONCE = ("check_deterministic", "check_sees_only_its_images")
 """Checks that need a second fit: a preset's class passes them under its own name, and a training need not
 be long to be the same twice."""
 BRIEF = ({"steps": 4}, {"epochs": 1})
+"""What ends a training early: the first that a method has."""
 CASES = [
     (name, check)
     for name in REGISTRY.names("method")
