@@ -103,24 +103,6 @@ def test_restriction_has_no_way_around_its_bottleneck() -> None:
     assert isinstance(network, torch.nn.Sequential)
 
 
-def test_mask_net_uses_its_skips() -> None:
-    net = MaskNet(3, 4)
-    net.merge[2].register_forward_pre_hook(lambda _m, given: (given[0] * 0,))
-    x = torch.rand(1, 3, 16, 16)
-    assert torch.equal(net(x), net(x + torch.rand_like(x)))
-    assert MaskNet(3, 4).merge[2][0].in_channels == 8
-
-
-def test_skips_stand_behind_what_comes_up() -> None:
-    net = MaskNet(3, 4)
-    net.up[2].register_forward_hook(lambda _m, _given, out: out * 0)
-    x, other = torch.rand(2, 1, 3, 16, 16)
-    assert not torch.allclose(net(x), net(other))
-    with torch.no_grad():
-        net.merge[2][0].weight[:, 4:] = 0
-    assert torch.equal(net(x), net(other))
-
-
 def loss_of(detector: Dsr, masks: Tensor, seed: int = 0) -> Tensor:
     pixels = images(2).batch([0, 1]).pixels
     generator = torch.Generator().manual_seed(seed)
